@@ -1,0 +1,118 @@
+"""Every exception geoseg raises on purpose, and the exit status that belongs to it.
+
+    GeosegError                     1  anything else
+    ├── RequestError                2  the request is wrong
+    │   ├── InvalidAOIError
+    │   ├── UnknownModelError
+    │   ├── ModelMismatchError          model and scenes do not fit
+    │   ├── ModelSpecError              a model folder contradicts itself
+    │   ├── OutputOccupiedError
+    │   └── MemoryTooSmallError
+    ├── NothingToDoError            3  no scenes, no overlap, all nodata
+    ├── FailedPixelsError           4  more failed pixels than allowed
+    ├── CatalogError                1  a catalogue cannot be read
+    ├── WeightsError                1  weights missing, truncated or altered
+    ├── AssetReadError              1  a raster cannot be opened where it must be
+    ├── OutputError                 1  a file could not be written whole
+    └── InterruptedRunError       130  stopped by the user
+
+A message has three parts, and prints as three lines: what was given, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GeosegError(Exception):
+    """Base of all geoseg errors.
+
+    Args:
+        given: What geoseg was given, with its value.
+        expected: What it expected instead.
+        todo: What the user can do next.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, given: str, expected: str, todo: str) -> None:
+        self.given = given
+        self.expected = expected
+        self.todo = todo
+        super().__init__(given, expected, todo)
+
+    def __str__(self) -> str:
+        return f"given:    {self.given}\nexpected: {self.expected}\nto do:    {self.todo}"
+
+
+class RequestError(GeosegError):
+    """The request is wrong, whatever the machine."""
+
+    exit_code = 2
+
+
+class InvalidAOIError(RequestError):
+    """The area of interest cannot be read, or is not an area."""
+
+
+class UnknownModelError(RequestError):
+    """No model of that name, folder or address."""
+
+
+class ModelMismatchError(RequestError):
+    """The scenes do not have what the model wants."""
+
+
+class ModelSpecError(RequestError):
+    """A model folder contradicts itself or lacks a fact that is needed."""
+
+
+class OutputOccupiedError(RequestError):
+    """The output folder holds the results of another job."""
+
+
+class MemoryTooSmallError(RequestError):
+    """The memory limit is below the least possible one."""
+
+
+class NothingToDoError(GeosegError):
+    """There is nothing to work on."""
+
+    exit_code = 3
+
+
+class FailedPixelsError(GeosegError):
+    """The run ended, with more failed pixels than allowed."""
+
+    exit_code = 4
+
+
+class CatalogError(GeosegError):
+    """A catalogue could not be read."""
+
+
+class WeightsError(GeosegError):
+    """Weights are missing, truncated or altered."""
+
+
+class AssetReadError(GeosegError):
+    """A raster could not be opened where the plan depends on it."""
+
+
+class OutputError(GeosegError):
+    """A file could not be written whole."""
+
+
+class InterruptedRunError(GeosegError):
+    """The user or the system stopped the run.
+
+    Args:
+        given: What stopped it.
+        expected: What is finished and kept.
+        todo: How to go on.
+        exit_code: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, given: str, expected: str, todo: str, exit_code: int = 130) -> None:
+        super().__init__(given, expected, todo)
+        self.exit_code = exit_code  # type: ignore[misc]  # the only error whose status depends on its cause

@@ -1,0 +1,163 @@
+"""One pixel lattice for a job, and integer windows on it.
+
+A lattice is a CRS, a pixel size and a phase. Its pixels are counted from the *anchor*: the pixel corner that lies
+nearest to the origin of the CRS. So pixel numbers depend on neither the AOI nor the scenes, and two runs on the same
+lattice agree about every window. Nothing here reads a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from affine import Affine
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open rectangle of lattice pixels, counted from the anchor (rows grow downwards in the image).
+
+    Attributes:
+        row0: First row.
+        col0: First column.
+        row1: Row after the last.
+        col1: Column after the last.
+    """
+
+    row0: int
+    col0: int
+    row1: int
+    col1: int
+
+    def __post_init__(self) -> None:
+        if self.row1 < self.row0 or self.col1 < self.col0:
+            raise ValueError(f"a window must not end before it starts: {self}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.row1 - self.row0, self.col1 - self.col0
+
+    @property
+    def size_px(self) -> int:
+        """Number of pixels."""
+        rows, cols = self.shape
+        return rows * cols
+
+    def __bool__(self) -> bool:
+        return self.size_px > 0
+
+    def __and__(self, other: Window) -> Window:
+        """The shared part; empty (falsy) where there is none."""
+        row0, col0 = max(self.row0, other.row0), max(self.col0, other.col0)
+        return Window(row0, col0, max(row0, min(self.row1, other.row1)), max(col0, min(self.col1, other.col1)))
+
+    def __or__(self, other: Window) -> Window:
+        """The smallest window around both."""
+        return Window(
+            min(self.row0, other.row0), min(self.col0, other.col0), max(self.row1, other.row1), max(self.col1, other.col1)
+        )
+
+    def contains(self, other: Window) -> bool:
+        """Whether ``other`` lies inside."""
+        return (
+            self.row0 <= other.row0 and self.col0 <= other.col0 and self.row1 >= other.row1 and self.col1 >= other.col1
+        )
+
+    def padded(self, top: int, left: int, bottom: int, right: int) -> Window:
+        """The window grown by so many pixels on each side."""
+        return Window(self.row0 - top, self.col0 - left, self.row1 + bottom, self.col1 + right)
+
+    def snapped(self, step_px: int) -> Window:
+        """The smallest window around this one whose edges are multiples of ``step_px``."""
+        return Window(
+            self.row0 // step_px * step_px,
+            self.col0 // step_px * step_px,
+            -(-self.row1 // step_px) * step_px,
+            -(-self.col1 // step_px) * step_px,
+        )
+
+    def within(self, outer: Window) -> tuple[slice, slice]:
+        """Row and column slices of this window in an array that covers ``outer``.
+
+        Raises:
+            ValueError: If ``outer`` does not contain this window.
+        """
+        if not outer.contains(self):
+            raise ValueError(f"{self} does not lie within {outer}")
+        return (
+            slice(self.row0 - outer.row0, self.row1 - outer.row0),
+            slice(self.col0 - outer.col0, self.col1 - outer.col0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """The infinite pixel grid that a job computes on.
+
+    Attributes:
+        crs: Coordinate reference system.
+        transform: Affine of some pixel corner of the grid, kept as it was given, so that windows of a raster that
+            defined the lattice have exactly that raster's coordinates.
+        anchor: (row, col) of the anchor, counted from the corner that ``transform`` describes.
+    """
+
+    crs: CRS
+    transform: Affine
+    anchor: tuple[int, int]
+
+    @classmethod
+    def from_geobox(cls, geobox: GeoBox) -> Self:
+        """The lattice that a raster lies on.
+
+        Raises:
+            ValueError: If the geobox has no CRS.
+        """
+        if geobox.crs is None:
+            raise ValueError("a lattice needs a CRS")
+        col, row = ~geobox.transform * (0.0, 0.0)
+        return cls(geobox.crs, geobox.transform, (round(row), round(col)))
+
+    @classmethod
+    def from_resolution(cls, crs: CRS | str, resolution: float) -> Self:
+        """The north-up lattice with square pixels whose anchor is the origin of the CRS.
+
+        Args:
+            crs: Coordinate reference system.
+            resolution: Pixel size in CRS units, positive.
+        """
+        return cls(CRS(crs), Affine(resolution, 0.0, 0.0, 0.0, -resolution, 0.0), (0, 0))
+
+    @property
+    def pixel_area(self) -> float:
+        """Area of a pixel in squared CRS units."""
+        return abs(self.transform.determinant)
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Height and width of a pixel in CRS units (lengths of the pixel's sides; works for rotated grids)."""
+        a, b, _, d, e, _ = self.transform[:6]
+        return math.hypot(b, e), math.hypot(a, d)
+
+    def geobox(self, window: Window) -> GeoBox:
+        """The geobox of a window."""
+        row, col = window.row0 + self.anchor[0], window.col0 + self.anchor[1]
+        return GeoBox(window.shape, self.transform * Affine.translation(col, row), self.crs)
+
+    def window_of(self, geobox: GeoBox, tolerance_px: float = 0.02) -> Window | None:
+        """The window that a geobox covers, or ``None`` when it does not lie on this lattice."""
+        if geobox.crs != self.crs:
+            return None
+        to_px = ~self.transform * geobox.transform
+        if max(abs(to_px.a - 1), abs(to_px.e - 1)) * max(geobox.shape) > tolerance_px:
+            return None
+        if max(abs(to_px.b), abs(to_px.d)) * max(geobox.shape) > tolerance_px:
+            return None
+        row, col = round(to_px.f), round(to_px.c)
+        if max(abs(to_px.f - row), abs(to_px.c - col)) > tolerance_px:
+            return None
+        row0, col0 = row - self.anchor[0], col - self.anchor[1]
+        return Window(row0, col0, row0 + geobox.shape[0], col0 + geobox.shape[1])

@@ -1,0 +1,58 @@
+# Everything a developer or a first-time user calls. `make help` lists it.
+# The virtual environment is .venv; its stamp carries the checksum of what was asked for, so that a target installs once.
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+ARGS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench bench-memory clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make .venv and install the pinned versions (the other targets do it when needed)
+
+demo: $(STAMP) ## Map the embedded region and say where the map is
+	$(PY) -m geoseg demo demo-data
+	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
+
+test: $(STAMP) ## Run the tests (ARGS="tests/grid -x" for some of them)
+	$(PY) -m pytest $(ARGS)
+
+check: $(STAMP) ## Formatting, lint, types, and who may import whom
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP) ## Format the code and fix what can be fixed safely
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: $(STAMP) ## Time the run on generated scenes
+	$(PY) -m geoseg.bench efficiency
+
+bench-memory: $(STAMP) ## Measure the memory of a run
+	$(PY) -m geoseg.bench memory
+
+clean: ## Remove what the other targets made, .venv included
+	rm -rf $(VENV) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find geoseg api tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python that is new enough, tried by running it: a launcher may be on the PATH without its Python.
+$(STAMP):
+	@found=; for python in $(PYTHON) python3.12 python3; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "given:    $$(python3 --version 2>/dev/null || echo 'no Python') on the PATH" >&2; \
+		echo "expected: Python 3.12 or newer, as python3.12 or python3" >&2; \
+		echo "to do:    install it, or name one: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi; \
+	"$$found" -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@rm -f $(VENV)/.stamp-*
+	@touch $@

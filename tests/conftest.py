@@ -1,0 +1,37 @@
+"""What every test gets: no network, a cache of its own, and the shared data where a checkout has it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any import of a library that reads them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder `shared` beside the checkout, or the one that GEOSEG_SHARED names; skips where there is none."""
+    folder = Path(os.environ.get("GEOSEG_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip("needs the shared data: a folder `shared` beside the checkout, or GEOSEG_SHARED")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings or the cache of the person who runs it."""
+    for name in [name for name in os.environ if name.startswith("GEOSEG_") and name != "GEOSEG_SHARED"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

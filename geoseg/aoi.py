@@ -1,0 +1,229 @@
+"""The region that is asked for: any polygon file, a bounding box or GeoJSON, as longitude and latitude.
+
+Owns reading and refusing regions. Knows nothing of grids and scenes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import shapely
+from pyproj import Geod
+from shapely.geometry import MultiPolygon, Polygon, box, mapping, shape
+from shapely.geometry.base import BaseGeometry
+
+from geoseg.errors import InvalidAOIError
+
+_GEOMETRY_TYPES = {"Polygon", "MultiPolygon", "GeometryCollection", "Point", "LineString", "MultiPoint", "MultiLineString"}
+_MAX_REPAIR_CHANGE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One part of the region, with the name that tables show.
+
+    Attributes:
+        id: The feature's own id or name, else its place in the file.
+        geometry: Polygon or MultiPolygon in EPSG:4326 (longitude, latitude).
+    """
+
+    id: str
+    geometry: Polygon | MultiPolygon
+
+
+@dataclass(frozen=True, slots=True)
+class AOI:
+    """Area of interest.
+
+    Attributes:
+        features: At least one, each with an area.
+        warnings: What was repaired or left out, in plain words.
+    """
+
+    features: tuple[Feature, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def geometry(self) -> BaseGeometry:
+        """Union of the features, EPSG:4326."""
+        return shapely.union_all([feature.geometry for feature in self.features])
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in degrees."""
+        west, south, east, north = self.geometry.bounds
+        return west, south, east, north
+
+    @property
+    def area_km2(self) -> float:
+        """Geodesic area on WGS 84."""
+        return abs(Geod(ellps="WGS84").geometry_area_perimeter(self.geometry)[0]) / 1e6
+
+    def to_geojson(self) -> dict[str, Any]:
+        """The region as a FeatureCollection, the form in which a ``JobSpec`` keeps it."""
+        return {
+            "type": "FeatureCollection",
+            "features": [
+                {"type": "Feature", "id": f.id, "properties": {}, "geometry": mapping(f.geometry)} for f in self.features
+            ],
+        }
+
+    @classmethod
+    def from_geojson(cls, document: Mapping[str, Any], where: str = "the AOI") -> Self:
+        """Read a GeoJSON geometry, Feature or FeatureCollection in longitude and latitude.
+
+        Raises:
+            InvalidAOIError: If there is no polygon in it, or a coordinate is no position on Earth.
+        """
+        parts, warnings = _features_of(document, where), []
+        polygons = [(name, g) for name, g in parts if g is not None and g.geom_type in {"Polygon", "MultiPolygon"}]
+        if not polygons:
+            kinds = sorted({"null" if g is None else g.geom_type for _, g in parts}) or ["no feature"]
+            raise InvalidAOIError(
+                f"{where} with {len(parts)} feature(s): {', '.join(kinds)}",
+                "at least one Polygon or MultiPolygon",
+                "buffer points and lines to an area, or give a box as --aoi WEST,SOUTH,EAST,NORTH",
+            )
+        if len(polygons) < len(parts):
+            warnings.append(f"{len(parts) - len(polygons)} AOI feature(s) without an area were left out")
+        features = []
+        for name, geometry in polygons:
+            _check_range(geometry, where)
+            features.append(Feature(name, _repaired(geometry, name, warnings)))
+        return cls(tuple(features), tuple(warnings))
+
+    @classmethod
+    def from_bbox(cls, text: str) -> Self:
+        """Read ``WEST,SOUTH,EAST,NORTH`` in degrees.
+
+        Raises:
+            InvalidAOIError: If the four numbers do not make a box.
+        """
+        try:
+            west, south, east, north = (float(part) for part in text.split(","))
+        except ValueError as err:
+            raise InvalidAOIError(
+                f"--aoi {text}", "an existing file, or WEST,SOUTH,EAST,NORTH in degrees", "check the path or the numbers"
+            ) from err
+        if not (west < east and south < north):
+            raise InvalidAOIError(
+                f"the box {text}", "west < east and south < north", "swap the numbers; split a box at the 180th meridian"
+            )
+        return cls.from_geojson(mapping(box(west, south, east, north)), f"the box {text}")
+
+    @classmethod
+    def read(cls, source: str | Path | Mapping[str, Any] | BaseGeometry) -> Self:
+        """Read a region from a vector file, a box in words, GeoJSON or a shapely geometry.
+
+        Raises:
+            InvalidAOIError: If it cannot be read or has no area.
+        """
+        if isinstance(source, BaseGeometry):
+            return cls.from_geojson(mapping(source))
+        if isinstance(source, Mapping):
+            return cls.from_geojson(source)
+        path = Path(source)
+        if not path.exists() and str(source).count(",") == 3:  # noqa: PLR2004  # four numbers have three commas
+            return cls.from_bbox(str(source))
+        problem = _file_problem(path)
+        if problem is not None:
+            raise InvalidAOIError(f"--aoi {path}: {problem}", "a vector file with polygons", "check the path")
+        if path.suffix.lower() in {".json", ".geojson"}:
+            return cls.from_geojson(_load_json(path), str(path))
+        return cls._read_vector(path)
+
+    @classmethod
+    def _read_vector(cls, path: Path) -> Self:
+        import geopandas  # noqa: PLC0415  # half a second that GeoJSON users need not wait
+        from pyogrio.errors import DataSourceError  # noqa: PLC0415
+
+        try:
+            frame = geopandas.read_file(path)
+        except DataSourceError as err:
+            raise InvalidAOIError(
+                f"--aoi {path}: {err}", "a vector file that GDAL reads (GeoJSON, GeoPackage, …)", "convert the file"
+            ) from err
+        if frame.crs is None:
+            raise InvalidAOIError(f"--aoi {path} without a CRS", "a file that declares its CRS", "assign one in QGIS")
+        return cls.from_geojson(json.loads(frame.to_crs("EPSG:4326").to_json()), str(path))
+
+
+def _file_problem(path: Path) -> str | None:
+    if not path.exists():
+        return "no such file"
+    if path.is_dir():
+        return "a folder"
+    return "an empty file" if path.stat().st_size == 0 else None
+
+
+def _load_json(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as err:
+        raise InvalidAOIError(f"--aoi {path}: {err}", "GeoJSON in UTF-8", "export the file again as GeoJSON") from err
+    if not isinstance(document, Mapping):
+        raise InvalidAOIError(f"--aoi {path}: a JSON {type(document).__name__}", "a GeoJSON object", "export it again")
+    return document
+
+
+def _features_of(document: Mapping[str, Any], where: str) -> list[tuple[str, BaseGeometry | None]]:
+    kind = document.get("type")
+    if kind == "FeatureCollection":
+        return [
+            (_name(feature, number), _geometry(feature.get("geometry"), where))
+            for number, feature in enumerate(document.get("features") or [], start=1)
+        ]
+    if kind == "Feature":
+        return [(_name(document, 1), _geometry(document.get("geometry"), where))]
+    if kind in _GEOMETRY_TYPES:
+        return [("1", _geometry(document, where))]
+    raise InvalidAOIError(
+        f"{where} of type {kind!r}", "a GeoJSON geometry, Feature or FeatureCollection", "export the region as GeoJSON"
+    )
+
+
+def _name(feature: Mapping[str, Any], number: int) -> str:
+    properties = feature.get("properties") or {}
+    return str(feature.get("id") or properties.get("id") or properties.get("name") or number)
+
+
+def _geometry(document: Mapping[str, Any] | None, where: str) -> BaseGeometry | None:
+    if document is None:
+        return None
+    try:
+        geometry = shape(document)
+    except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError) as err:
+        raise InvalidAOIError(f"{where}: {err}", "valid GeoJSON coordinates", "export the region again") from err
+    return None if geometry.is_empty else geometry
+
+
+def _check_range(geometry: BaseGeometry, where: str) -> None:
+    for x, y in shapely.get_coordinates(geometry):
+        if not (math.isfinite(x) and math.isfinite(y) and -180 <= x <= 180 and -90 <= y <= 90):  # noqa: PLR2004
+            raise InvalidAOIError(
+                f"{where} with the position ({x:g}, {y:g})",
+                "longitude -180 to 180 and latitude -90 to 90, in that order",
+                "swap the coordinates, or reproject the file to EPSG:4326",
+            )
+
+
+def _repaired(geometry: BaseGeometry, name: str, warnings: list[str]) -> Polygon | MultiPolygon:
+    if not geometry.is_valid:
+        fixed = shapely.make_valid(geometry, method="structure")
+        before, after = geometry.area, fixed.area
+        if before <= 0 or abs(after - before) > _MAX_REPAIR_CHANGE * max(before, after):
+            raise InvalidAOIError(
+                f"AOI feature {name}: {shapely.is_valid_reason(geometry)}",
+                "a polygon whose rings do not cross",
+                "repair the geometry, in QGIS with 'Fix geometries'",
+            )
+        warnings.append(f"AOI feature {name} was repaired; its area went from {before:.6g} to {after:.6g} square degrees")
+        geometry = fixed
+    if not isinstance(geometry, Polygon | MultiPolygon) or geometry.area == 0:
+        raise InvalidAOIError(f"AOI feature {name} without an area", "a polygon with an area", "buffer it, or give a box")
+    return geometry

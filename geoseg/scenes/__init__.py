@@ -1,0 +1,106 @@
+"""From a catalogue or rasters on disk to scenes. Planning only: no pixel is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geoseg.errors import ModelMismatchError, NothingToDoError
+from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
+from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, Sensor
+
+if TYPE_CHECKING:
+    from geoseg.spec import JobSpec
+
+__all__ = [
+    "SENSORS",
+    "SENSOR_TABLE_VERSION",
+    "BandSource",
+    "Found",
+    "Item",
+    "Scene",
+    "Sensor",
+    "find_scenes",
+    "group_scenes",
+    "order_scenes",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave.
+
+    Attributes:
+        items: Items that can be used, ordered by id.
+        skipped: Item id and reason, for the others.
+        notes: What was guessed, in plain words.
+    """
+
+    items: tuple[Item, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_scenes(
+    spec: JobSpec, bounds: tuple[float, float, float, float] | None, bands: Sequence[str], documents: Sequence[dict] = ()
+) -> Found:
+    """Items for a job.
+
+    Args:
+        spec: The job.
+        bounds: West, south, east, north in degrees, grown so far that whatever the job reads is covered;
+            ``None`` with ``spec.scenes`` takes the rasters as they are.
+        bands: Bands that the model reads.
+        documents: Item documents that an earlier search froze; then no catalogue is asked.
+
+    Raises:
+        NothingToDoError: If there are no items.
+        ModelMismatchError: If no item has the bands, with the reason of the first.
+        CatalogError: If the catalogue cannot be read.
+        RequestError: If a raster or a sensor name is wrong.
+    """
+    if spec.scenes:
+        return _from_rasters(spec, bands)
+    return _from_catalog(spec, bounds, bands, documents)
+
+
+def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:
+    from geoseg.scenes.rasters import item_of_raster  # noqa: PLC0415  # rasterio only where a file is opened
+
+    pairs = [item_of_raster(path, spec.bands, spec.sensor, bands) for path in spec.scenes]
+    return Found(tuple(item for item, _ in pairs), (), tuple(note for _, note in pairs))
+
+
+def _from_catalog(
+    spec: JobSpec,
+    bounds: tuple[float, float, float, float] | None,
+    bands: Sequence[str],
+    documents: Sequence[dict],
+) -> Found:
+    import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
+
+    from geoseg.scenes.catalog import find_items  # noqa: PLC0415
+    from geoseg.scenes.understand import sensor_of, understand  # noqa: PLC0415
+
+    if documents:
+        found = [pystac.Item.from_dict(document, preserve_dict=False) for document in documents]
+    else:
+        assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
+        found = find_items(spec.catalog, spec.collection, bounds, spec.datetime)
+    if not found:
+        raise NothingToDoError(
+            f"no item of {spec.collection or 'any collection'} in {spec.catalog} for {spec.datetime} and the box {bounds}",
+            "at least one item",
+            "widen --datetime, check --collection, or move the region",
+        )
+    items: list[Item] = []
+    refused: list[tuple[str, ModelMismatchError]] = []
+    for item in found:
+        try:
+            items.append(understand(item, bands, sensor_of(item, spec.sensor)))
+        except ModelMismatchError as err:
+            refused.append((item.id, err))
+    if not items:
+        raise refused[0][1]
+    return Found(tuple(items), tuple((name, f"{err.given}; expected {err.expected}") for name, err in refused))

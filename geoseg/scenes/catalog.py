@@ -1,0 +1,131 @@
+"""STAC catalogues to items: an API through pystac-client, or a static catalogue on disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pystac
+import shapely
+from pystac_client.exceptions import APIError
+from shapely.geometry import box, shape
+
+from geoseg.errors import CatalogError, RequestError
+
+Bounds = tuple[float, float, float, float]
+
+
+def is_address(reference: str) -> bool:
+    """Whether a catalogue reference is an address rather than a path."""
+    return "://" in reference
+
+
+def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range: str | None) -> list[pystac.Item]:
+    """Items of a catalogue that touch a box and a time range.
+
+    Args:
+        catalog: Address of a STAC API, or path of a static catalogue.
+        collection: Collection id, or ``None`` for all.
+        bounds: West, south, east, north in degrees.
+        time_range: ``START/END`` with dates or instants; ``..`` leaves a side open.
+
+    Returns:
+        Items with absolute asset hrefs, ordered by id.
+
+    Raises:
+        CatalogError: If the catalogue cannot be read.
+        RequestError: If the time range cannot be read.
+    """
+    found = _search_api if is_address(catalog) else _search_folder
+    items = {(item.collection_id, item.id): item for item in found(catalog, collection, bounds, time_range)}
+    for item in items.values():
+        item.make_asset_hrefs_absolute()
+    return sorted(items.values(), key=lambda item: item.id)
+
+
+def _search_api(catalog: str, collection: str | None, bounds: Bounds, time_range: str | None) -> Iterator[pystac.Item]:
+    from pystac_client import Client  # noqa: PLC0415  # static catalogues need no HTTP stack
+    from pystac_client.stac_api_io import StacApiIO  # noqa: PLC0415
+
+    try:
+        client = Client.open(catalog, stac_io=StacApiIO(max_retries=5, timeout=30))
+        search = client.search(
+            collections=[collection] if collection else None, bbox=bounds, datetime=time_range, limit=100
+        )
+        yield from search.items()
+    except (APIError, OSError, pystac.STACError) as err:
+        raise CatalogError(
+            f"--catalog {catalog}: {type(err).__name__}: {str(err)[:200]}",
+            "a STAC API that answers",
+            "check the address and the network, or use a catalogue on disk with --catalog PATH",
+        ) from err
+
+
+def _search_folder(
+    catalog: str, collection: str | None, bounds: Bounds, time_range: str | None
+) -> Iterator[pystac.Item]:
+    path = Path(catalog)
+    path = path / "catalog.json" if path.is_dir() else path
+    start, end = parse_time_range(time_range)
+    region = box(*bounds)
+    try:
+        root = pystac.read_file(str(path))
+        if not isinstance(root, pystac.Catalog):
+            raise CatalogError(f"--catalog {path}: a STAC {type(root).__name__}", "a STAC catalogue", "name catalog.json")
+        for item in root.get_items(recursive=True):
+            if collection in {None, item.collection_id} and _within(item, region, start, end):
+                yield item
+    except (OSError, pystac.STACError, ValueError, KeyError) as err:
+        raise CatalogError(
+            f"--catalog {path}: {err}", "a static STAC catalogue (catalog.json)", "check the path; `geoseg demo` writes one"
+        ) from err
+
+
+def _within(item: pystac.Item, region: shapely.Geometry, start: dt.datetime, end: dt.datetime) -> bool:
+    if item.geometry is None or not shape(item.geometry).intersects(region):
+        return False
+    first = item.datetime or item.common_metadata.start_datetime
+    last = item.datetime or item.common_metadata.end_datetime
+    if first is None or last is None:
+        return False
+    return _utc(first) <= end and _utc(last) >= start
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def parse_time_range(text: str | None) -> tuple[dt.datetime, dt.datetime]:
+    """First and last instant of a range; a bare date as END includes that whole day.
+
+    Raises:
+        RequestError: If the text is no range.
+    """
+    start, end = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
+    if not text:
+        return start, end
+    first, _, last = text.partition("/")
+    try:
+        if first not in {"", ".."}:
+            start = _utc(dt.datetime.fromisoformat(first))
+        last = last or first
+        if last not in {"", ".."}:
+            end = _utc(dt.datetime.fromisoformat(last))
+            if len(last) == len("2022-01-31"):
+                end += dt.timedelta(days=1) - dt.timedelta(microseconds=1)
+    except ValueError as err:
+        raise RequestError(
+            f"--datetime {text}", "START/END, such as 2022-01-01/2022-06-30", "write dates as YYYY-MM-DD"
+        ) from err
+    return start, end
+
+
+def licence_of(item: pystac.Item) -> str:
+    """Licence that the item or its collection states."""
+    stated: Any = item.properties.get("license")
+    if stated is None:
+        collection = item.get_collection() if item.get_root() is not None else None
+        stated = collection.license if collection is not None else ""
+    return str(stated or "")

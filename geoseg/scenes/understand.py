@@ -1,0 +1,139 @@
+"""A STAC item and a sensor to an ``Item``, or a reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pystac
+from affine import Affine
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+
+from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.scenes.catalog import licence_of
+from geoseg.scenes.scene import BandSource, Item
+from geoseg.scenes.sensors import COLLECTION_SENSORS, SENSORS, Sensor, sentinel2_offset
+
+
+def sensor_named(name: str) -> Sensor:
+    """The table's entry.
+
+    Raises:
+        RequestError: If the table has no such entry.
+    """
+    if name not in SENSORS:
+        raise RequestError(f"--sensor {name}", f"one of {', '.join(SENSORS)}", "choose one of these")
+    return SENSORS[name]
+
+
+def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
+    """The sensor that was asked for, or the one that the item's collection belongs to.
+
+    Raises:
+        RequestError: If neither is known.
+    """
+    name = name or COLLECTION_SENSORS.get(item.collection_id or "")
+    if name is None:
+        raise RequestError(
+            f"item {item.id} of collection {item.collection_id!r}",
+            f"a collection among {', '.join(COLLECTION_SENSORS)}, or --sensor",
+            f"add --sensor, one of {', '.join(SENSORS)}",
+        )
+    return sensor_named(name)
+
+
+def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
+    """Reduce a STAC item to what reading needs.
+
+    Args:
+        item: Item with absolute asset hrefs.
+        bands: Names of the bands that the model wants.
+        sensor: The item's entry in the sensor table.
+
+    Raises:
+        ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
+    """
+    sources = {band: _source(item, band, sensor) for band in bands}
+    mask = _mask_source(item, sensor)
+    properties = item.properties
+    moment = item.datetime or item.common_metadata.start_datetime
+    return Item(
+        id=item.id,
+        collection=item.collection_id,
+        sensor=sensor,
+        datetime=moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else "",
+        platform=str(properties.get("platform", "")),
+        cloud_cover_percent=properties.get("eo:cloud_cover"),
+        version=_version(properties),
+        geobox=_finest_geobox(item, sources.values()),
+        bands=sources,
+        mask=mask,
+        alpha=False,
+        licence=licence_of(item),
+        document=item.to_dict(include_self_link=False, transform_hrefs=False),
+        href=item.get_self_href() or "",
+    )
+
+
+def _version(properties: dict[str, Any]) -> str:
+    names = ("s2:processing_baseline", "processing:version", "version", "updated")
+    return " ".join(f"{name}={properties[name]}" for name in names if name in properties)
+
+
+def _asset_key(item: pystac.Item, names: Sequence[str]) -> str | None:
+    for name in names:
+        if name in item.assets:
+            return name
+    for key, asset in item.assets.items():
+        stated = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
+        if len(stated) == 1 and ({stated[0].get("name"), stated[0].get("common_name")} & set(names)):
+            return key
+    return None
+
+
+def _source(item: pystac.Item, band: str, sensor: Sensor) -> BandSource:
+    key = _asset_key(item, (band, *sensor.aliases.get(band, ())))
+    if key is None:
+        raise ModelMismatchError(
+            f"item {item.id} with the assets {', '.join(sorted(item.assets))}",
+            f"the band {band}",
+            "choose another model or collection",
+        )
+    asset = item.assets[key]
+    facts = (asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or [{}])[0]
+    scale = float(facts.get("scale", facts.get("raster:scale", sensor.scale)))
+    stated = facts.get("offset", facts.get("raster:offset"))
+    offset = sensor.offset if stated is None else float(stated)
+    if sensor.name.startswith("sentinel-2"):
+        offset = sentinel2_offset(item.properties, None if stated is None else float(stated))
+    nodata = facts.get("nodata", sensor.nodata)
+    return BandSource(key, 1, asset.href, scale, offset, None if nodata is None else float(nodata))
+
+
+def _mask_source(item: pystac.Item, sensor: Sensor) -> BandSource | None:
+    if sensor.mask is None:
+        return None
+    key = _asset_key(item, sensor.mask.aliases)
+    return None if key is None else BandSource(key, 1, item.assets[key].href)
+
+
+def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> GeoBox:
+    geoboxes = [g for g in (_geobox(item, source) for source in sources) if g is not None]
+    if not geoboxes:
+        raise ModelMismatchError(
+            f"item {item.id} without proj:transform and proj:shape",
+            "the projection extension, or files that can be opened",
+            "check the catalogue and the files",
+        )
+    return min(geoboxes, key=lambda g: abs(g.transform.determinant))
+
+
+def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
+    fields = {**item.properties, **item.assets[source.asset].extra_fields}
+    code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
+    if code and fields.get("proj:shape") and fields.get("proj:transform"):
+        return GeoBox(tuple(fields["proj:shape"]), Affine(*fields["proj:transform"][:6]), CRS(code))
+    from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # most items need no rasterio here
+
+    return geobox_of_file(source.href)

@@ -1,0 +1,85 @@
+"""Where a job runs: folders, memory, device. Nothing here changes what is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import platformdirs
+import psutil
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from geoseg.errors import RequestError
+
+EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from ``4GB``, ``512MiB``, ``2e9`` or a plain number.
+
+    Raises:
+        RequestError: If the text is no size.
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][0-9]+)?)\s*([KMGT]?I?)B?\s*", text, re.IGNORECASE)
+    if match is None:
+        raise RequestError(f"the size {text!r}", "a number with a unit, such as 4GB or 512MiB", "write it that way")
+    return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _split_paths(value: object) -> object:
+    return tuple(Path(p) for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+
+def default_memory_bytes() -> int:
+    """Half of what the machine, or its control group, has free for us; 8 GB at most."""
+    limit = psutil.virtual_memory().total
+    cgroup = Path("/sys/fs/cgroup/memory.max")
+    if cgroup.is_file() and (text := cgroup.read_text().strip()).isdigit():
+        limit = min(limit, int(text))
+    return min(limit // 2, 8 * 10**9)
+
+
+class Settings(BaseSettings):
+    """Options and environment (``GEOSEG_…``) that say where and how a job runs.
+
+    None of these fields is part of a job's key, except through what it makes fixed for a job (backend, threads).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GEOSEG_", extra="ignore", frozen=True)
+
+    out: Path | None = Field(None, description="Output folder; default geoseg-out/<workflow>-<run key>.")
+    fresh: bool = Field(False, description="Replace what is in the output folder.")
+    update: bool = Field(False, description="Search anew instead of using the items frozen at the job's start.")
+    max_memory: Annotated[int, BeforeValidator(parse_size)] = Field(
+        default_factory=default_memory_bytes, description="Upper bound of the process tree's memory in bytes."
+    )
+    max_failed: float = Field(0.0, ge=0, le=1, description="Share of failed pixels that is still a success.")
+    tile_size: int | None = Field(None, ge=1, description="Side of a tile in pixels, rounded up to whole cells.")
+    workers: int = Field(1, ge=1, le=64, description="Tiles that are predicted at the same time.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
+    backend: Literal["auto", "torch"] = Field("auto", description="What runs the network.")
+    cache: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("geoseg"), description="Tile store and fetched weights."
+    )
+    models: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split_paths)] = Field(
+        (), description="Folders searched for model folders and weight files before any download."
+    )
+    catalog: str = Field(EARTH_SEARCH, description="Catalogue used when a job names none.")
+    offline: bool = Field(False, description="Never fetch weights.")
+
+    @field_validator("cache", "out", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @classmethod
+    def with_options(cls, **options: object) -> Self:
+        """Settings from the environment, with the options that are not ``None`` on top."""
+        return cls(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]  # pydantic validates

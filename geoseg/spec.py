@@ -1,0 +1,146 @@
+"""What to make: one frozen, hashable value that the command line, Python and HTTP all build."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from geoseg.aoi import AOI
+from geoseg.errors import RequestError
+
+Rule = Literal["first", "least-cloudy", "median"]
+
+
+class JobSpec(BaseModel):
+    """What a job makes. Every field is an option of ``geoseg run`` and an input of the service.
+
+    Two jobs with equal specs make equal maps; the spec's hash names the job.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workflow: str = Field("landcover", description="The named settings this job started from.")
+    aoi: dict[str, Any] | None = Field(None, description="Region, as GeoJSON in longitude and latitude.")
+    model: str = Field(description="Name, folder or address of the model.")
+    catalog: str | None = Field(None, description="STAC API address, or path of a static catalogue.")
+    collection: str | None = Field(None, description="Collection to search.")
+    scenes: tuple[str, ...] = Field((), description="Rasters on disk to use instead of a catalogue.")
+    sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
+    bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
+    datetime: str | None = Field(None, description="Time range, START/END.")
+    composite: Rule = Field("least-cloudy", description="How many dates become one image.")
+    resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
+    crs: str | None = Field(None, description="CRS of the map.")
+    like: str | None = Field(None, description="An earlier result whose grid to use.")
+    format: tuple[Literal["parquet", "geojson"], ...] = Field(("parquet",), description="Formats of the polygons.")
+    min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
+    simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
+
+    @field_validator("aoi", mode="before")
+    @classmethod
+    def _read_aoi(cls, value: object) -> object:
+        return None if value is None else AOI.read(value).to_geojson()  # type: ignore[arg-type]  # AOI.read refuses
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.aoi is None and not self.scenes:
+            raise RequestError("neither --aoi nor --scenes", "a region, or rasters to map", "add --aoi region.geojson")
+        if self.bands and not self.scenes:
+            raise RequestError("--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands")
+        return self
+
+    @property
+    def region(self) -> AOI | None:
+        """The region as a value, or ``None`` for the footprint of the scenes."""
+        return None if self.aoi is None else AOI.from_geojson(self.aoi)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON of the spec."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def build(cls, *, default_catalog: str | None = None, today: dt.date | None = None, **options: Any) -> Self:
+        """A spec from a workflow and the options that override it.
+
+        Args:
+            default_catalog: Catalogue to use where neither the workflow nor the options name one.
+            today: The day from which the default time range counts back.
+            **options: Fields of the spec; ``None`` and empty tuples leave the workflow's value. ``workflow`` may be a
+                name or the path of a YAML file.
+
+        Raises:
+            RequestError: If an option is unknown or has a wrong value.
+            InvalidAOIError: If the region cannot be read.
+        """
+        given = {name: value for name, value in options.items() if value is not None and value != ()}
+        fields: dict[str, Any] = {**load_workflow(str(given.pop("workflow", "landcover"))), **given}
+        if fields.get("scenes"):
+            fields["scenes"] = tuple(str(Path(scene).absolute()) for scene in fields["scenes"])
+            fields.update(catalog=None, collection=None, datetime=None)
+        else:
+            fields["catalog"] = _absolute(fields.get("catalog") or default_catalog)
+            fields.setdefault("datetime", last_twelve_months(today or dt.datetime.now(tz=dt.UTC).date()))
+        for name in ("model", "like"):
+            if fields.get(name):
+                fields[name] = _absolute(str(fields[name]))
+        try:
+            return cls(**fields)
+        except ValidationError as err:
+            first = err.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RequestError(f"{where} = {first['input']!r}", first["msg"], "see geoseg run --help") from err
+
+
+def _absolute(reference: str | None) -> str | None:
+    """Paths that exist become absolute, so that a job's key does not depend on the working folder."""
+    return str(Path(reference).absolute()) if reference and Path(reference).exists() else reference
+
+
+def last_twelve_months(today: dt.date) -> str:
+    """The last twelve complete months before ``today``, as a STAC time range."""
+    end = today.replace(day=1) - dt.timedelta(days=1)
+    start = end.replace(day=1)
+    start = start.replace(year=start.year - 1 if start.month < 12 else start.year, month=start.month % 12 + 1)  # noqa: PLR2004
+    return f"{start.isoformat()}/{end.isoformat()}"
+
+
+def workflow_folder() -> Path:
+    """The folder of the shipped workflows, in a wheel or in a checkout."""
+    packaged = Path(str(resources.files("geoseg") / "workflows"))
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "workflows"
+
+
+def list_workflows() -> dict[str, str]:
+    """Names of the shipped workflows, with their titles."""
+    return {p.stem: str(yaml.safe_load(p.read_text()).get("title", "")) for p in sorted(workflow_folder().glob("*.yaml"))}
+
+
+def load_workflow(reference: str) -> dict[str, Any]:
+    """The fields that a workflow sets.
+
+    Raises:
+        RequestError: If there is no such workflow, or its file is not a table of job fields.
+    """
+    path = Path(reference) if reference.endswith((".yaml", ".yml")) else workflow_folder() / f"{reference}.yaml"
+    if not path.is_file():
+        names = ", ".join(list_workflows())
+        raise RequestError(f"--workflow {reference}", f"one of {names}, or a YAML file", "geoseg run --help lists them")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as err:
+        raise RequestError(f"--workflow {path}: {err}", "YAML", "repair the file") from err
+    known = set(JobSpec.model_fields) | {"title", "description"}
+    if not isinstance(document, dict) or set(document) - known:
+        extra = sorted(set(document) - known) if isinstance(document, dict) else [type(document).__name__]
+        raise RequestError(f"--workflow {path} with {', '.join(extra)}", "fields of a job", f"use {', '.join(sorted(known))}")
+    fields = {name: value for name, value in document.items() if name in JobSpec.model_fields}
+    return {**fields, "workflow": str(document.get("workflow", path.stem))}

@@ -1,0 +1,237 @@
+"""Cloud-optimised GeoTIFFs, streamed and read back.
+
+Blocks arrive in any order and are put into a scratch file without compression: blocks of a mosaic do not line up with
+blocks of a file, and rewriting a compressed one leaves holes in the file (and has corrupted neighbours before).
+GDAL's COG driver then compresses it once, with overviews. rasterio raises nothing when the last flush at close fails,
+so the result is read back and compared before it gets its name. ``GTIFF_IGNORE_READ_ERRORS`` is never set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.windows import Window
+
+from geoseg.outputs.files import WholeFile, output_error, output_errors, whole_file
+from geoseg.outputs.legend import NODATA, rgba
+
+type Block = tuple[slice, slice, NDArray[np.uint8]]
+
+_BLOCK_PX = 512
+_MIN_CACHE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRaster:
+    """A finished raster.
+
+    Attributes:
+        path: Where it is.
+        size_bytes: Its length.
+        counts: Pixels per value, int64 of shape (256,), pixels that no block covered counted as nodata.
+    """
+
+    path: Path
+    size_bytes: int
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    nodata: int
+    colours: Mapping[int, str]
+    names: Mapping[int, str]
+    description: str
+    tags: Mapping[str, str]
+
+    def describe(self, dst: DatasetWriter) -> None:
+        """Writes everything but pixels; before any pixel, so that the header need not be rewritten."""
+        if self.colours:
+            table = {value: rgba(colour) for value, colour in self.colours.items()}
+            dst.write_colormap(1, table | {self.nodata: (0, 0, 0, 0)})
+        if self.names:
+            names = {str(value): name for value, name in sorted(self.names.items())}
+            dst.update_tags(
+                1, classes=json.dumps(names, ensure_ascii=False), **{f"CLASS_{v}": name for v, name in names.items()}
+            )
+        if self.description:
+            dst.set_band_description(1, self.description)
+        dst.update_tags(**self.tags)
+
+
+class PixelSum:
+    """A checksum of a raster that does not depend on how it was cut into blocks, nor on their order.
+
+    The sum over all pixels of (value - nodata) times a random odd weight of the row times one of the column, modulo
+    2**64. Any single wrong pixel changes it, any other difference does so but for a chance of about 2**-56; pixels
+    that nobody wrote are nodata and add nothing.
+
+    Attributes:
+        value: The sum so far.
+        counts: Pixels per value so far, int64 of shape (256,).
+    """
+
+    def __init__(self, shape: tuple[int, int], nodata: int) -> None:
+        rng = np.random.Generator(np.random.PCG64(20_000))
+        self._rows = rng.integers(0, 2**64, shape[0], dtype=np.uint64) | np.uint64(1)
+        self._cols = rng.integers(0, 2**64, shape[1], dtype=np.uint64) | np.uint64(1)
+        self._nodata = np.uint8(nodata)
+        self.value = 0
+        self.counts = np.zeros(256, np.int64)
+
+    def add(self, rows: slice, cols: slice, block: NDArray[np.uint8]) -> None:
+        """Takes a block, uint8 of shape (row, col), at its place in the raster."""
+        self.counts += np.bincount(block.ravel(), minlength=256)
+        lines = (block - self._nodata).astype(np.uint64) @ self._cols[cols]
+        self.value = (self.value + int((lines * self._rows[rows]).sum(dtype=np.uint64))) % 2**64
+
+
+def write_cog(
+    path: Path,
+    geobox: GeoBox,
+    blocks: Iterable[Block],
+    *,
+    nodata: int = NODATA,
+    colours: Mapping[int, str] | None = None,
+    names: Mapping[int, str] | None = None,
+    overview_resampling: Literal["mode", "average", "nearest"] = "mode",
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+    memory_bytes: int = 256 << 20,
+    threads: int = 1,
+) -> WrittenRaster:
+    """Writes a cloud-optimised GeoTIFF of one uint8 band from a stream of blocks.
+
+    Args:
+        path: Final name; the folder must exist. Nothing appears under it unless all went well.
+        geobox: Shape, transform and CRS (which may be missing).
+        blocks: Rows, columns and values, uint8 of shape (row, col); disjoint, in any order. What none covers is nodata.
+        nodata: The declared nodata value.
+        colours: Pixel value to ``#rrggbb``; makes a colour table in which nodata is transparent.
+        names: Pixel value to class name, kept in the file as the band's tags (``CLASS_<value>`` and ``classes``): GDAL's
+            own category names would go to a second file beside it.
+        overview_resampling: ``mode`` for classes. ``average`` and ``mode`` leave nodata out.
+        description: Of the band.
+        tags: More tags of the file.
+        memory_bytes: Bound of GDAL's block cache.
+        threads: For compression.
+
+    Raises:
+        OutputError: If the file could not be written whole, or reads back different from what was streamed.
+        ValueError: If blocks overlap or leave the raster.
+    """
+    rows, cols = geobox.shape
+    band = _Band(nodata, colours or {}, names or {}, description, tags or {})
+    cache_bytes = max(int(memory_bytes), _MIN_CACHE_BYTES)
+    scratch = WholeFile(path.with_name(f"{path.stem}-scratch.tif"))
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=cache_bytes), _writing(path, rows * cols):
+            streamed = _stream(scratch.temporary, geobox, blocks, band)
+            with whole_file(path, needed_bytes=rows * cols) as temporary:
+                rasterio.shutil.copy(
+                    str(scratch.temporary),
+                    str(temporary),
+                    driver="COG",
+                    COMPRESS="DEFLATE",
+                    PREDICTOR="NO",
+                    BLOCKSIZE=_BLOCK_PX,
+                    OVERVIEW_RESAMPLING=overview_resampling.upper(),
+                    BIGTIFF="IF_SAFER",
+                    NUM_THREADS=threads,
+                )
+                _check(temporary, path, geobox, streamed)
+    finally:
+        scratch.discard()
+    return WrittenRaster(path, path.stat().st_size, streamed.counts)
+
+
+def _stream(scratch: Path, geobox: GeoBox, blocks: Iterable[Block], band: _Band) -> PixelSum:
+    rows, cols = geobox.shape
+    streamed = PixelSum((rows, cols), band.nodata)
+    with rasterio.open(scratch, "w", **_profile(geobox, band.nodata)) as dst:
+        band.describe(dst)
+        for row, col, block in blocks:
+            window = _window(row, col, block, (rows, cols))
+            streamed.add(row, col, block)
+            dst.write(block, 1, window=window)
+    missing = rows * cols - int(streamed.counts.sum())
+    if missing < 0:
+        raise ValueError(f"blocks overlap: {-missing} pixels more than the raster has")
+    streamed.counts[band.nodata] += missing
+    return streamed
+
+
+def _profile(geobox: GeoBox, nodata: int) -> dict[str, Any]:  # rasterio's keywords
+    rows, cols = geobox.shape
+    return {
+        "driver": "GTiff",
+        "width": cols,
+        "height": rows,
+        "count": 1,
+        "dtype": "uint8",
+        "nodata": nodata,
+        "crs": None if geobox.crs is None else geobox.crs.to_wkt(),
+        "transform": geobox.transform,
+        "tiled": True,
+        "blockxsize": _BLOCK_PX,
+        "blockysize": _BLOCK_PX,
+        "SPARSE_OK": "TRUE",
+        "BIGTIFF": "IF_SAFER",
+    }
+
+
+def _window(rows: slice, cols: slice, block: NDArray[np.uint8], shape: tuple[int, int]) -> Window:
+    inside = 0 <= rows.start <= rows.stop <= shape[0] and 0 <= cols.start <= cols.stop <= shape[1]
+    if not inside or block.shape != (rows.stop - rows.start, cols.stop - cols.start) or block.dtype != np.uint8:
+        raise ValueError(f"a block of {block.dtype} {block.shape} does not fit at {rows}, {cols} of a raster {shape}")
+    return Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+
+
+def _check(temporary: Path, path: Path, geobox: GeoBox, streamed: PixelSum) -> None:
+    """Reads every pixel back, overviews included; they lie elsewhere in the file and can be cut on their own."""
+    with rasterio.open(temporary) as src:
+        nodata = int(src.nodata)
+        levels = len(src.overviews(1))
+        found = PixelSum(src.shape, nodata)
+        for rows, cols, block in _read_blocks(src):
+            found.add(rows, cols, block)
+        same_place = src.transform.almost_equals(geobox.transform, 1e-9) and (src.crs is None) == (geobox.crs is None)
+    for level in range(levels):
+        with rasterio.open(temporary, overview_level=level) as src:
+            for _ in _read_blocks(src):
+                pass
+    if found.value != streamed.value or not np.array_equal(found.counts, streamed.counts) or not same_place:
+        raise output_error(
+            path, "reads back different from what was written", needed_bytes=geobox.shape[0] * geobox.shape[1]
+        )
+
+
+def _read_blocks(src: DatasetReader) -> Iterator[Block]:
+    for _, window in src.block_windows(1):
+        rows, cols = window.toslices()
+        yield rows, cols, src.read(1, window=window)
+
+
+@contextlib.contextmanager
+def _writing(path: Path, needed_bytes: int) -> Iterator[None]:
+    """Errors of GDAL that are no `OSError` say just as much that the file is not whole."""
+    try:
+        with output_errors(path, needed_bytes=needed_bytes), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a plain pixel grid is wanted then
+            yield
+    except (CPLE_BaseError, RasterioError) as err:
+        raise output_error(path, str(err), needed_bytes=needed_bytes) from err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -34,4 +37,4 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test sees the settings or the cache of the person who runs it."""
     for name in [name for name in os.environ if name.startswith("GEOSEG_") and name != "GEOSEG_SHARED"]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(_numbers))))

@@ -1,0 +1,92 @@
+"""What the code imports is what pyproject.toml declares; and what an import loads."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from tests.packaging.requirements import read_project, requirements
+
+# Declared, though no line of ours imports them by name.
+NOT_IMPORTED = {
+    "dask",  # runs what odc-stac returns
+    "pyogrio",  # geopandas reads and writes with it
+    "pyproj",  # geopandas and odc-geo project with it; its floor is ours
+    "torchvision",  # the release beside torch; torchgeo imports it
+    "uvicorn",  # started by name
+}
+HEAVY = ("torch", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_client", "fastapi")
+
+
+def imported_names(folder):
+    """Top-level module names that the files of a folder import, wherever in the file, each with one file that does."""
+    names = {}
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            names.update(dict.fromkeys(modules, path))
+    return names
+
+
+def distributions_of(names):
+    """Distribution → file, for modules that are neither ours nor Python's."""
+    providers = packages_distributions()
+    found = {}
+    for module, path in names.items():
+        root = module.split(".")[0]
+        if root in sys.stdlib_module_names or root in {"geoseg", "geoseg_api"}:
+            continue
+        owners = {canonicalize_name(name) for name in providers.get(root, [root])}
+        if len(owners) > 1:  # a namespace such as odc: its second word decides
+            owners = {name for name in owners if name == "-".join(module.split(".")[:2])} or owners
+        found.update({name: str(path) for name in owners})
+    return found
+
+
+@pytest.fixture(scope="module")
+def imported(repository):
+    return distributions_of(imported_names(repository / "geoseg") | imported_names(repository / "api"))
+
+
+def test_everything_imported_is_declared(repository, imported):
+    declared = {canonicalize_name(r.name) for r in requirements(read_project(repository), "all")}
+    assert {name: path for name, path in imported.items() if name not in declared} == {}
+
+
+def test_everything_declared_is_imported(repository, imported):
+    declared = {canonicalize_name(r.name) for r in requirements(read_project(repository), "all")}
+    assert declared - set(imported) - NOT_IMPORTED == set()
+
+
+def loaded_by(code, cwd):
+    """Heavy modules that a fresh interpreter has loaded after some code."""
+    report = f"\nimport json, sys\nprint(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    answer = subprocess.run([sys.executable, "-c", code + report], check=True, capture_output=True, text=True, cwd=cwd)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def test_import_geoseg_loads_nothing_heavy(tmp_path):
+    assert loaded_by("import geoseg", tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"]], ids=" ".join)
+def test_help_loads_neither_torch_nor_rasterio(tmp_path, words):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['geoseg', *{words!r}]\n"
+        "try:\n"
+        "    runpy.run_module('geoseg', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+    )
+    assert set(loaded_by(code, tmp_path)) & {"torch", "rasterio"} == set()

@@ -1,0 +1,103 @@
+"""The wheel holds what it should, and works away from the checkout; so does an editable install."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import geoseg
+
+
+@pytest.fixture(scope="module")
+def wheel(repository, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(repository)]
+    subprocess.run(build, check=True, capture_output=True, text=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder),
+        str(wheel),
+    ]
+    subprocess.run(install, check=True, capture_output=True, text=True)
+    return folder
+
+
+def names_in(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def files_under(folder, prefix):
+    """The files of a source folder under the names they should have in the wheel."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {f"{prefix}/{path.relative_to(folder).as_posix()}" for path in paths}
+
+
+def run_python(*words, cwd, path=None):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    done = subprocess.run(
+        [sys.executable, *words], check=False, capture_output=True, text=True, cwd=cwd, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_wheel_holds_both_packages_and_the_workflows_whole(repository, wheel):
+    expected = files_under(repository / "geoseg", "geoseg")
+    expected |= files_under(repository / "api" / "geoseg_api", "geoseg_api")
+    expected |= files_under(repository / "workflows", "geoseg/workflows")
+    assert {"geoseg/py.typed", "geoseg_api/py.typed", "geoseg/workflows/demo.yaml"} <= expected
+    assert {name for name in names_in(wheel) if ".dist-info/" not in name} == expected
+
+
+def test_wheel_puts_no_other_name_into_site_packages(wheel):
+    tops = {name.split("/")[0] for name in names_in(wheel)}
+    assert tops == {"geoseg", "geoseg_api", f"geoseg-{geoseg.__version__}.dist-info"}
+
+
+def test_wheel_carries_its_licence(wheel):
+    assert f"geoseg-{geoseg.__version__}.dist-info/licenses/LICENSE" in names_in(wheel)
+
+
+def test_installed_wheel_uses_its_own_files(installed, tmp_path):
+    code = "import geoseg, geoseg_api, geoseg.spec as s; print(geoseg.__file__, geoseg_api.__file__, s.workflow_folder(), sep='\\n')"
+    lines = run_python("-c", code, cwd=tmp_path, path=installed).splitlines()
+    assert lines == [
+        str(installed / "geoseg" / "__init__.py"),
+        str(installed / "geoseg_api" / "__init__.py"),
+        str(installed / "geoseg" / "workflows"),
+    ]
+
+
+def test_installed_wheel_answers_on_the_command_line(installed, tmp_path):
+    assert "run" in run_python("-m", "geoseg", "--help", cwd=tmp_path, path=installed)
+    assert geoseg.__version__ in run_python("-m", "geoseg", "--version", cwd=tmp_path, path=installed)
+
+
+def test_installed_wheel_has_the_command(installed):
+    assert os.access(installed / "bin" / "geoseg", os.X_OK)
+
+
+def test_editable_install_sees_the_workflows_of_the_checkout(repository, tmp_path):
+    code = "import geoseg_api, geoseg.spec as s; print(s.workflow_folder().resolve())"
+    assert run_python("-c", code, cwd=tmp_path) == str((repository / "workflows").resolve())

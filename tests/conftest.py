@@ -17,6 +17,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count()
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a server or a graphics card, where there is none to ask."""
+    if item.get_closest_marker("online") and not item.config.getoption("--force-enable-socket"):
+        pytest.skip("asks a public server; run with --force-enable-socket")
+    if item.get_closest_marker("gpu") and not pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""

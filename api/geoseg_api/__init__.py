@@ -33,7 +33,7 @@ def create_app() -> FastAPI:
     Raises:
         ImportError: The extra `api` is not installed.
     """
-    from fastapi import FastAPI  # noqa: PLC0415 - an import of geoseg_api alone must not need the extra
+    from fastapi import FastAPI  # noqa: PLC0415  # an import of geoseg_api alone must not need the extra
     from fastapi.responses import PlainTextResponse  # noqa: PLC0415
 
     app = FastAPI(title="geoseg", summary="Satellite and UAV scenes to maps.", version=__version__)

@@ -1,0 +1,59 @@
+"""What a head takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geoseg.models import ClassInfo
+
+
+@dataclass(frozen=True)
+class Chips:
+    """A batch of chips.
+
+    Attributes:
+        inputs: Name of an input (``image``, ``dem``) to its physical values, float32 ``(b, t, c, h, w)``.
+        valid: Boolean ``(b, h, w)``: where all inputs are to be believed.
+        times: When each of the ``t`` images was taken (UTC); empty where it is not known.
+        gsd_m: Pixel size in metres on the ground.
+        lonlat: Longitude and latitude of the chips' centres in degrees, ``(b, 2)``, or ``None`` without georeference.
+    """
+
+    inputs: Mapping[str, Tensor]
+    valid: Tensor
+    times: tuple[datetime, ...] = ()
+    gsd_m: float | None = None
+    lonlat: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """What a head says about a batch.
+
+    Attributes:
+        scores: Probabilities, float32 ``(b, class, h, w)``; NaN where there is no answer.
+        layers: Further uint8 or uint16 layers ``(b, h, w)`` by name.
+    """
+
+    scores: Tensor
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Head(Protocol):
+    """Anything that turns chips into scores."""
+
+    @property
+    def class_table(self) -> tuple[ClassInfo, ...]:
+        """Classes by index."""
+        ...
+
+    def __call__(self, chips: Chips) -> HeadOutput:
+        """Scores of a batch of chips."""
+        ...

@@ -1,0 +1,36 @@
+"""One image, one class per pixel."""
+
+from __future__ import annotations
+
+from geoseg.heads.base import Chips, HeadOutput
+from geoseg.models import ClassInfo
+from geoseg.models.network import Network
+
+
+class SemanticHead:
+    """Land cover and the like: the classes are those of the network.
+
+    Args:
+        network: A loaded model.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    @property
+    def class_table(self) -> tuple[ClassInfo, ...]:
+        """Classes by index."""
+        return self.network.spec.classes
+
+    def __call__(self, chips: Chips) -> HeadOutput:
+        """Scores of the only image of the only input.
+
+        Raises:
+            ValueError: If there are several inputs or several dates.
+        """
+        if len(chips.inputs) != 1:
+            raise ValueError(f"one input expected, got {sorted(chips.inputs)}")
+        (values,) = chips.inputs.values()
+        if values.ndim != 5 or values.shape[1] != 1:
+            raise ValueError(f"(b, 1, c, h, w) expected, got {tuple(values.shape)}")
+        return HeadOutput(self.network.scores(values[:, 0], chips.valid))

@@ -1,0 +1,140 @@
+"""A loaded network: physical values in, scores out.
+
+This module is the only door between pixels and logits. Importing it imports torch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.models.folder import ModelFolder
+from geoseg.models.folding import fold_norms
+from geoseg.models.networks import build
+from geoseg.models.spec import ModelSpec
+from geoseg.models.state import guard_pickle, put_state, read_state
+from geoseg.models.transform import Transform
+from geoseg.models.weights import find_weights
+
+
+class Network:
+    """A model that is ready to be run: transform, fill, forward pass, probabilities.
+
+    Args:
+        spec: The model's facts.
+        module: The network with its weights; it is put into eval mode and on the device.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, spec: ModelSpec, module: nn.Module, device: str = "cpu") -> None:
+        self.spec = spec
+        self.device = _device(device)
+        self.module = module.eval().requires_grad_(requires_grad=False)
+        self.module.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+        self._transform = Transform(spec.transform, len(spec.bands))
+        self._fill = torch.tensor(spec.fill, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        if self.device.type == "cuda":
+            _make_reproducible()
+
+    @torch.inference_mode()
+    def scores(self, values: Tensor, valid: Tensor) -> Tensor:
+        """Probabilities of every class.
+
+        Args:
+            values: ``(b, c, h, w)``: physical values in the spec's quantity and order of bands, float32; not changed. Height and width
+                are multiples of the spec's stride.
+            valid: ``(b, h, w)`` or ``(b, c, h, w)``, boolean: where ``values`` are to be believed. The rest enters the network
+                as the spec's fill, whatever it holds.
+
+        Returns:
+            ``(b, class, h, w)``, float32, on the network's device; NaN where the network gives none.
+
+        Raises:
+            ValueError: If shapes do not fit the spec.
+            ModelMismatchError: If the network does not give one logit per class.
+        """
+        logits = self._logits(self._input(values, valid))
+        if logits.shape[1] == 1:
+            positive = torch.sigmoid(logits)
+            return torch.cat([1 - positive, positive], dim=1)
+        return torch.softmax(logits, dim=1)
+
+    def _input(self, values: Tensor, valid: Tensor) -> Tensor:
+        """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
+        bands, stride = len(self.spec.bands), self.spec.stride_px
+        if values.ndim != 4 or values.shape[1] != bands:
+            raise ValueError(f"values {tuple(values.shape)} for a model of {bands} bands: (b, {bands}, h, w) expected")
+        if values.shape[2] % stride or values.shape[3] % stride:
+            raise ValueError(f"a chip of {values.shape[2]} x {values.shape[3]} px is no multiple of {stride} px")
+        mask = valid if valid.ndim == 4 else valid[:, None]
+        if mask.shape[0] != values.shape[0] or mask.shape[1] not in {1, bands} or mask.shape[2:] != values.shape[2:]:
+            raise ValueError(f"valid {tuple(valid.shape)} does not fit values {tuple(values.shape)}")
+        own = torch.empty(values.shape, dtype=torch.float32, device=self.device, memory_format=torch.channels_last)
+        own.copy_(values)
+        self._transform.torch_(own)
+        return torch.where(mask.to(self.device), own, self._fill).contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def _logits(self, normalised: Tensor) -> Tensor:
+        """Forward pass; checks what comes out."""
+        logits = self.module(normalised)
+        classes = len(self.spec.classes)
+        outputs = {classes, 1} if classes == 2 else {classes}
+        if not isinstance(logits, Tensor) or logits.ndim != 4 or logits.shape[1] not in outputs:
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ModelMismatchError(
+                f"the network of {self.spec.name!r} gives {shape}",
+                f"(batch, {classes}, height, width): one logit per class",
+                "correct the classes or mlm:hyperparameters in the model's item.json",
+            )
+        if logits.shape[2:] != normalised.shape[2:]:
+            raise ModelMismatchError(
+                f"the network of {self.spec.name!r} gives {tuple(logits.shape[2:])} px",
+                f"{tuple(normalised.shape[2:])} px, the size of its input",
+                "use a network that keeps the size",
+            )
+        return logits.float()
+
+
+def load_network(folder: ModelFolder, device: str = "cpu", *, allow_pickle: bool = False) -> Network:
+    """Find, verify and read the weights of a model and build its network.
+
+    Args:
+        folder: The model.
+        device: ``cpu`` or ``cuda``.
+        allow_pickle: Read ``.pth`` and ``.ckpt`` files too (``weights_only``, and still only by checksum).
+
+    Raises:
+        RequestError: If the weights are a pickle that is not allowed, or there is no such device.
+        WeightsError: If the weights are missing, truncated or altered.
+        ModelMismatchError: If weights and network do not fit.
+        ModelSpecError: If the architecture is unknown.
+    """
+    spec = folder.spec
+    guard_pickle(spec.weights, allow_pickle=allow_pickle)
+    _device(device)
+    path = find_weights(folder)
+    module = build(spec)
+    put_state(module, read_state(path, spec.weights, folder.path), spec.name)
+    fold_norms(module.eval())
+    return Network(spec, module, device)
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        RequestError: If it is not there.
+    """
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise RequestError(f"the device {name!r}", "a CUDA device that torch can use", "take --device cpu or auto")
+    return torch.device(name)
+
+
+def _make_reproducible() -> None:
+    """Full float32 and fixed algorithms on the GPU: the same chip gives the same bytes."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True

@@ -1,0 +1,95 @@
+"""From a spec to a network without weights. Nothing here reaches for the network (the other kind)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from geoseg.errors import ModelSpecError
+from geoseg.models.spec import ModelSpec
+from geoseg.models.steps import JSON
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["build"]
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """The network that a spec names, with random weights, in training mode.
+
+    The number of bands and of classes is the spec's unless its hyperparameters say so themselves (``classes: 1`` for
+    a network of two classes that gives one logit).
+
+    Raises:
+        ModelSpecError: If the architecture is unknown or does not take the hyperparameters.
+    """
+    family, _, name = spec.architecture.partition(":")
+    builder = _FAMILIES.get(family)
+    if builder is None or not name:
+        raise _unknown(spec, f"{', '.join(f'{key}:…' for key in _FAMILIES)}")
+    arguments = {"in_channels": len(spec.bands), "classes": len(spec.classes), **spec.hyperparameters}
+    outputs = {len(spec.classes), 1} if len(spec.classes) == 2 else {len(spec.classes)}
+    if arguments["in_channels"] != len(spec.bands) or arguments["classes"] not in outputs:
+        raise ModelSpecError(
+            f"model {spec.name!r}: a network of {arguments['in_channels']} channels and {arguments['classes']} outputs",
+            f"{len(spec.bands)} channels (the bands) and {len(spec.classes)} outputs (the classes)",
+            "correct mlm:hyperparameters in the model's item.json",
+        )
+    try:
+        return builder(spec, name, arguments)
+    except (TypeError, ValueError, KeyError) as err:
+        raise ModelSpecError(
+            f"model {spec.name!r}: the architecture {spec.architecture} with {dict(spec.hyperparameters)}",
+            f"hyperparameters that it takes ({type(err).__name__}: {err})",
+            "correct mlm:hyperparameters in the model's item.json",
+        ) from err
+
+
+def _own(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module:
+    """Networks that geoseg itself defines."""
+    if name == "dynamic-world":
+        from geoseg.models.networks.dynamic_world import DynamicWorld  # noqa: PLC0415  # imports torch
+
+        return DynamicWorld(**arguments)  # type: ignore[arg-type]  # a wrong argument raises, see build
+    if name == "small-unet":
+        from geoseg.models.networks.small_unet import SmallUNet  # noqa: PLC0415  # imports torch
+
+        return SmallUNet(**arguments)  # type: ignore[arg-type]  # as above
+    raise _unknown(spec, "geoseg:dynamic-world or geoseg:small-unet")
+
+
+def _smp(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module:
+    """Any architecture of segmentation_models_pytorch, with any of its encoders."""
+    import segmentation_models_pytorch as smp  # noqa: PLC0415  # two seconds
+
+    if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
+        raise _unknown(spec, f"smp:{', smp:'.join(cls.__name__ for cls in smp.MODEL_ARCHITECTURES_MAPPING.values())}")
+    # encoder_weights: the default would be fetched; activation: logits are wanted, scores are made here.
+    fixed = {"encoder_weights": None, "activation": None}
+    model: nn.Module = smp.create_model(name, **{**arguments, **fixed})
+    return model
+
+
+def _torchgeo(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module:
+    """Segmentation networks of torchgeo."""
+    from geoseg.models.networks import torchgeo_models  # noqa: PLC0415  # four seconds, 0.9 GB
+
+    if name not in torchgeo_models.ARCHITECTURES:
+        raise _unknown(spec, ", ".join(f"torchgeo:{key}" for key in torchgeo_models.ARCHITECTURES))
+    return torchgeo_models.build(name, arguments)
+
+
+_FAMILIES: Mapping[str, Callable[[ModelSpec, str, Mapping[str, JSON]], nn.Module]] = {
+    "geoseg": _own,
+    "smp": _smp,
+    "torchgeo": _torchgeo,
+}
+
+
+def _unknown(spec: ModelSpec, expected: str) -> ModelSpecError:
+    return ModelSpecError(
+        f"model {spec.name!r}: the architecture {spec.architecture!r}",
+        f"one of {expected}",
+        "correct mlm:architecture in the model's item.json",
+    )

@@ -1,0 +1,100 @@
+"""From a reference to a model folder: built-in name, path, name in the models folders, or torchgeo's weights.
+
+Nothing here asks a server: an unknown name is refused at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from geoseg.errors import GeosegError, ModelSpecError, UnknownModelError
+from geoseg.models.folder import ITEM, ModelFolder
+
+BUILTIN = Path(__file__).parent / "builtin"
+#: Model folders may lie this deep below a folder of GEOSEG_MODELS.
+_SEARCH_DEPTH = 3
+_TORCHGEO = "torchgeo:"
+
+
+def resolve(
+    reference: str, *, models_dirs: Sequence[Path] = (), cache: Path | None = None, offline: bool = False
+) -> ModelFolder:
+    """The model folder that a reference means.
+
+    Args:
+        reference: Name of a built-in model or of a folder below ``models_dirs``, path of a model folder, or
+            ``torchgeo:Unet_Weights.NAME``.
+        models_dirs: Folders searched for model folders, and later for weights files by checksum.
+        cache: Folder for fetched weights.
+        offline: Never fetch weights.
+
+    Raises:
+        UnknownModelError: If there is no such model; the nearest names are in the message.
+        ModelSpecError: If its item contradicts itself.
+    """
+    search = tuple(models_dirs)
+    if reference.startswith(_TORCHGEO):
+        from geoseg.models.torchgeo_weights import torchgeo_folder  # noqa: PLC0415  # imports torchgeo
+
+        return torchgeo_folder(reference.removeprefix(_TORCHGEO), search=search, cache=cache, offline=offline)
+    for path in _candidates(reference, search):
+        if (path / ITEM).is_file():
+            return ModelFolder.open(path, search=search, cache=cache, offline=offline)
+    if _is_path(reference):
+        raise UnknownModelError(
+            f"the model {reference!r}", f"a folder with a file {ITEM}", "give the path of a model folder"
+        )
+    names = [name for name, _ in _named_folders(search)]
+    nearest = difflib.get_close_matches(reference, names, n=3, cutoff=0.4)
+    raise UnknownModelError(
+        f"the model {reference!r}",
+        f"one of {', '.join(nearest)} (the nearest names)" if nearest else f"one of {', '.join(names)}",
+        "geoseg models list shows every model; a path to a model folder works too",
+    )
+
+
+def list_models(
+    *, models_dirs: Sequence[Path] = (), cache: Path | None = None, offline: bool = False
+) -> list[ModelFolder | tuple[Path, GeosegError]]:
+    """Every model folder that a name resolves to, sorted by name; a broken one comes with what is wrong with it."""
+    search = tuple(models_dirs)
+    result: dict[str, ModelFolder | tuple[Path, GeosegError]] = {}
+    for name, path in _named_folders(search):
+        if name in result:
+            continue
+        try:
+            result[name] = ModelFolder.open(path, search=search, cache=cache, offline=offline)
+        except ModelSpecError as err:
+            result[name] = (path, err)
+    return [result[name] for name in sorted(result)]
+
+
+def _candidates(reference: str, search: Sequence[Path]) -> Iterator[Path]:
+    """Folders that a reference may mean, in the order of their right."""
+    if not reference or "\0" in reference:
+        return
+    if _is_path(reference):
+        yield Path(reference).expanduser()
+        return
+    for name, path in _named_folders(search):
+        if name == reference:
+            yield path
+    yield Path(reference)
+
+
+def _is_path(reference: str) -> bool:
+    separators = {os.sep, os.altsep or os.sep, "/"}
+    return any(separator in reference for separator in separators) or reference.startswith((".", "~"))
+
+
+def _named_folders(search: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """(name, folder) of the built-in models, then of those below the search folders."""
+    for item in sorted(BUILTIN.glob(f"*/{ITEM}")):
+        yield item.parent.name, item.parent
+    for root in search:
+        for depth in range(_SEARCH_DEPTH + 1):
+            for item in sorted(root.glob("*/" * depth + ITEM)):
+                yield item.parent.name, item.parent

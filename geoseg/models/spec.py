@@ -1,0 +1,236 @@
+"""Facts about a model: everything that must be known before its weights are read.
+
+A ``ModelSpec`` is read from the STAC item of a model folder (see ``geoseg.models.item``) and obeyed. Nothing here
+imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from geoseg.errors import ModelSpecError
+from geoseg.models.steps import JSON, Step
+
+Kind = Literal["finite", "global"]
+Quantity = Literal["reflectance", "digital-number"]
+WeightsFormat = Literal["safetensors", "raw-float32", "pickle"]
+
+#: Class indices are 0 ... 250; 254 and 255 of the class raster mean failed and nodata.
+MAX_CLASSES = 251
+
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
+_SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassInfo:
+    """One class of a model.
+
+    Attributes:
+        index: Value in the class raster, contiguous from 0.
+        name: Plain name.
+        colour: ``#rrggbb``, lower case.
+        code: Code in the model's legend (WorldCover's 10 ... 100), or ``None``.
+        description: One sentence, may be empty.
+    """
+
+    index: int
+    name: str
+    colour: str
+    code: int | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRef:
+    """Where the weights come from and how to know them.
+
+    Attributes:
+        file_name: Name of the file beside ``item.json`` and in the cache.
+        sha256: Hex digest; a prefix of at least 8 digits where the publisher states no more.
+        size_bytes: Size of the file, or ``None`` where the publisher does not state it.
+        href: HTTPS address, or a path relative to the folder.
+        format: What the bytes are.
+        layout: For ``raw-float32``: name of the JSON file in the folder that says which array lies where.
+        layout_sha256: Hex digest of that file.
+    """
+
+    file_name: str
+    sha256: str
+    size_bytes: int | None
+    href: str
+    format: WeightsFormat
+    layout: str | None = None
+    layout_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model wants, gives and is.
+
+    Attributes:
+        name: Id of the model's item.
+        title: One line for people.
+        licence: SPDX identifier, or words.
+        attribution: Line that results must carry; may be empty.
+        source: Public address of origin.
+        bands: Band names in the order of the network's channels.
+        quantity: What values the transform starts from: reflectance (0 ... 1) or raw digital numbers.
+        resolution_m: Pixel size in metres that the network was trained on.
+        resolution_range_m: Smallest and largest pixel size at which it may run.
+        transform: Input transform, step by step.
+        fill: One constant per band *after* the transform for pixels outside the data, masked or failed.
+        classes: Classes by index.
+        kind: ``finite`` (a pixel depends on a bounded neighbourhood) or ``global``.
+        stride_px: The network is equivariant to shifts by this many pixels; chips start and end on multiples of it.
+        radius_px: How far a pixel looks: top, left, bottom, right. Zeros for global models.
+        cell_px: Side of the smallest square that is computed and remembered, a multiple of the stride.
+        chip_px: Global models only: side of a chip.
+        chip_step_px: Global models only: step of the chip lattice.
+        workspace_bytes_per_px: Measured peak of one float32 forward pass, per chip pixel.
+        expects: Data it was trained on, such as ``sentinel-2-l1c``, for notes in plain words.
+        notes: What a user should know.
+        architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
+        hyperparameters: Arguments of the architecture.
+        weights: The weights file.
+
+    Raises:
+        ModelSpecError: If the facts contradict each other.
+    """
+
+    name: str
+    title: str
+    licence: str
+    source: str
+    bands: tuple[str, ...]
+    quantity: Quantity
+    transform: tuple[Step, ...]
+    classes: tuple[ClassInfo, ...]
+    kind: Kind
+    stride_px: int
+    architecture: str
+    weights: WeightsRef
+    hyperparameters: Mapping[str, JSON] = field(default_factory=dict)
+    radius_px: tuple[int, int, int, int] = (0, 0, 0, 0)
+    cell_px: int = 256
+    chip_px: int | None = None
+    chip_step_px: int | None = None
+    fill: tuple[float, ...] = ()
+    workspace_bytes_per_px: float = 0.0
+    resolution_m: float | None = None
+    resolution_range_m: tuple[float, float] | None = None
+    expects: str | None = None
+    attribution: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.fill:
+            object.__setattr__(self, "fill", (0.0,) * len(self.bands))
+        elif len(self.fill) == 1:
+            object.__setattr__(self, "fill", self.fill * len(self.bands))
+        self._check_bands()
+        self._check_classes()
+        self._check_lattice()
+        self._check_weights()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> ModelSpec:  # Any: a parsed JSON document of unknown shape
+        """The spec that a STAC MLM item describes.
+
+        Raises:
+            ModelSpecError: If the item lacks a fact that is needed, or contradicts itself.
+        """
+        from geoseg.models.item import spec_from_item  # noqa: PLC0415  # item.py builds ModelSpec: a cycle otherwise
+
+        return spec_from_item(item)
+
+    def to_item(self) -> dict[str, Any]:  # Any: a JSON document
+        """The STAC MLM item that describes this spec; ``from_item`` reads it back equal."""
+        from geoseg.models.item import item_from_spec  # noqa: PLC0415  # as above
+
+        return item_from_spec(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that pixels depend on; titles, notes, class names and licences are not in it."""
+        document = {
+            "bands": self.bands,
+            "quantity": self.quantity,
+            "transform": [step.to_json() for step in self.transform],
+            "fill": self.fill,
+            "classes": len(self.classes),
+            "kind": self.kind,
+            "stride": self.stride_px,
+            "radius": self.radius_px,
+            "cell": self.cell_px,
+            "chip": self.chip_px,
+            "chip_step": self.chip_step_px,
+            "architecture": self.architecture,
+            "hyperparameters": dict(self.hyperparameters),
+            "weights": self.weights.sha256,
+            "layout": self.weights.layout_sha256,
+        }
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _check_bands(self) -> None:
+        if not self.bands or len(set(self.bands)) != len(self.bands):
+            raise self._error(f"bands {list(self.bands)}", "at least one band, each name once")
+        for step in self.transform:
+            step.check_bands(len(self.bands))
+        if len(self.fill) != len(self.bands) or not all(map(math.isfinite, self.fill)):
+            raise self._error(f"fill {list(self.fill)}", f"1 or {len(self.bands)} finite numbers, one per band")
+        if self.quantity not in get_args(Quantity):
+            raise self._error(f"quantity {self.quantity!r}", "reflectance or digital-number")
+        low, high = self.resolution_range_m or (1.0, 1.0)
+        if not 0 < low <= high or (self.resolution_m is not None and self.resolution_m <= 0):
+            raise self._error(
+                f"resolution {self.resolution_m}, range {self.resolution_range_m}", "positive metres, smallest first"
+            )
+
+    def _check_classes(self) -> None:
+        indices = [info.index for info in self.classes]
+        if indices != list(range(len(indices))) or not 2 <= len(indices) <= MAX_CLASSES:
+            raise self._error(f"class values {indices}", f"0, 1, 2, ... without gaps, 2 to {MAX_CLASSES} of them")
+        for info in self.classes:
+            if not _COLOUR.fullmatch(info.colour) or not info.name:
+                raise self._error(f"class {info.index} {info.name!r} {info.colour!r}", "a name and a colour #rrggbb")
+
+    def _check_lattice(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise self._error(f"kind {self.kind!r}", "finite or global")
+        if self.stride_px < 1 or self.cell_px < 1 or self.cell_px % self.stride_px:
+            raise self._error(
+                f"cell {self.cell_px} px, stride {self.stride_px} px", "a cell that is a multiple of the stride"
+            )
+        if min(self.radius_px) < 0:
+            raise self._error(f"radius {list(self.radius_px)}", "top, left, bottom, right; none below 0")
+        if self.kind == "finite":
+            if self.chip_px is not None or self.chip_step_px is not None:
+                raise self._error("a chip lattice for a finite model", "no chip_px and no chip_step_px")
+            return
+        chip, step = self.chip_px or 0, self.chip_step_px or 0
+        if not 0 < step <= chip or chip % self.stride_px or step % self.stride_px:
+            raise self._error(
+                f"chip {self.chip_px} px, step {self.chip_step_px} px, stride {self.stride_px} px",
+                "a global model needs chip >= step > 0, both multiples of the stride",
+            )
+
+    def _check_weights(self) -> None:
+        if not _SHA256_PREFIX.fullmatch(self.weights.sha256):
+            raise self._error(f"weights checksum {self.weights.sha256!r}", "a SHA-256 in lower-case hex")
+        if self.weights.format == "raw-float32" and not (self.weights.layout and self.weights.layout_sha256):
+            raise self._error("raw-float32 weights without a layout", "an asset 'layout' with a checksum")
+
+    def _error(self, given: str, expected: str) -> ModelSpecError:
+        return ModelSpecError(f"model {self.name!r}: {given}", expected, "correct the model's item.json")

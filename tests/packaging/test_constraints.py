@@ -60,3 +60,9 @@ def test_no_file_for_installers_names_a_place_to_install_from(repository):
     files = ["constraints.txt", "environment.yml", "Makefile", "pyproject.toml", ".ci/run"]
     pattern = re.compile(r"index-url|find-links|trusted-host|/simple\b|https?://")
     assert [name for name in files if pattern.search((repository / name).read_text())] == []
+
+
+def test_base_install_drags_in_no_torch(repository):
+    dragged_in = needed(requirements(read_project(repository)))
+    assert "rasterio" in dragged_in
+    assert [name for name in dragged_in if name.startswith(("torch", "nvidia", "timm", "lightning", "fastapi"))] == []

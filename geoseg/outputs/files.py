@@ -53,7 +53,7 @@ class WholeFile:
             OSError: If the disk refuses; nothing is renamed then.
         """
         _sync(self.temporary)
-        os.replace(self.temporary, self.path)
+        self.temporary.replace(self.path)
         _sync(self.path.parent)
 
     def discard(self) -> None:

@@ -1,0 +1,84 @@
+"""GeoJSON as RFC 7946 has it, feature by feature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from geoseg.outputs.files import WholeFile
+from geoseg.outputs.geodesy import Geometries, cut_at_antimeridian
+
+_NOT_PROPERTIES = ("id", "bbox", "geometry")
+
+
+class GeoJSONSpool:
+    """A feature collection in the making, given up when it grows past its limit.
+
+    Args:
+        path: Final name.
+        limit: Most features, or ``None``. Past it the file is dropped, and `close` gives nothing.
+        decimals: Of the coordinates, in degrees.
+        metadata: Foreign members of the collection, by name.
+
+    Attributes:
+        path: Final name.
+        is_wanted: Whether the limit still holds.
+    """
+
+    def __init__(self, path: Path, limit: int | None, decimals: int, metadata: Mapping[str, str]) -> None:
+        self.path = path
+        self.is_wanted = True
+        self._limit, self._decimals = limit, decimals
+        self._count = 0
+        self._file = WholeFile(path)
+        self._stream = self._file.temporary.open("w", encoding="utf-8", newline="\n")
+        head = json.dumps({"type": "FeatureCollection", **metadata}, ensure_ascii=False)
+        self._stream.write(f'{head[:-1]}, "features": [')
+
+    def add(self, lonlat: Geometries, rows: pa.RecordBatch) -> None:
+        """Takes polygons in degrees, and the rows of the table that belong to them."""
+        if not self.is_wanted:
+            return
+        if self._limit is not None and self._count + len(rows) > self._limit:
+            self.is_wanted = False
+            self.discard()
+            return
+        for feature in _features(lonlat, rows, self._decimals):
+            self._stream.write(",\n" if self._count else "\n")
+            self._stream.write(feature)
+            self._count += 1
+
+    def close(self) -> list[Path]:
+        """Finishes the file and gives it its name; nothing if it was given up.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        if not self.is_wanted:
+            self.path.unlink(missing_ok=True)  # an earlier run's file would not belong to these polygons
+            return []
+        self._stream.write("\n]}\n")
+        self._stream.close()
+        self._file.commit()
+        return [self.path]
+
+    def discard(self) -> None:
+        """Removes what was not finished."""
+        try:
+            self._stream.close()
+        finally:
+            self._file.discard()
+
+
+def _features(lonlat: Geometries, rows: pa.RecordBatch, decimals: int) -> Iterator[str]:
+    rounded = shapely.transform(lonlat, lambda xy: np.round(xy, decimals))
+    whole = shapely.orient_polygons(cut_at_antimeridian(rounded))
+    properties = rows.drop_columns([name for name in _NOT_PROPERTIES if name in rows.schema.names]).to_pylist()
+    for identifier, outline, facts in zip(rows["id"].to_pylist(), shapely.to_geojson(whole), properties, strict=True):
+        table = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+        yield f'{{"type": "Feature", "id": {identifier}, "properties": {table}, "geometry": {outline}}}'

@@ -1,0 +1,203 @@
+"""Many dates to one image, pixel by pixel, by a written rule, in strips of rows.
+
+Rules (a pixel is *usable* on a date when every band was observed and the sensor's mask agrees):
+
+- ``first``: the newest scene in which the pixel is usable.
+- ``least-cloudy``: the same, scenes ordered by the cloud cover that their producer states for the whole scene.
+- ``median``: per band, the median of all scenes in which the pixel is usable (the mean of the two middle ones).
+
+A pixel that a scene should have given and whose read failed is *failed*: it never falls through to another scene,
+because then a network fault would change the map in silence. The number of dates costs no memory: strips of rows are
+finished one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geoseg.load import LazyItem, Pixels, ReadFailure, lazy_item, pixels_of
+from geoseg.scenes import Scene
+
+
+class Reason(IntEnum):
+    """Why a pixel of a composite has values, or has none."""
+
+    OBSERVED = 0
+    UNOBSERVED = 1  # no scene covers it
+    MASKED = 2  # observed, but something was in the way on every date
+    FAILED = 3  # it should have been read and was not
+    MODEL = 4  # the network gave no finite score; set after the composite
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """One image made of many dates.
+
+    Attributes:
+        values: (band, y, x) float32 in the unit that was asked for; NaN where ``reason`` is not ``OBSERVED``.
+        reason: (y, x) uint8, see ``Reason``.
+        used_px: Item id to the number of counted pixels it gave (for ``median``: had a say in).
+        failures: What could not be read: file to GDAL's words.
+    """
+
+    values: NDArray[np.float32]
+    reason: NDArray[np.uint8]
+    used_px: Mapping[str, int]
+    failures: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Strip:
+    """A strip while it is filled."""
+
+    values: NDArray[np.float32]
+    settled: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, bands: int, shape: tuple[int, int]) -> _Strip:
+        flags = [np.zeros(shape, dtype=bool) for _ in range(3)]
+        return cls(np.full((bands, *shape), np.nan, dtype="float32"), *flags)
+
+    def feed(self, pixels: Pixels) -> NDArray[np.bool_]:
+        """Take what an item gives to pixels that nothing has settled; returns which pixels it gave."""
+        free = ~self.settled
+        take = pixels.usable & free
+        np.copyto(self.values, pixels.values, where=take)
+        lost = pixels.failed & free
+        self.failed |= lost
+        self.seen |= pixels.masked
+        self.settled |= take | lost
+        return take
+
+    @property
+    def reason(self) -> NDArray[np.uint8]:
+        out = np.full(self.settled.shape, Reason.UNOBSERVED, dtype="uint8")
+        out[self.seen] = Reason.MASKED
+        out[self.settled] = Reason.OBSERVED
+        out[self.failed] = Reason.FAILED
+        return out
+
+
+def make_composite(
+    scenes: Sequence[Scene],
+    geobox: GeoBox,
+    bands: int,
+    rule: str,
+    quantity: str,
+    *,
+    counted: NDArray[np.bool_],
+    strip_bytes: int,
+    threads: int,
+    previews: bool = False,
+) -> Composite:
+    """Read and merge scenes.
+
+    Args:
+        scenes: In the order of the rule (``geoseg.scenes.order_scenes``).
+        geobox: Pixel grid of the result.
+        bands: Number of bands.
+        rule: ``first``, ``least-cloudy`` or ``median``.
+        quantity: Unit of the values, see ``geoseg.load.lazy_item``.
+        counted: (y, x), pixels that count in ``used_px``.
+        strip_bytes: Memory for one strip of all dates that must be held together.
+        threads: Reads at the same time.
+        previews: Whether overviews are good enough.
+    """
+    rows = _strip_rows(geobox, bands, len(scenes) if rule == "median" else 1, strip_bytes)
+    lazy = [[lazy_item(item, geobox, rows, quantity, previews=previews) for item in scene.items] for scene in scenes]
+    values = np.full((bands, *geobox.shape), np.nan, dtype="float32")
+    reason = np.full(geobox.shape, Reason.UNOBSERVED, dtype="uint8")
+    used: dict[str, int] = {}
+    failures: dict[str, str] = {}
+    merge = _merge_median if rule == "median" else _merge_first
+    for strip in _strips(geobox.shape[0], rows):
+        merged = merge(lazy, strip, counted[strip], threads, used, failures, bands)
+        values[:, strip] = merged.values
+        reason[strip] = merged.reason
+    values[:, reason != Reason.OBSERVED] = np.nan
+    return Composite(values, reason, used, failures)
+
+
+def _strip_rows(geobox: GeoBox, bands: int, dates: int, strip_bytes: int) -> int:
+    """Rows that fit: a date costs its values, their flags and a copy while it is sorted or masked."""
+    per_row = geobox.shape[1] * (bands * 4 + 4) * (dates + 2) * 2
+    return max(16, min(geobox.shape[0], strip_bytes // max(1, per_row) // 16 * 16))
+
+
+def _strips(height: int, rows: int) -> Iterator[slice]:
+    for start in range(0, height, rows):
+        yield slice(start, min(start + rows, height))
+
+
+def _note(failures: dict[str, str], found: tuple[ReadFailure, ...]) -> None:
+    for failure in found:
+        failures.setdefault(failure.href, failure.cause)
+
+
+def _count(used: dict[str, int], lazy: LazyItem, taken: NDArray[np.bool_], counted: NDArray[np.bool_]) -> None:
+    share = int(np.count_nonzero(taken & counted))
+    if share:
+        used[lazy.item.id] = used.get(lazy.item.id, 0) + share
+
+
+def _merge_first(
+    lazy: Sequence[Sequence[LazyItem]],
+    rows: slice,
+    counted: NDArray[np.bool_],
+    threads: int,
+    used: dict[str, int],
+    failures: dict[str, str],
+    bands: int,
+) -> _Strip:
+    strip = _Strip.empty(bands, counted.shape)  # type: ignore[arg-type]  # a 2-D shape
+    for scene in lazy:
+        for planned in scene:
+            if strip.settled.all():
+                return strip
+            pixels, found = pixels_of(planned, rows, threads)
+            _note(failures, found)
+            _count(used, planned, strip.feed(pixels), counted)
+    return strip
+
+
+def _merge_median(
+    lazy: Sequence[Sequence[LazyItem]],
+    rows: slice,
+    counted: NDArray[np.bool_],
+    threads: int,
+    used: dict[str, int],
+    failures: dict[str, str],
+    bands: int,
+) -> _Strip:
+    total = _Strip.empty(bands, counted.shape)  # type: ignore[arg-type]  # a 2-D shape
+    stack = np.full((len(lazy), bands, *counted.shape), np.nan, dtype="float32")
+    for number, scene in enumerate(lazy):
+        strip = _Strip(stack[number], *(np.zeros(counted.shape, dtype=bool) for _ in range(3)))
+        for planned in scene:
+            pixels, found = pixels_of(planned, rows, threads)
+            _note(failures, found)
+            _count(used, planned, strip.feed(pixels), counted)
+        total.failed |= strip.failed
+        total.seen |= strip.seen
+        total.settled |= strip.settled
+    _median_of_observed(stack, total.values)
+    return total
+
+
+def _median_of_observed(stack: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Median over the first axis without NaN; sorts ``stack`` in place, one band at a time."""
+    for band in range(stack.shape[1]):
+        dates = stack[:, band]
+        dates.sort(axis=0)  # NaN goes last
+        observed = np.count_nonzero(~np.isnan(dates), axis=0)
+        low = np.take_along_axis(dates, np.maximum(observed - 1, 0)[None] // 2, axis=0)[0]
+        high = np.take_along_axis(dates, (observed // 2)[None].clip(max=len(dates) - 1), axis=0)[0]
+        out[band] = np.where(observed % 2, low, (low + high) / 2)

@@ -1,0 +1,186 @@
+"""Items x geobox to pixels, lazily, through odc-stac and Dask, with the samples that could not be read.
+
+Owns reading. Knows bands and pixel counts, not models, and decides nothing about which date is best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import numpy as np
+import odc.stac
+import pystac
+import rasterio
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geoseg.load.reader import ExactDriver, ReadFailure, ReadLog
+from geoseg.scenes import BandSource, Item
+
+__all__ = ["Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
+
+# GDAL settings of every read, each with its reason.
+_GDAL_OPTIONS: dict[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no listing of remote folders; sidecar masks come with named files
+    "GDAL_HTTP_MAX_RETRY": 5,  # 429, 502, 503, 504 and dropped connections
+    "GDAL_HTTP_RETRY_DELAY": 0.5,
+    "GDAL_HTTP_TIMEOUT": 60,
+    "GDAL_HTTP_LOW_SPEED_TIME": 20,  # a stalled body ends instead of hanging
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
+    "GTIFF_IGNORE_READ_ERRORS": False,  # would turn a truncated file into silent zeros
+}
+
+
+@contextmanager
+def reading(cache_bytes: int) -> Iterator[None]:
+    """GDAL's settings for reads, with a bound on its block cache (bytes)."""
+    with rasterio.Env(GDAL_CACHEMAX=max(16, cache_bytes // 2**20), **_GDAL_OPTIONS):
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """One item on one geobox.
+
+    Attributes:
+        values: (band, y, x) float32, in the unit that was asked for; NaN where nothing was observed.
+        usable: (y, x), True = every band observed and the quality band agrees.
+        masked: (y, x), True = observed, but something was in the way (cloud, shadow).
+        failed: (y, x), True = some sample could not be read and nothing that could be read rules the pixel out.
+    """
+
+    values: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+    masked: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LazyItem:
+    """An item on a geobox whose pixels are read when a strip of rows is asked for."""
+
+    item: Item
+    geobox: GeoBox
+    bands: Mapping[BandSource, xr.DataArray]
+    quantity: str
+    log: ReadLog
+
+
+def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, previews: bool = False) -> LazyItem:
+    """Plan the read of an item: one Dask task per band and strip, no pixel yet.
+
+    Args:
+        item: What to read.
+        geobox: Where to.
+        strip_rows: Height of the parts in which it will be read.
+        quantity: ``reflectance``, or ``digital-number`` (without the sensor's offset).
+        previews: Whether overviews are good enough.
+    """
+    log = ReadLog()
+    document = pystac.Item.from_dict(dict(item.document), preserve_dict=False)
+    driver = ExactDriver({(source.href, source.index): source for source in item.sources}, log, previews=previews)
+    chunks = {"y": min(strip_rows, geobox.shape[0]), "x": geobox.shape[1]}
+
+    def planned(sources: Iterable[BandSource], dtype: str, missing: float, resampling: str) -> dict[BandSource, xr.DataArray]:
+        names = {source: _odc_name(item, source) for source in sources}
+        dataset = odc.stac.load(
+            [document],
+            bands=list(names.values()),
+            geobox=geobox,
+            chunks=chunks,
+            resampling=resampling,
+            dtype=dtype,
+            nodata=missing,
+            driver=driver,
+        )
+        return {source: dataset[name].isel(time=0) for source, name in names.items()}
+
+    bands = planned(item.bands.values(), "float32", float("nan"), "bilinear")
+    if item.mask is not None:
+        bands |= planned([item.mask], "uint8", 0, "nearest")
+    return LazyItem(item, geobox, bands, quantity, log)
+
+
+def pixels_of(lazy: LazyItem, rows: slice, threads: int) -> tuple[Pixels, tuple[ReadFailure, ...]]:
+    """Read a strip of rows.
+
+    Args:
+        lazy: Planned read.
+        rows: Rows of its geobox.
+        threads: Reads at the same time.
+
+    Returns:
+        The pixels, and what could not be read.
+    """
+    lazy.log.failures.clear()
+    parts = [lazy.bands[source][rows].data for source in lazy.item.sources]
+    read = dask.compute(*parts, scheduler="threads", num_workers=threads)
+    failures = tuple(lazy.log.failures)
+    bands = dict(zip(lazy.item.sources, read, strict=True))
+    return _judge(lazy, bands, lazy.geobox[rows, :], failures), failures
+
+
+def _judge(
+    lazy: LazyItem, bands: dict[BandSource, NDArray[Any]], geobox: GeoBox, failures: tuple[ReadFailure, ...]
+) -> Pixels:
+    item = lazy.item
+    lost = {source: _on(geobox, [f for f in failures if f.href == source.href]) for source in item.sources}
+    values = np.stack([bands[source] for source in item.bands.values()])
+    observed = np.ones(values.shape[1:], dtype=bool)
+    for source, band in zip(item.bands.values(), values, strict=True):
+        missing = np.isnan(band)
+        if lost[source] is not None:
+            missing &= ~lost[source]
+        observed &= ~missing
+    clear = np.ones_like(observed)
+    if item.mask is not None:
+        observed_by_mask, clear = _quality(item, bands[item.mask])
+        if lost[item.mask] is not None:
+            observed_by_mask |= lost[item.mask]
+            clear |= lost[item.mask]
+        observed &= observed_by_mask
+    failed = np.zeros_like(observed)
+    for mask in lost.values():
+        if mask is not None:
+            failed |= mask
+    failed &= observed & clear
+    if lazy.quantity == "reflectance":
+        for source, band in zip(item.bands.values(), values, strict=True):
+            band *= np.float32(source.scale)
+    return Pixels(values, observed & clear & ~failed, observed & ~clear, failed)
+
+
+def _quality(item: Item, codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the quality band says that something was observed, and where it was clear."""
+    if item.alpha:
+        return codes > 0, np.ones(codes.shape, dtype=bool)
+    rule = item.sensor.mask
+    assert rule is not None  # noqa: S101  # an item with a mask band has a sensor with a rule
+    return ~np.isin(codes, list(rule.nodata)), ~np.isin(codes, list(rule.invalid))
+
+
+def _on(geobox: GeoBox, failures: list[ReadFailure]) -> NDArray[np.bool_] | None:
+    """Failures of one source, painted on a geobox of the same pixel grid."""
+    if not failures:
+        return None
+    lost = np.zeros(geobox.shape, dtype=bool)
+    for failure in failures:
+        shift = ~geobox.transform * failure.geobox.transform
+        row, col = round(shift.f), round(shift.c)
+        height, width = failure.failed.shape
+        r0, c0, r1, c1 = max(row, 0), max(col, 0), min(row + height, lost.shape[0]), min(col + width, lost.shape[1])
+        if r1 > r0 and c1 > c0:
+            lost[r0:r1, c0:c1] |= failure.failed[r0 - row : r1 - row, c0 - col : c1 - col]
+    return lost
+
+
+def _odc_name(item: Item, source: BandSource) -> str:
+    """The name by which odc-stac knows a band: the asset's, with the number for files of several bands."""
+    asset = item.document["assets"][source.asset]
+    several = len(asset.get("raster:bands", asset.get("bands", ()))) > 1
+    return f"{source.asset}.{source.index}" if several else source.asset

@@ -1,0 +1,291 @@
+"""The reader that odc-stac uses for every band: exact, independent of how the grid was cut, and honest about holes.
+
+Differences from odc's own rasterio reader, each with its reason:
+
+- A warp always starts from an array of source pixels and runs with an exact transformer. GDAL's default allows an
+  eighth of a pixel of error, interpolated along the destination's scan lines, so the same pixel would differ between
+  two tiles.
+- Overviews are used for previews only: which overview fits depends on the request, not on the pixel.
+- A block that cannot be read does not fail the request. Its samples become missing and the pixels that would have
+  used them are reported to a ``ReadLog``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.converters import rio_geobox
+from odc.geo.geobox import GeoBox
+from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
+from odc.geo.roi import roi_is_empty, roi_pad, roi_shape
+from odc.loader._rio import GlobalContext, LocalContext, RioDriver
+from odc.loader.types import RasterLoadParams, RasterSource, ReaderSubsetSelection
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.warp import reproject
+from rasterio.windows import Window as RasterWindow
+
+from geoseg.grid import Lattice
+from geoseg.scenes import BandSource
+
+# Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
+_KERNEL_PAD_PX = 3
+
+Roi = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """Pixels that a source should have given and did not.
+
+    Attributes:
+        href: The file.
+        cause: GDAL's words.
+        geobox: Where the failed pixels lie.
+        failed: (y, x), True = at least one sample of the pixel's resampling kernel could not be read.
+    """
+
+    href: str
+    cause: str
+    geobox: GeoBox
+    failed: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class ReadLog:
+    """Failures of one load, filled by several threads."""
+
+    failures: list[ReadFailure] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, failure: ReadFailure) -> None:
+        """Note a failure."""
+        with self._lock:
+            self.failures.append(failure)
+
+
+class ExactDriver(RioDriver):
+    """odc-loader driver that opens ``ExactReader``.
+
+    Args:
+        sources: href and band number to the facts of the band.
+        log: Where failures go.
+        previews: Whether overviews may be used.
+    """
+
+    def __init__(self, sources: dict[tuple[str, int], BandSource], log: ReadLog, *, previews: bool = False) -> None:
+        super().__init__()
+        self._sources = sources
+        self._log = log
+        self._previews = previews
+
+    def open(self, src: RasterSource, ctx: LocalContext) -> ExactReader:  # type: ignore[override]  # a narrower reader
+        """A reader of one band of one file."""
+        del ctx
+        return ExactReader(self._sources[(src.uri, src.band)], src.geobox, self._log, previews=self._previews)
+
+    def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> GlobalContext:
+        """State of one load; nothing is kept between reads."""
+        return GlobalContext(geobox, chunks=chunks)
+
+
+class ExactReader:
+    """Reads one band onto a geobox.
+
+    Args:
+        source: Facts of the band.
+        claimed: Pixel grid of the file as its item states it, for files that cannot be opened.
+        log: Where failures go.
+        previews: Whether overviews may be used.
+    """
+
+    def __init__(self, source: BandSource, claimed: Any, log: ReadLog, *, previews: bool) -> None:
+        self._source = source
+        self._claimed = claimed
+        self._log = log
+        self._previews = previews
+
+    def read(
+        self,
+        cfg: RasterLoadParams,
+        dst_geobox: GeoBox,
+        *,
+        dst: NDArray[Any] | None = None,
+        selection: ReaderSubsetSelection | None = None,
+    ) -> tuple[Roi, NDArray[Any]]:
+        """Pixels of the band on ``dst_geobox``; see ``odc.loader.types.RasterReader``.
+
+        Floating-point destinations get ``value / scale`` (digital numbers without the offset) with NaN where nothing
+        was observed; integer ones get raw codes with ``cfg.fill_value`` there.
+        """
+        del selection
+        try:
+            with rasterio.open(self._source.href) as file:
+                return self._read_open(file, cfg, dst_geobox, dst)
+        except RasterioError as err:
+            return self._unreadable(str(err), cfg, dst_geobox, dst)
+
+    def _unreadable(
+        self, cause: str, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
+    ) -> tuple[Roi, NDArray[Any]]:
+        roi: Roi = (slice(0, dst_geobox.shape[0]), slice(0, dst_geobox.shape[1]))
+        failed = np.ones(dst_geobox.shape, dtype=bool)
+        if isinstance(self._claimed, GeoBox):
+            failed = _warped_failure(np.ones((1, 1), dtype=bool), _outline(self._claimed), dst_geobox, "nearest")
+        out = dst if dst is not None else np.empty(dst_geobox.shape, dtype=cfg.dtype or "float32")
+        out[...] = cfg.fill_value
+        if failed.any():
+            self._log.add(ReadFailure(self._source.href, cause, dst_geobox, failed))
+        return roi, out
+
+    def _read_open(
+        self, file: rasterio.DatasetReader, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
+    ) -> tuple[Roi, NDArray[Any]]:
+        src_geobox = rio_geobox(file)
+        paste = _paste_rois(src_geobox, dst_geobox)
+        plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
+        roi_src, roi = paste or (plan.roi_src, plan.roi_dst)
+        out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
+        out[...] = cfg.fill_value
+        if roi_is_empty(roi) or roi_is_empty(roi_src):
+            return roi, out
+        if plan is not None:
+            self._warp(file, src_geobox, plan, cfg.resampling, dst_geobox[roi], out)
+            return roi, out
+        pixels, failed, cause = _read_window(file, self._source.index, roi_src)
+        self._store(pixels, out)
+        if failed is not None:
+            self._log.add(ReadFailure(self._source.href, cause, dst_geobox[roi], failed))
+        return roi, out
+
+    def _warp(
+        self,
+        file: rasterio.DatasetReader,
+        src_geobox: GeoBox,
+        plan: ReprojectInfo,
+        resampling: str,
+        target: GeoBox,
+        out: NDArray[Any],
+    ) -> None:
+        roi_src = roi_pad(plan.roi_src, _KERNEL_PAD_PX, src_geobox.shape)
+        window_geobox = src_geobox[roi_src]
+        if self._previews and plan.read_shrink > 1:
+            shrink = plan.read_shrink
+            shape = tuple(max(1, n // shrink) for n in roi_shape(roi_src))
+            pixels = file.read(self._source.index, window=RasterWindow.from_slices(*roi_src), out_shape=shape)
+            window_geobox = window_geobox.zoom_to(shape)
+            failed, cause = None, ""
+        else:
+            pixels, failed, cause = _read_window(file, self._source.index, roi_src)
+        coarser = plan.read_shrink > 1 and resampling == "bilinear"
+        method = "average" if coarser else resampling
+        values = np.full(pixels.shape, np.nan, dtype="float32") if out.dtype.kind == "f" else pixels
+        if out.dtype.kind == "f":
+            self._store(pixels, values)
+            if failed is not None:
+                values[failed] = np.nan
+        reproject(
+            values,
+            out,
+            src_transform=window_geobox.transform,
+            src_crs=window_geobox.crs.to_wkt(),
+            src_nodata=np.nan if out.dtype.kind == "f" else None,
+            dst_transform=target.transform,
+            dst_crs=target.crs.to_wkt(),
+            dst_nodata=np.nan if out.dtype.kind == "f" else None,
+            resampling=Resampling[method],
+            tolerance=0,
+            init_dest_nodata=out.dtype.kind == "f",
+        )
+        if failed is not None:
+            lost = _warped_failure(failed, window_geobox, target, method)
+            if lost.any():
+                self._log.add(ReadFailure(self._source.href, cause, target, lost))
+
+    def _store(self, raw: NDArray[Any], out: NDArray[Any]) -> None:
+        """Raw pixels into ``out``; as values with NaN for nodata where ``out`` is floating point."""
+        if out.dtype.kind != "f":
+            out[...] = raw
+            return
+        np.copyto(out, raw, casting="unsafe")
+        nodata = self._source.nodata
+        if nodata is not None and not np.isnan(nodata):
+            out[raw == nodata] = np.nan
+        if self._source.offset:
+            out += np.float32(self._source.offset / self._source.scale)
+
+
+def _paste_rois(source: GeoBox, target: GeoBox) -> tuple[Roi, Roi] | None:
+    """Equal parts of source and target when both lie on one lattice, so that pixels are read untouched.
+
+    The test looks at the whole source and so gives the same answer for every cut of the target.
+    """
+    lattice = Lattice.from_geobox(target)
+    source_window, target_window = lattice.window_of(source), lattice.window_of(target)
+    if source_window is None or target_window is None:
+        return None
+    shared = source_window & target_window
+    if not shared:
+        return (slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0))
+    return shared.within(source_window), shared.within(target_window)
+
+
+def _outline(geobox: GeoBox) -> GeoBox:
+    """The same area as a single pixel."""
+    rows, cols = geobox.shape
+    return GeoBox((1, 1), geobox.transform * Affine.scale(cols, rows), geobox.crs)
+
+
+def _read_window(
+    file: rasterio.DatasetReader, index: int, roi: Roi
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str]:
+    """A window's raw pixels, which of them could not be read, and why. Failed pixels hold zero."""
+    window = RasterWindow.from_slices(*roi)
+    try:
+        return file.read(index, window=window), None, ""
+    except RasterioError as err:
+        cause = str(err)
+    pixels = np.zeros(roi_shape(roi), dtype=file.dtypes[index - 1])
+    failed = np.zeros(pixels.shape, dtype=bool)
+    for block, part in _blocks_within(file, index, roi):
+        try:
+            pixels[part] = file.read(index, window=block)
+        except RasterioError as err:
+            failed[part] = True
+            cause = str(err.__cause__ or err)
+    return pixels, failed if failed.any() else None, cause
+
+
+def _blocks_within(file: rasterio.DatasetReader, index: int, roi: Roi) -> Iterator[tuple[RasterWindow, Roi]]:
+    """Parts of the file's blocks that lie in a window, as file window and as slices of the window's array."""
+    rows, cols = roi
+    height, width = file.block_shapes[index - 1]
+    for row in range(rows.start // height * height, rows.stop, height):
+        for col in range(cols.start // width * width, cols.stop, width):
+            r0, r1 = max(row, rows.start), min(row + height, rows.stop)
+            c0, c1 = max(col, cols.start), min(col + width, cols.stop)
+            part = (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
+            yield RasterWindow(c0, r0, c1 - c0, r1 - r0), part
+
+
+def _warped_failure(failed: NDArray[np.bool_], source: GeoBox, target: GeoBox, method: str) -> NDArray[np.bool_]:
+    """Target pixels whose resampling kernel touches a failed sample: those to which it has a weight."""
+    lost = np.zeros(target.shape, dtype="float32")
+    reproject(
+        failed.astype("float32"),
+        lost,
+        src_transform=source.transform,
+        src_crs=source.crs.to_wkt(),
+        dst_transform=target.transform,
+        dst_crs=target.crs.to_wkt(),
+        resampling=Resampling[method],
+        tolerance=0,
+    )
+    return lost > 0

@@ -1,0 +1,232 @@
+"""A composite to classes and confidence. The one place that computes, and the only one that knows chips and heads.
+
+Finite networks see any rectangle of cells with a halo of at least their radius, so that what is kept equals one pass
+over the whole image. Global networks see the chips of a fixed lattice, blended with fixed weights; a tile computes all
+chips that touch it. Either way a pixel's result does not depend on the tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geoseg.composite import Composite, Reason
+from geoseg.grid import Window
+from geoseg.heads import Chips, Head
+from geoseg.tiles import Chip, Tile, finite_chips, finite_halo, global_chips
+
+NO_CLASS, FAILED_CLASS, NO_CONFIDENCE = 255, 254, 255
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a model wants its chips, from its spec.
+
+    Attributes:
+        radius_px: Top, left, bottom, right; zeros for a global network.
+        stride_px: Chips of a finite network start and end on its multiples.
+        chip_px: Side of a global network's chip; ``None`` for a finite network.
+        chip_step_px: Step of a global network's chip lattice.
+        chip_cells: Most cells on a side of a finite network's chip.
+    """
+
+    radius_px: tuple[int, int, int, int]
+    stride_px: int
+    chip_px: int | None
+    chip_step_px: int | None
+    chip_cells: int
+
+    def chips(self, tile: Tile, cells: NDArray[np.bool_]) -> list[Chip]:
+        """The chips that give the cells that are set."""
+        if self.chip_px is None:
+            return list(finite_chips(tile, cells, self.chip_cells, finite_halo(self.radius_px, self.stride_px)))
+        assert self.chip_step_px is not None  # noqa: S101  # ModelSpec checks it
+        chips: dict[Window, Chip] = {}
+        for rectangle in finite_chips(tile, cells, tile.side_cells, (0, 0, 0, 0)):
+            chips |= {chip.window: chip for chip in global_chips(rectangle.core, self.chip_px, self.chip_step_px)}
+        return [chips[window] for window in sorted(chips, key=lambda w: (w.row0, w.col0))]
+
+
+@dataclass(frozen=True, slots=True)
+class TileResult:
+    """Classes of a tile.
+
+    Attributes:
+        classes: (y, x) uint8; 254 = failed, 255 = nothing observed or not computed.
+        confidence: (y, x) uint8 percent; 255 where there is no class.
+        reason: (y, x) uint8, see ``geoseg.composite.Reason``; bit 7 is set where a class lies near a failed pixel.
+    """
+
+    classes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    reason: NDArray[np.uint8]
+
+
+NEAR_FAILED_BIT = 0x80
+
+
+class Predictor:
+    """Runs one head on the chips of tiles.
+
+    Args:
+        head: From chips to scores.
+        geometry: Chip shapes.
+        device: ``cpu`` or ``cuda``.
+        threads: Threads of one forward pass; part of the job's key, because sums may round differently.
+        resolution_m: Pixel size handed to the head.
+    """
+
+    def __init__(self, head: Head, geometry: Geometry, device: str, threads: int, resolution_m: float) -> None:
+        self._head = head
+        self._geometry = geometry
+        self._device = torch.device(device)
+        self._threads = threads
+        self._resolution_m = resolution_m
+
+    def prepare_thread(self) -> None:
+        """Fix the number of threads of forward passes that start in this thread."""
+        torch.set_num_threads(self._threads)
+
+    def predict(
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        image: Composite,
+        window: Window,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> TileResult | None:
+        """Classes of the cells that are set.
+
+        Args:
+            tile: The tile.
+            cells: Bitmap of the cells to compute.
+            image: Composite over ``window``, which contains every chip.
+            window: See ``image``.
+            should_stop: Asked before each chip.
+
+        Returns:
+            The result over the whole tile, or ``None`` when stopped.
+        """
+        side = (tile.side_px, tile.side_px)
+        classes, confidence = np.full(side, NO_CLASS, dtype="uint8"), np.full(side, NO_CONFIDENCE, dtype="uint8")
+        finite = np.ones(side, dtype=bool)
+        parts = self._finite_parts if self._geometry.chip_px is None else self._blended_parts
+        for core, best, index in parts(tile, cells, image, window, should_stop):
+            if should_stop():
+                return None
+            at = core.within(tile.window)
+            good = np.isfinite(best)
+            finite[at] = good
+            classes[at] = index
+            confidence[at] = np.rint(np.where(good, best, 0) * 100).astype("uint8")
+        if should_stop():
+            return None
+        return self._finish(tile, cells, image, window, classes, confidence, finite)
+
+    def _finish(
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        image: Composite,
+        window: Window,
+        classes: NDArray[np.uint8],
+        confidence: NDArray[np.uint8],
+        finite: NDArray[np.bool_],
+    ) -> TileResult:
+        """Put nodata and failure where there is no class, and mark classes near a failure."""
+        computed = tile.expand(cells)
+        reason = np.full(classes.shape, Reason.UNOBSERVED, dtype="uint8")
+        shared = window & tile.window
+        reason[shared.within(tile.window)] = image.reason[shared.within(window)]
+        reason[~computed] = Reason.UNOBSERVED
+        reason[(reason == Reason.OBSERVED) & ~finite] = Reason.MODEL
+        classes[reason != Reason.OBSERVED] = NO_CLASS
+        classes[(reason == Reason.FAILED) | (reason == Reason.MODEL)] = FAILED_CLASS
+        confidence[reason != Reason.OBSERVED] = NO_CONFIDENCE
+        near = self._near_failed(image.reason == Reason.FAILED)
+        if near is not None:
+            part = np.zeros(classes.shape, dtype=bool)
+            part[shared.within(tile.window)] = near[shared.within(window)]
+            reason[part & (classes < FAILED_CLASS)] |= NEAR_FAILED_BIT
+        return TileResult(classes, confidence, reason)
+
+    def _near_failed(self, failed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Pixels whose receptive field holds a failed one; for a global network, whose chips might."""
+        if not failed.any():
+            return None
+        reach = (self._geometry.chip_px,) * 4 if self._geometry.chip_px else self._geometry.radius_px
+        top, left, bottom, right = reach
+        return _spread(_spread(failed, 0, top, bottom), 1, left, right)
+
+    def _finite_parts(
+        self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.uint8]]]:
+        for chip in self._geometry.chips(tile, cells):
+            if should_stop():
+                return
+            if not (image.reason[chip.core.within(window)] == Reason.OBSERVED).any():
+                blank = np.zeros(chip.core.shape, dtype="uint8")
+                yield chip.core, blank.astype("float32"), blank
+                continue
+            scores = self._scores(chip.window, image, window)
+            rows, cols = chip.core.within(chip.window)
+            yield chip.core, *_best(scores[:, rows, cols])
+
+    def _blended_parts(
+        self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.uint8]]]:
+        """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
+        area = tile.window
+        total: Tensor | None = None
+        weight = torch.zeros(area.shape, device=self._device)
+        assert self._geometry.chip_px is not None  # noqa: S101  # only global networks come here
+        taper = _taper(self._geometry.chip_px, self._device)
+        for chip in self._geometry.chips(tile, cells):
+            if should_stop():
+                return
+            scores = self._scores(chip.window, image, window)
+            if total is None:
+                total = torch.zeros((scores.shape[0], *area.shape), device=self._device)
+            shared = chip.window & area
+            into, part = shared.within(area), shared.within(chip.window)
+            total[(slice(None), *into)] += scores[(slice(None), *part)] * taper[part]
+            weight[into] += taper[part]
+        if total is not None:
+            yield area, *_best(total / weight.clamp(min=torch.finfo(weight.dtype).tiny))
+
+    def _scores(self, chip: Window, image: Composite, window: Window) -> Tensor:
+        """Scores (class, y, x) of a chip."""
+        rows, cols = chip.within(window)
+        values = torch.from_numpy(np.ascontiguousarray(image.values[:, rows, cols])).to(self._device)
+        valid = torch.from_numpy(np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)).to(self._device)
+        chips = Chips(inputs={"image": values[None, None]}, valid=valid[None], gsd_m=self._resolution_m)
+        with torch.inference_mode():
+            return self._head(chips).scores[0]
+
+
+def _spread(flags: NDArray[np.bool_], axis: int, before: int, after: int) -> NDArray[np.bool_]:
+    """Where any flag is set from ``before`` pixels ahead of a pixel to ``after`` pixels behind it."""
+    length = flags.shape[axis]
+    running = np.insert(np.cumsum(flags, axis=axis, dtype="int32"), 0, 0, axis=axis)
+    place = np.arange(length)
+    upto = np.take(running, np.minimum(place + after + 1, length), axis=axis)
+    return upto > np.take(running, np.maximum(place - before, 0), axis=axis)
+
+
+def _best(scores: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Highest score and its class; NaN and infinity anywhere in a pixel's scores make its best NaN."""
+    best, index = scores.max(dim=0)
+    best = torch.where(torch.isfinite(scores).all(dim=0), best, torch.nan)
+    return best.cpu().numpy(), index.to(torch.uint8).cpu().numpy()
+
+
+def _taper(side: int, device: torch.device) -> Tensor:
+    """Fixed blending weights: a pyramid, highest in the middle, positive everywhere."""
+    ramp = torch.arange(1, side + 1, dtype=torch.float32, device=device)
+    line = torch.minimum(ramp, ramp.flip(0)) / ((side + 1) // 2)
+    return line[:, None] * line[None, :]

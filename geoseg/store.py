@@ -1,0 +1,138 @@
+"""The tile store: one object per tile, whole or absent, under the hash of everything its pixels depend on.
+
+A record is a ZIP archive of ``.npy`` members, as ``numpy.load`` reads it, with a CRC for each member and its facts as
+JSON. It is written under a temporary name, read back, and renamed; a torn or altered record counts as absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.errors import OutputError
+
+# Raised whenever the pixels of some job change; tests/test_golden.py fails until it is.
+RESULTS_VERSION = 1
+
+_FACTS = "facts.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TileRecord:
+    """What is remembered of a tile.
+
+    Attributes:
+        layers: Name to (side_px, side_px) array: ``classes``, ``confidence`` and ``reason``; 255, 255 and unobserved
+            in cells that are not done.
+        cells: Bitmap of the cells that are done.
+        incomplete: Whether a read failed in or near it, so that the next run computes it again.
+        facts: JSON-able facts: item shares, failures, seconds.
+    """
+
+    layers: Mapping[str, NDArray[Any]]
+    cells: NDArray[np.bool_]
+    incomplete: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def merged_with(self, older: TileRecord) -> TileRecord:
+        """This record's cells on top of an older record's."""
+        layers = {}
+        for name, layer in self.layers.items():
+            step = layer.shape[0] // self.cells.shape[0]
+            mine = np.repeat(np.repeat(self.cells, step, axis=0), step, axis=1)
+            layers[name] = np.where(mine, layer, older.layers[name])
+        facts = dict(self.facts)
+        shares = dict(older.facts.get("used_px", {}))
+        for item, count in self.facts.get("used_px", {}).items():
+            shares[item] = shares.get(item, 0) + count
+        facts["used_px"] = shares
+        return TileRecord(layers, self.cells | older.cells, self.incomplete or older.incomplete, facts)
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of the canonical JSON of a value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class TileStore:
+    """Tile records in a folder, two levels deep, shared by all jobs.
+
+    Args:
+        folder: Where; made on the first write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where a record lies or would lie."""
+        return self._folder / key[:2] / key[2:4] / f"{key}.zip"
+
+    def get(self, key: str) -> TileRecord | None:
+        """The record under a key, or ``None`` where there is none that is whole."""
+        try:
+            return _decode(self.path(key).read_bytes())
+        except (OSError, zipfile.BadZipFile, ValueError, KeyError, zlib.error):
+            return None
+
+    def put(self, key: str, record: TileRecord) -> None:
+        """Write a record whole, in place of an older one.
+
+        Raises:
+            OutputError: If it cannot be written, or reads back differently.
+        """
+        path = self.path(key)
+        body = _encode(record)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            if temporary.read_bytes() != body:
+                raise OSError("it reads back differently")
+            temporary.replace(path)
+        except OSError as err:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(
+                f"the tile record {path}: {err}",
+                f"room for {len(body)} bytes in the tile store",
+                "free space or set GEOSEG_CACHE, then run the same command: finished tiles are kept",
+            ) from err
+
+
+def _encode(record: TileRecord) -> bytes:
+    buffer = io.BytesIO()
+    facts = {"incomplete": record.incomplete, "facts": dict(record.facts)}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in sorted({**record.layers, "cells": record.cells}.items()):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED, 1)
+        archive.writestr(zipfile.ZipInfo(_FACTS), json.dumps(facts, sort_keys=True), zipfile.ZIP_DEFLATED, 1)
+    return buffer.getvalue()
+
+
+def _decode(body: bytes) -> TileRecord:
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        facts = json.loads(archive.read(_FACTS))
+        arrays = {
+            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+            for name in archive.namelist()
+            if name.endswith(".npy")
+        }
+    cells = arrays.pop("cells")
+    return TileRecord(arrays, cells, facts["incomplete"], facts["facts"])

@@ -7,6 +7,7 @@ shared. It knows pixels only; coordinates enter in ``to_crs_geometry``. It reads
 from geoseg.polygons.geometry import to_crs_geometry
 from geoseg.polygons.join import polygonize
 from geoseg.polygons.regions import RegionBatch
+from geoseg.polygons.sieve import sieve
 from geoseg.polygons.source import ArraySource, ClassSource
 
-__all__ = ["ArraySource", "ClassSource", "RegionBatch", "polygonize", "to_crs_geometry"]
+__all__ = ["ArraySource", "ClassSource", "RegionBatch", "polygonize", "sieve", "to_crs_geometry"]

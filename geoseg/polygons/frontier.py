@@ -1,20 +1,21 @@
-"""Regions that may still grow while the blocks are read row by row.
+"""Regions across blocks, while the blocks are read row by row.
 
-The frontier is the pixel row above the current row of blocks and the pixel column left of the current block. A region
-stays open as long as it touches that row; with it are kept its corners, its histogram and the names of its pieces.
+The frontier is the pixel row above the current row of blocks and the pixel column left of the current block. Pieces that
+touch a neighbour block get a number when their block is entered, and are linked to the pieces of the same class that
+the frontier shows beside them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from geoseg.polygons.labels import label_regions, seam_labels
-from geoseg.polygons.outlines import Corners, find_corners
+from geoseg.polygons.labels import class_of_label, label_regions, seam_labels
 from geoseg.polygons.source import NO_CLASS, Block, UInt8
 
 Int32 = NDArray[np.int32]
@@ -22,27 +23,67 @@ Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of pixels.
+
+    Attributes:
+        classes: Their classes.
+        open_id: Numbers of the pieces that they belong to, -1 where there is no class or no pixel.
+    """
+
+    classes: UInt8
+    open_id: Int64
+
+    @classmethod
+    def empty(cls, size: int) -> Self:
+        """A line outside the mosaic."""
+        return cls(np.full(size, NO_CLASS, np.uint8), np.full(size, -1, np.int64))
+
+    def part(self, start: int, stop: int | None = None) -> Line:
+        """The same pixels from ``start`` to ``stop``."""
+        return Line(self.classes[start:stop], self.open_id[start:stop])
+
+    def put(self, start: int, other: Line) -> None:
+        """Overwrites pixels from ``start`` on."""
+        self.classes[start : start + other.classes.size] = other.classes
+        self.open_id[start : start + other.open_id.size] = other.open_id
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledBlock:
-    """One block with its surroundings as far as they are known.
+    """One block, and the pixels above it and to its left.
 
     Attributes:
         block: Where it lies.
         classes: Classes (h, w).
         labels: Labels (h, w), 0 where there is no class.
-        open_id: Number of the open region per label (0 to n), -1 for labels that touch no neighbour block.
-        corners: Corners at the block's lattice points, in mosaic pixels, of regions numbered ``-label`` where the region
-            ends within the block, else by its open number.
+        class_of_label: Class per label (0 to n).
+        open_id: Number of the piece per label (0 to n), -1 for labels that touch no neighbour block.
+        above: The w + 1 pixels above the block, from the one above and left of its first pixel.
+        left: The h pixels left of the block.
     """
 
     block: Block
     classes: UInt8
     labels: Int32
+    class_of_label: UInt8
     open_id: Int64
-    corners: Corners
+    above: Line
+    left: Line
+
+    @property
+    def top_row(self) -> Line:
+        """The block's first row."""
+        return Line(self.classes[0], self.open_id[self.labels[0]])
+
+    @property
+    def left_column(self) -> Line:
+        """The block's first column."""
+        return Line(self.classes[:, 0], self.open_id[self.labels[:, 0]])
 
 
 class Frontier:
-    """Numbers open regions consistently over the blocks of one row, and across rows.
+    """Numbers pieces, and joins those that are one region.
 
     Args:
         cols: Columns of the mosaic.
@@ -50,93 +91,60 @@ class Frontier:
 
     def __init__(self, cols: int) -> None:
         self.count = 0
-        self._above = _Line.empty(cols + 1)  # entry k is column k - 1
-        self._below = _Line.empty(cols + 1)
-        self._left = _Line.empty(0)
+        self._above = Line.empty(cols + 1)  # entry k is column k - 1
+        self._below = Line.empty(cols + 1)
+        self._left = Line.empty(0)
         self._links: list[Int64] = []
 
     def enter(self, block: Block, classes: UInt8) -> LabelledBlock:
-        """Labels the next block in reading order and joins it to what lies above and to its left."""
+        """Labels the next block in reading order and links it to what lies above and to its left."""
         labels, count = label_regions(classes)
         touches = seam_labels(labels, count, block.seams)
         open_id = np.full(count + 1, -1, np.int64)
-        open_id[touches] = self.count + np.arange(np.count_nonzero(touches))
-        self.count += int(np.count_nonzero(touches))
-        if not block.seams.left:
-            self._left = _Line.empty(block.shape[0])
+        pieces = int(np.count_nonzero(touches))
+        open_id[touches] = self.count + np.arange(pieces)
+        self.count += pieces
         above = self._above.part(block.col0, block.col1 + 1)
-        corners = self._corners(block, classes, labels, open_id, above)
-        self._link(above.after_first(), classes[0], open_id[labels[0]])
-        self._link(self._left, classes[:, 0], open_id[labels[:, 0]])
-        self._left = _Line(classes[:, -1].copy(), open_id[labels[:, -1]])
+        left = self._left if block.seams.left else Line.empty(block.shape[0])
+        entered = LabelledBlock(block, classes, labels, class_of_label(labels, classes, count), open_id, above, left)
+        self._link(above.part(1), entered.top_row)
+        self._link(left, entered.left_column)
+        self._left = Line(classes[:, -1].copy(), open_id[labels[:, -1]])
         if block.seams.bottom:
-            self._below.put(block.col0 + 1, classes[-1], open_id[labels[-1]])
-        return LabelledBlock(block, classes, labels, open_id, corners)
+            self._below.put(block.col0 + 1, Line(classes[-1], open_id[labels[-1]]))
+        return entered
 
-    def end_row(self) -> tuple[Int64, int]:
-        """Ends a row of blocks.
+    def end_row(self) -> None:
+        """Ends a row of blocks; numbers stay as they are."""
+        self._above, self._below = self._below, Line.empty(self._below.classes.size)
 
-        Returns:
-            The number of the joined region per open number; joined regions that can still grow come first. And how many
-            these are.
-        """
+    def join(self) -> Int64:
+        """Number of the joined region per number of a piece, from 0."""
+        if not self.count:
+            return np.empty(0, np.int64)
         links = np.concatenate([*self._links, np.empty((2, 0), np.int64)], axis=1)
         graph = coo_array((np.ones(links.shape[1], np.int8), (links[0], links[1])), shape=(self.count, self.count))
-        joined = connected_components(graph, directed=False)[1] if self.count else np.empty(0, np.int64)
-        is_open = np.zeros(self.count, bool)  # per joined region; there are no more of them than open numbers
-        growing = self._below.region[self._below.region >= 0]
-        is_open[joined[growing]] = True
-        number = np.where(is_open, np.cumsum(is_open) - 1, np.count_nonzero(is_open) + np.cumsum(~is_open) - 1)
-        joined = number[joined]
-        self.count, self._links = int(np.count_nonzero(is_open)), []
-        self._above, self._below = self._below, _Line.empty(len(self._below.region))
-        self._above.region[self._above.region >= 0] = joined[growing]
-        return joined, self.count
+        joined: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+        return joined.astype(np.int64)
 
-    def _link(self, outside: _Line, classes: UInt8, region: Int64) -> None:
-        same = np.flatnonzero((outside.classes == classes) & (classes != NO_CLASS))
-        pairs = np.stack([outside.region[same], region[same]])
-        if pairs.shape[1]:
-            self._links.append(np.unique(pairs, axis=1))
+    def join_row(self) -> tuple[Int64, int]:
+        """Ends a row of blocks and goes on with joined regions in place of pieces, and only those that can still grow.
 
-    def _corners(self, block: Block, classes: UInt8, labels: Int32, open_id: Int64, above: _Line) -> Corners:
-        """Corners at the lattice points whose lower right pixel the block holds, or nobody right of it or below."""
-        h, w = block.shape
-        window = (h + 1 + (not block.seams.bottom), w + 1 + (not block.seams.right))
-        padded = np.full(window, NO_CLASS, np.uint8)
-        padded[1 : h + 1, 1 : w + 1], padded[0, : w + 1], padded[1 : h + 1, 0] = (
-            classes,
-            above.classes,
-            self._left.classes,
-        )
-        number = np.zeros(window, np.int32)
-        number[1 : h + 1, 1 : w + 1] = labels
-        number[0, : w + 1] = len(open_id) + np.arange(w + 1)
-        number[1 : h + 1, 0] = len(open_id) + w + 1 + np.arange(h)
-        found = find_corners(padded, number)
-        inner = -np.arange(len(open_id))
-        name = np.concatenate([np.where(open_id >= 0, open_id, inner), above.region, self._left.region])
-        y, x = found.y + np.int32(block.row0), found.x + np.int32(block.col0)
-        return Corners(name[found.region], y, x, found.turn)
+        Returns:
+            The number of the joined region per number of a piece, growing regions first; and how many these are.
+        """
+        joined = self.join()
+        inside = self._below.open_id >= 0
+        grows = np.zeros(self.count, bool)  # per joined region; there are no more of them than pieces
+        grows[joined[self._below.open_id[inside]]] = True
+        growing = int(np.count_nonzero(grows))
+        joined = np.where(grows, np.cumsum(grows) - 1, growing + np.cumsum(~grows) - 1)[joined]
+        self._below.open_id[inside] = joined[self._below.open_id[inside]]
+        self.count, self._links = growing, []
+        self.end_row()
+        return joined, growing
 
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line of pixels: their classes and the open regions that they belong to (-1 for none)."""
-
-    classes: UInt8
-    region: Int64
-
-    @classmethod
-    def empty(cls, size: int) -> _Line:
-        return cls(np.full(size, NO_CLASS, np.uint8), np.full(size, -1, np.int64))
-
-    def part(self, start: int, stop: int) -> _Line:
-        return _Line(self.classes[start:stop], self.region[start:stop])
-
-    def after_first(self) -> _Line:
-        return _Line(self.classes[1:], self.region[1:])
-
-    def put(self, start: int, classes: UInt8, region: Int64) -> None:
-        self.classes[start : start + classes.size] = classes
-        self.region[start : start + region.size] = region
+    def _link(self, outside: Line, inside: Line) -> None:
+        same = np.flatnonzero((outside.classes == inside.classes) & (inside.classes != NO_CLASS))
+        if same.size:
+            self._links.append(np.unique(np.stack([outside.open_id[same], inside.open_id[same]]), axis=1))

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.polygons.frontier import Frontier, LabelledBlock
-from geoseg.polygons.labels import Histogram, count_confidence, label_regions, summarise
+from geoseg.polygons.labels import Histogram, class_of_label, count_confidence, label_regions, summarise
 from geoseg.polygons.outlines import Corners, find_corners, trace
 from geoseg.polygons.regions import RegionBatch
+from geoseg.polygons.runs import by_block
 from geoseg.polygons.source import NO_CLASS, Block, ClassSource, UInt8, block_rows, read_block, shape_of
 
 Int64 = NDArray[np.int64]
@@ -48,9 +49,10 @@ def polygonize(source: ClassSource, *, max_vertices: int = 1_000_000) -> Iterato
             classes, confidence = read_block(source, block)
             labelled = frontier.enter(block, classes)
             histogram = count_confidence(labelled.labels, confidence)
-            gathered.add(labelled, histogram)
-            yield from _within(labelled, histogram, cols)
-        yield from gathered.end_row(*frontier.end_row(), cols)
+            corners = _corners(labelled)
+            gathered.add(labelled, corners, histogram)
+            yield from _within(labelled, corners, histogram, cols)
+        yield from gathered.end_row(*frontier.join_row(), cols)
     split = gathered.split_pieces()
     for block in (block for row in rows for block in row):
         if (block.row, block.col) in split:
@@ -79,16 +81,16 @@ class _Gathered:
     dropped: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
     split: list[Int64] = field(default_factory=list)
 
-    def add(self, labelled: LabelledBlock, histogram: Histogram) -> None:
+    def add(self, labelled: LabelledBlock, corners: Corners, histogram: Histogram) -> None:
         """Takes what a block knows of regions that touch its neighbours."""
-        self.corners.append(labelled.corners.take(labelled.corners.region >= 0))
+        self.corners.append(corners.take(corners.region >= 0))
         open_id = labelled.open_id[histogram.region]
         part = Histogram(open_id, histogram.value, histogram.pixels)
         self.histograms.append(part.take(open_id >= 0))
         label = np.flatnonzero(labelled.open_id >= 0)
         place = np.broadcast_to([[labelled.block.row], [labelled.block.col]], (2, label.size))
         self.pieces.append(np.stack([labelled.open_id[label], *place, label]))
-        self.classes.append(_class_of_label(labelled)[label])
+        self.classes.append(labelled.class_of_label[label])
 
     def end_row(self, joined: Int64, growing: int, cols: int) -> Iterator[RegionBatch]:
         """Joins what belongs together and hands out what is complete.
@@ -123,18 +125,36 @@ class _Gathered:
     def split_pieces(self) -> dict[tuple[int, int], Int64]:
         """Labels of the pieces of regions that were not joined, per block."""
         pieces = np.concatenate([*self.split, np.empty((3, 0), np.int64)], axis=1)
-        blocks, which = np.unique(pieces[:2], axis=1, return_inverse=True)
-        labels = pieces[2]
-        return {(int(i), int(j)): labels[which.ravel() == k] for k, (i, j) in enumerate(blocks.T)}
+        return {block: pieces[2, index] for block, index in by_block(pieces[:2]).items()}
 
 
-def _within(labelled: LabelledBlock, histogram: Histogram, cols: int) -> Iterator[RegionBatch]:
+def _corners(labelled: LabelledBlock) -> Corners:
+    """Corners at the lattice points whose lower right pixel lies in the block, or outside the mosaic beside it.
+
+    Regions are named by the number of their piece, or by ``-label`` where they touch no neighbour block.
+    """
+    block, (h, w) = labelled.block, labelled.block.shape
+    window = (h + 1 + (not block.seams.bottom), w + 1 + (not block.seams.right))
+    classes, number = np.full(window, NO_CLASS, np.uint8), np.zeros(window, np.int32)
+    top, left, inside = np.s_[0, : w + 1], np.s_[1 : h + 1, 0], np.s_[1 : h + 1, 1 : w + 1]
+    classes[top], classes[left], classes[inside] = labelled.above.classes, labelled.left.classes, labelled.classes
+    outside = labelled.open_id.size
+    number[top] = np.arange(outside, outside + w + 1)
+    number[left] = np.arange(outside + w + 1, outside + w + 1 + h)
+    number[inside] = labelled.labels
+    within = np.where(labelled.open_id < 0, -np.arange(outside), labelled.open_id)
+    name = np.concatenate([within, labelled.above.open_id, labelled.left.open_id])
+    found = find_corners(classes, number)
+    return Corners(name[found.region], found.y + np.int32(block.row0), found.x + np.int32(block.col0), found.turn)
+
+
+def _within(labelled: LabelledBlock, corners: Corners, histogram: Histogram, cols: int) -> Iterator[RegionBatch]:
     """The regions that touch no neighbour block."""
-    corners = labelled.corners.take(labelled.corners.region < 0)
+    corners = corners.take(corners.region < 0)
     if len(corners):
         corners = Corners(-corners.region, corners.y, corners.x, corners.turn)
         inner = histogram.take(labelled.open_id[histogram.region] < 0)
-        yield _batch(corners, inner, _class_of_label(labelled), cols, split=False)
+        yield _batch(corners, inner, labelled.class_of_label, cols, split=False)
 
 
 def _pieces(source: ClassSource, block: Block, labels: Int64, cols: int) -> RegionBatch:
@@ -147,8 +167,7 @@ def _pieces(source: ClassSource, block: Block, labels: Int64, cols: int) -> Regi
     corners = corners.take(wanted[corners.region])
     corners = Corners(corners.region, corners.y + np.int32(block.row0), corners.x + np.int32(block.col0), corners.turn)
     histogram = count_confidence(numbers, confidence)
-    of_label = np.empty(count + 1, np.uint8)
-    of_label[numbers] = classes
+    of_label = class_of_label(numbers, classes, count)
     return _batch(corners, histogram.take(wanted[histogram.region]), of_label, cols, split=True)
 
 
@@ -167,10 +186,3 @@ def _batch(corners: Corners, histogram: Histogram, classes: UInt8, cols: int, *,
         split=np.full(len(outlines.region), split),
     )
     return batch.take(np.argsort(batch.first_pixel))
-
-
-def _class_of_label(labelled: LabelledBlock) -> UInt8:
-    """Class per label (0 to n)."""
-    classes = np.empty(labelled.open_id.size, np.uint8)
-    classes[labelled.labels] = labelled.classes
-    return classes

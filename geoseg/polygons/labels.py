@@ -119,3 +119,17 @@ def summarise(histogram: Histogram) -> Summary:
     below = 10 * so_far < np.repeat(pixels, entries)
     p10 = histogram.value[starts + np.add.reduceat(below, starts, dtype=np.int64)]
     return Summary(histogram.region[starts], pixels, total / pixels, p10)
+
+
+def class_of_label(labels: Int32, classes: UInt8, count: int) -> UInt8:
+    """Class per label (0 to n); 255 for label 0."""
+    result = np.full(count + 1, 255, np.uint8)
+    result[labels] = classes
+    return result
+
+
+def first_of_label(labels: Int32, count: int) -> Int64:
+    """Index of the first pixel in reading order, in the flattened block, per label (0 to n); -1 where there is none."""
+    result = np.full(count + 1, -1, np.int64)
+    result[labels.ravel()[::-1]] = np.arange(labels.size - 1, -1, -1)  # the last assignment to an entry counts
+    return result

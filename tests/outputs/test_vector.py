@@ -165,7 +165,7 @@ def test_a_damaged_parquet_never_gets_its_name(tmp_path, legend, pixels, monkeyp
     def damage(writer):
         path = next(tmp_path.glob(".polygons*.parquet"))
         data = bytearray(path.read_bytes())
-        geometry = pq.read_metadata(path).row_group(0).column(12)  # bbox makes four of the columns
+        geometry = pq.read_metadata(path).row_group(0).column(13)  # bbox makes four of the columns
         assert geometry.path_in_schema == "geometry"
         data[geometry.data_page_offset + geometry.total_compressed_size // 2] ^= 0xFF
         path.write_bytes(data)

@@ -1,0 +1,154 @@
+"""How much of each class there is, in all and per feature of the AOI."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geoseg.outputs.files import whole_file
+from geoseg.outputs.geodesy import Geodesy
+from geoseg.outputs.legend import FAILED, ClassTable, LegendClass
+
+ALL = "all"
+
+_STRIP_ROWS = 64  # pixels of one area; on a lon/lat grid at 60 degrees and 10 m their areas differ by less than 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class AreaRow:
+    """The area of one class.
+
+    Attributes:
+        feature: Id of the AOI's feature, or ``all``.
+        index: Class index.
+        code: Code in the legend, or ``None``.
+        name: Class name.
+        pixels: Number of pixels.
+        area_m2: On the ellipsoid; ``None`` without a CRS.
+        area_m2_planar: Pixels times the pixel's area in the grid's CRS; ``None`` without a CRS, or where it has degrees.
+        share: Of the classified pixels of the feature, 0 to 1.
+    """
+
+    feature: str
+    index: int
+    code: int | None
+    name: str
+    pixels: int
+    area_m2: float | None
+    area_m2_planar: float | None
+    share: float
+
+
+class AreaTable:
+    """Areas, gathered block by block; blocks in any order give the same numbers but for the last digits.
+
+    Args:
+        geobox: Of the map.
+        classes: The class table.
+        features: Ids of the AOI's features, in the order wanted; may be empty. They may overlap.
+    """
+
+    def __init__(self, geobox: GeoBox, classes: ClassTable, features: Sequence[str] = ()) -> None:
+        self._classes = classes
+        self._names = (ALL, *features)
+        self._geodesy = None if geobox.crs is None else Geodesy(geobox.crs, geobox.transform)
+        self._pixel_m2 = _planar_pixel_m2(geobox)
+        self._pixels = {name: np.zeros(256, np.int64) for name in self._names}
+        self._areas_m2 = {name: np.zeros(256) for name in self._names}
+
+    def add(
+        self,
+        rows: slice,
+        cols: slice,
+        block: NDArray[np.uint8],
+        inside: Mapping[str, NDArray[np.bool_]] | None = None,
+    ) -> None:
+        """Counts a block of the map.
+
+        Args:
+            rows: Its rows in the map.
+            cols: Its columns.
+            block: Classes, uint8 of shape (row, col); nodata outside the AOI.
+            inside: For each feature that touches the block: which of its pixels lie in it, bool of the block's shape.
+        """
+        for start in range(0, block.shape[0], _STRIP_ROWS):
+            strip = slice(start, min(start + _STRIP_ROWS, block.shape[0]))
+            at = slice(rows.start + strip.start, rows.start + strip.stop)
+            counts = {ALL: np.bincount(block[strip].ravel(), minlength=256)}
+            for name, mask in (inside or {}).items():
+                counts[name] = np.bincount(block[strip][mask[strip]], minlength=256)
+            if counts[ALL][:FAILED].any():
+                self.add_counts(at, cols, counts)
+
+    def add_counts(self, rows: slice, cols: slice, counts: Mapping[str, NDArray[np.int64]]) -> None:
+        """Counts a window whose pixels have about one area, from pixels per value (256 of them) per feature and ``all``."""
+        pixel_m2 = 0.0 if self._geodesy is None else self._geodesy.pixel_area_m2(rows, cols)
+        for name, values in counts.items():
+            self._pixels[name] += values
+            self._areas_m2[name] += values * pixel_m2
+
+    def rows(self) -> list[AreaRow]:
+        """A row per feature and class, classes without a pixel included."""
+        return [self._row(name, entry) for name in self._names for entry in self._classes]
+
+    def _row(self, feature: str, entry: LegendClass) -> AreaRow:
+        pixels = int(self._pixels[feature][entry.index])
+        classified = int(self._pixels[feature][:FAILED].sum())
+        return AreaRow(
+            feature=feature,
+            index=entry.index,
+            code=entry.code,
+            name=entry.name,
+            pixels=pixels,
+            area_m2=None if self._geodesy is None else float(self._areas_m2[feature][entry.index]),
+            area_m2_planar=None if self._pixel_m2 is None else pixels * self._pixel_m2,
+            share=pixels / classified if classified else 0.0,
+        )
+
+
+def write_areas(path: Path, rows: Sequence[AreaRow]) -> Path:
+    """Writes ``areas.csv``: UTF-8, a header, one line per row.
+
+    Raises:
+        OutputError: If the file could not be written whole.
+    """
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("feature", "class", "code", "name", "pixels", "area_m2", "area_m2_planar", "share"))
+        for row in rows:
+            table.writerow(
+                (
+                    _plain(row.feature),
+                    row.index,
+                    "" if row.code is None else row.code,
+                    _plain(row.name),
+                    row.pixels,
+                    _number(row.area_m2),
+                    _number(row.area_m2_planar),
+                    f"{row.share:.6f}",
+                )
+            )
+    return path
+
+
+def _plain(text: str) -> str:
+    """A spreadsheet takes a cell that starts with one of these for a formula."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _planar_pixel_m2(geobox: GeoBox) -> float | None:
+    if geobox.crs is None or geobox.crs.geographic:
+        return None
+    metres = geobox.crs.proj.axis_info[0].unit_conversion_factor
+    a, b, _, d, e, _ = tuple(geobox.transform)[:6]
+    return float(abs(a * e - b * d) * metres**2)

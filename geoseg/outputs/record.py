@@ -1,0 +1,381 @@
+"""What is known of a run: the one value that ``report.json``, ``report.html`` and ``item.json`` are made from.
+
+Names carry units. Shares are 0 to 1. Addresses lose their query and user part when they enter, so that no signature or
+token reaches a file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, model_validator
+
+from geoseg.outputs.files import whole_file
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
+
+
+def plain_href(href: str) -> str:
+    """An address without user, query and fragment: what may be written down. Paths stay as they are."""
+    try:
+        parts = urlsplit(href)
+    except ValueError:  # not an address anybody can open; drop what could be a secret all the same
+        return href.partition("?")[0].rpartition("@")[2]
+    if not parts.netloc:
+        return href
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def without_secrets(value: Any) -> Any:  # JSON: what goes in comes out, with other text in it
+    """A JSON value in whose texts every address is a `plain_href`."""
+    match value:
+        case str():
+            return _URL.sub(lambda found: plain_href(found[0]), value)
+        case Mapping():
+            return {without_secrets(key): without_secrets(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [without_secrets(entry) for entry in value]
+        case _:
+            return value
+
+
+type Text = Annotated[str, AfterValidator(without_secrets)]
+type Href = Annotated[str, AfterValidator(plain_href)]
+type Json = Annotated[dict[str, Any], AfterValidator(without_secrets)]  # JSON objects of other rooms
+type Count = NonNegativeInt
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class JobFacts(_Part):
+    """What was asked for."""
+
+    key: str
+    """Name of the job: hash of all that its pixels depend on."""
+    workflow: str
+    """The named settings it started from."""
+    spec: Json
+    """The whole `JobSpec`."""
+    title: Text = ""
+    """A line for people, such as the name of the AOI."""
+
+
+class Software(_Part):
+    """What it ran on."""
+
+    geoseg: str
+    """Version of geoseg."""
+    python: str
+    """Version of Python."""
+    libraries: dict[str, str]
+    """Version of each library that pixels or files depend on, by name."""
+    platform: str = ""
+    """Operating system and processor."""
+
+
+class Timing(_Part):
+    """When, and how long."""
+
+    started: AwareDatetime
+    """UTC."""
+    finished: AwareDatetime
+    """UTC."""
+    stage_seconds: dict[str, float]
+    """Wall time per stage, by name, in order. Stages overlap, so they may add up to more than the whole."""
+    computed_megapixels: float = 0.0
+    """Pixels of the map that this run computed (not those it reused), in millions."""
+
+    @property
+    def total_s(self) -> float:
+        """Wall time in seconds."""
+        return (self.finished - self.started).total_seconds()
+
+    @property
+    def megapixels_per_s(self) -> float:
+        """Computed pixels per second of wall time, in millions."""
+        return self.computed_megapixels / self.total_s if self.total_s > 0 else 0.0
+
+
+class GridFacts(_Part):
+    """The pixel lattice, and the part of it that the map covers."""
+
+    crs: str | None
+    """``EPSG:…`` where there is a code, else WKT2; ``None`` for a plain pixel grid."""
+    transform: tuple[float, float, float, float, float, float]
+    """Affine a, b, c, d, e, f: x = a col + b row + c, y = d col + e row + f."""
+    shape: tuple[int, int]
+    """Rows and columns of the map."""
+    pixel_size: tuple[float, float]
+    """Height and width of a pixel in ``unit``."""
+    unit: str
+    """Unit of the CRS: ``metre``, ``degree`` …, or ``pixel``."""
+    anchor: tuple[int, int]
+    """Row and column of the map's first pixel, counted from the lattice's anchor."""
+    cell_px: int
+    """Side of a cell."""
+    tile_px: int
+    """Side of a tile."""
+    stride_px: int
+    """Stride of the network."""
+    halo_px: int
+    """Context that chips read on each side."""
+    corners_lonlat: tuple[tuple[float, float], ...] = ()
+    """Longitude and latitude of the corners: upper left, upper right, lower right, lower left. Empty without a CRS."""
+
+
+class ModelFacts(_Part):
+    """The model."""
+
+    name: str
+    """Its short name."""
+    title: Text
+    """Its name for people."""
+    kind: str
+    """``finite`` or ``global``."""
+    sha256: str
+    """Checksum of the weights, 64 hexadecimal digits."""
+    spec_sha256: str
+    """Checksum of the spec it ran under."""
+    licence: Text
+    """SPDX expression, or words."""
+    attribution: Text = ""
+    """The line its licence asks for."""
+    radius_px: int | None = None
+    """Receptive radius; ``None`` where it is not finite."""
+    task: str = ""
+    """``semantic-segmentation`` …"""
+    href: Href | None = None
+    """Address of its STAC MLM item, where it has one that others can open."""
+    trained_on: Text = ""
+    """Its training data, in a line."""
+
+
+class ClassFacts(_Part):
+    """A class of the map."""
+
+    index: int
+    """Pixel value."""
+    name: Text
+    """Name for people."""
+    colour: str
+    """``#rrggbb``."""
+    code: int | None = None
+    """Code in the legend."""
+    description: Text = ""
+    """A sentence, or nothing."""
+
+
+class SceneFacts(_Part):
+    """A scene that pixels came from."""
+
+    id: str
+    """Id of the scene or its item."""
+    datetime: AwareDatetime | None
+    """Acquisition, UTC; ``None`` where the file does not say."""
+    platform: Text = ""
+    """Satellite or carrier."""
+    collection: Text = ""
+    """Collection it belongs to."""
+    licence: Text = ""
+    """Licence of the collection."""
+    attribution: Text = ""
+    """The line its licence asks for."""
+    cloud_cover_percent: float | None = None
+    """As its metadata say."""
+    item_hrefs: tuple[Href, ...] = ()
+    """Addresses of its STAC items, or paths of its files."""
+    share: float | None = None
+    """Of the classified pixels, those made from it; ``None`` where the composite mixes dates per pixel."""
+    notes: tuple[Text, ...] = ()
+    """What to know of it: offset applied, metadata that contradict the pixels, ``unverified`` …"""
+
+
+class SkippedScene(_Part):
+    """A scene that was found and not used."""
+
+    id: str
+    """Id of the scene."""
+    reason: Text
+    """Why, in plain words."""
+
+
+class TileCounts(_Part):
+    """Tiles of the job."""
+
+    total: Count
+    """All."""
+    computed: Count
+    """Computed by this run."""
+    reused: Count
+    """Found in the tile store."""
+    incomplete: Count = 0
+    """Stored with failed pixels in reach; the next run computes them again."""
+
+
+class PixelCounts(_Part):
+    """Pixels of the map. Those of the AOI are classified, nodata or failed, and nothing else."""
+
+    total: Count
+    """Of the raster."""
+    outside_aoi: Count
+    """Nodata because they lie outside the AOI."""
+    classified: Count
+    """With a class."""
+    per_class: dict[int, Count]
+    """Class index to pixels."""
+    nodata_unobserved: Count
+    """In the AOI, and no scene covers them."""
+    nodata_masked: Count
+    """In the AOI, covered, and masked in every scene: cloud, shadow, nodata of the scene."""
+    failed: dict[str, Count]
+    """Cause to pixels that should have been read and were not."""
+    near_failed: Count = 0
+    """Classified, with failed pixels within reach of the network."""
+
+    @property
+    def aoi(self) -> int:
+        """Pixels in the AOI."""
+        return self.total - self.outside_aoi
+
+    @property
+    def failed_total(self) -> int:
+        """Failed pixels of all causes."""
+        return sum(self.failed.values())
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        known = self.classified + self.nodata_unobserved + self.nodata_masked + self.failed_total
+        if known != self.aoi:
+            raise ValueError(f"{self.aoi} pixels in the AOI, but {known} with a class or a reason for none")
+        if sum(self.per_class.values()) != self.classified:
+            raise ValueError(
+                f"{self.classified} classified pixels, but the classes have {sum(self.per_class.values())}"
+            )
+        return self
+
+
+class AreaFacts(_Part):
+    """The area of one class, in all or in one feature of the AOI."""
+
+    feature: Text
+    """Id of the feature, or ``all``."""
+    index: int
+    """Class index."""
+    pixels: Count
+    """Number of pixels."""
+    area_m2: float | None
+    """On the ellipsoid."""
+    area_m2_planar: float | None
+    """Pixels times the pixel's area in the grid's CRS."""
+    share: float
+    """Of the classified pixels of the feature."""
+
+
+class PolygonCounts(_Part):
+    """Polygons of the map."""
+
+    count: Count
+    """All."""
+    split: Count = 0
+    """Those that are parts of regions with too many vertices for one polygon."""
+    min_area_m2: float = 0.0
+    """Regions below it were merged into a neighbour."""
+    simplify_m: float = 0.0
+    """Tolerance of simplified outlines; 0 means pixel edges."""
+
+
+class OutputFile(_Part):
+    """A file of the run."""
+
+    name: str
+    """Short name: ``classes``, ``confidence``, ``polygons`` …"""
+    path: str
+    """Relative to the output folder."""
+    media_type: str
+    """As STAC writes it."""
+    size_bytes: Count
+    """Its length."""
+    sha256: str
+    """Checksum of its bytes."""
+
+
+class RunSettings(_Part):
+    """Where it ran. Device to threads are part of the job's key."""
+
+    device: str
+    """``cpu``, ``cuda`` …"""
+    backend: str
+    """``torch``, ``openvino``, ``onnx``."""
+    precision: str
+    """``exact``, ``bf16``, ``int8``."""
+    threads_per_pass: int
+    """Threads of one forward pass."""
+    workers: int
+    """Worker processes."""
+    max_memory_bytes: int
+    """The limit that was given."""
+    peak_memory_bytes: int | None = None
+    """Measured, proportional set size of the process tree."""
+
+
+class Record(_Part):
+    """All that is known of a run."""
+
+    record_version: int = 1
+    """Raised when the meaning of a field changes."""
+    job: JobFacts
+    """What was asked for."""
+    software: Software
+    """What it ran on."""
+    settings: RunSettings
+    """Where it ran."""
+    timing: Timing
+    """When, and how long."""
+    grid: GridFacts
+    """The pixel lattice."""
+    model: ModelFacts
+    """The model."""
+    classes: tuple[ClassFacts, ...]
+    """The class table."""
+    scenes: tuple[SceneFacts, ...]
+    """Scenes that pixels came from, in the order of the composite's rule."""
+    scenes_skipped: tuple[SkippedScene, ...] = ()
+    """Scenes that were found and not used."""
+    tiles: TileCounts
+    """Tiles."""
+    pixels: PixelCounts
+    """Pixels."""
+    areas: tuple[AreaFacts, ...] = ()
+    """Areas per feature and class."""
+    polygons: PolygonCounts
+    """Polygons."""
+    outputs: tuple[OutputFile, ...] = ()
+    """Files, but for the record itself and what is made from it (``report.json``, ``report.html``, ``item.json``)."""
+    warnings: tuple[Text, ...] = ()
+    """What may be wrong with this map, in plain words."""
+    notes: tuple[Text, ...] = ()
+    """What to know when using it, in plain words."""
+
+    @property
+    def interval(self) -> tuple[dt.datetime, dt.datetime] | None:
+        """First and last acquisition, or ``None`` where no scene has a date."""
+        times = [scene.datetime for scene in self.scenes if scene.datetime is not None]
+        return (min(times), max(times)) if times else None
+
+
+def write_record(path: Path, record: Record) -> Path:
+    """Writes ``report.json``.
+
+    Raises:
+        OutputError: If the file could not be written whole.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path

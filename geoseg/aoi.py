@@ -19,7 +19,15 @@ from shapely.geometry.base import BaseGeometry
 
 from geoseg.errors import InvalidAOIError
 
-_GEOMETRY_TYPES = {"Polygon", "MultiPolygon", "GeometryCollection", "Point", "LineString", "MultiPoint", "MultiLineString"}
+_GEOMETRY_TYPES = {
+    "Polygon",
+    "MultiPolygon",
+    "GeometryCollection",
+    "Point",
+    "LineString",
+    "MultiPoint",
+    "MultiLineString",
+}
 _MAX_REPAIR_CHANGE = 0.01
 
 
@@ -69,7 +77,8 @@ class AOI:
         return {
             "type": "FeatureCollection",
             "features": [
-                {"type": "Feature", "id": f.id, "properties": {}, "geometry": mapping(f.geometry)} for f in self.features
+                {"type": "Feature", "id": f.id, "properties": {}, "geometry": mapping(f.geometry)}
+                for f in self.features
             ],
         }
 
@@ -108,11 +117,15 @@ class AOI:
             west, south, east, north = (float(part) for part in text.split(","))
         except ValueError as err:
             raise InvalidAOIError(
-                f"--aoi {text}", "an existing file, or WEST,SOUTH,EAST,NORTH in degrees", "check the path or the numbers"
+                f"--aoi {text}",
+                "an existing file, or WEST,SOUTH,EAST,NORTH in degrees",
+                "check the path or the numbers",
             ) from err
         if not (west < east and south < north):
             raise InvalidAOIError(
-                f"the box {text}", "west < east and south < north", "swap the numbers; split a box at the 180th meridian"
+                f"the box {text}",
+                "west < east and south < north",
+                "swap the numbers; split a box at the 180th meridian",
             )
         return cls.from_geojson(mapping(box(west, south, east, north)), f"the box {text}")
 
@@ -222,8 +235,12 @@ def _repaired(geometry: BaseGeometry, name: str, warnings: list[str]) -> Polygon
                 "a polygon whose rings do not cross",
                 "repair the geometry, in QGIS with 'Fix geometries'",
             )
-        warnings.append(f"AOI feature {name} was repaired; its area went from {before:.6g} to {after:.6g} square degrees")
+        warnings.append(
+            f"AOI feature {name} was repaired; its area went from {before:.6g} to {after:.6g} square degrees"
+        )
         geometry = fixed
     if not isinstance(geometry, Polygon | MultiPolygon) or geometry.area == 0:
-        raise InvalidAOIError(f"AOI feature {name} without an area", "a polygon with an area", "buffer it, or give a box")
+        raise InvalidAOIError(
+            f"AOI feature {name} without an area", "a polygon with an area", "buffer it, or give a box"
+        )
     return geometry

@@ -83,9 +83,7 @@ def appetite_of(
     return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px)
 
 
-def plan_budget(
-    max_memory: int, workers: int, tile_px: int | None, best_chip_px: int, appetite: Appetite
-) -> Budget:
+def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
     """Divide the memory.
 
     Args:

@@ -58,7 +58,10 @@ class Window:
     def __or__(self, other: Window) -> Window:
         """The smallest window around both."""
         return Window(
-            min(self.row0, other.row0), min(self.col0, other.col0), max(self.row1, other.row1), max(self.col1, other.col1)
+            min(self.row0, other.row0),
+            min(self.col0, other.col0),
+            max(self.row1, other.row1),
+            max(self.col1, other.col1),
         )
 
     def contains(self, other: Window) -> bool:
@@ -119,7 +122,7 @@ class Lattice:
         if geobox.crs is None:
             raise ValueError("a lattice needs a CRS")
         col, row = ~geobox.transform * (0.0, 0.0)
-        return cls(geobox.crs, geobox.transform, (round(row), round(col)))
+        return cls(_by_code(geobox.crs), geobox.transform, (round(row), round(col)))
 
     @classmethod
     def from_resolution(cls, crs: CRS | str, resolution: float) -> Self:
@@ -129,7 +132,7 @@ class Lattice:
             crs: Coordinate reference system.
             resolution: Pixel size in CRS units, positive.
         """
-        return cls(CRS(crs), Affine(resolution, 0.0, 0.0, 0.0, -resolution, 0.0), (0, 0))
+        return cls(_by_code(CRS(crs)), Affine(resolution, 0.0, 0.0, 0.0, -resolution, 0.0), (0, 0))
 
     @property
     def pixel_area(self) -> float:
@@ -161,3 +164,12 @@ class Lattice:
             return None
         row0, col0 = row - self.anchor[0], col - self.anchor[1]
         return Window(row0, col0, row0 + geobox.shape[0], col0 + geobox.shape[1])
+
+
+def _by_code(crs: CRS) -> CRS:
+    """The same CRS under its EPSG code where it has one, so that equal systems have equal names."""
+    code = crs.to_epsg()
+    if code is None:
+        return crs
+    coded = CRS(code)
+    return coded if coded.proj.equals(crs.proj, ignore_axis_order=True) else crs

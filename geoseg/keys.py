@@ -72,7 +72,11 @@ def _remote_fact(href: str) -> str:
         return f"unknown: {type(err).__name__}"
     if answer.status_code in {404, 410}:
         return "missing"
-    stated = [f"{name}={answer.headers[name]}" for name in ("content-length", "etag", "last-modified") if name in answer.headers]
+    stated = [
+        f"{name}={answer.headers[name]}"
+        for name in ("content-length", "etag", "last-modified")
+        if name in answer.headers
+    ]
     return ", ".join(stated) if answer.is_success else f"unknown: {answer.status_code}"
 
 

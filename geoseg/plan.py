@@ -151,7 +151,9 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
     except ValueError as err:
         raise RequestError(f"--crs {spec.crs}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
     resolution = spec.resolution or min(_resolution_in(item.geobox, crs) for item in items)
-    origin = "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
+    origin = (
+        "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
+    )
     return Lattice.from_resolution(crs, resolution), f"CRS {crs} of {origin}, {resolution:g} CRS units per pixel"
 
 
@@ -172,7 +174,11 @@ def _main_crs(items: Sequence[Item], aoi: AOI | None) -> CRS:
 
     def share(crs: CRS) -> float:
         use = crs.proj.area_of_use
-        return 0.0 if use is None else float(shapely.box(use.west, use.south, use.east, use.north).intersection(region).area)
+        return (
+            0.0
+            if use is None
+            else float(shapely.box(use.west, use.south, use.east, use.north).intersection(region).area)
+        )
 
     return max(systems, key=lambda crs: (round(share(crs), 9), str(crs)))
 
@@ -272,7 +278,10 @@ def _box_of(window: Window) -> shapely.Geometry:
 def resolution_m(lattice: Lattice, region: Region) -> float:
     """Side of a pixel on the ground in the middle of the region, in metres."""
     middle = Window(
-        row0 := (region.window.row0 + region.window.row1) // 2, col0 := (region.window.col0 + region.window.col1) // 2, row0 + 1, col0 + 1
+        row0 := (region.window.row0 + region.window.row1) // 2,
+        col0 := (region.window.col0 + region.window.col1) // 2,
+        row0 + 1,
+        col0 + 1,
     )
     pixel = lattice.geobox(middle).extent.to_crs("EPSG:4326")
     return math.sqrt(abs(Geod(ellps="WGS84").geometry_area_perimeter(pixel.geom)[0]))

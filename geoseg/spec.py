@@ -53,7 +53,9 @@ class JobSpec(BaseModel):
         if self.aoi is None and not self.scenes:
             raise RequestError("neither --aoi nor --scenes", "a region, or rasters to map", "add --aoi region.geojson")
         if self.bands and not self.scenes:
-            raise RequestError("--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands")
+            raise RequestError(
+                "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"
+            )
         return self
 
     @property
@@ -121,7 +123,9 @@ def workflow_folder() -> Path:
 
 def list_workflows() -> dict[str, str]:
     """Names of the shipped workflows, with their titles."""
-    return {p.stem: str(yaml.safe_load(p.read_text()).get("title", "")) for p in sorted(workflow_folder().glob("*.yaml"))}
+    return {
+        p.stem: str(yaml.safe_load(p.read_text()).get("title", "")) for p in sorted(workflow_folder().glob("*.yaml"))
+    }
 
 
 def load_workflow(reference: str) -> dict[str, Any]:
@@ -141,6 +145,8 @@ def load_workflow(reference: str) -> dict[str, Any]:
     known = set(JobSpec.model_fields) | {"title", "description"}
     if not isinstance(document, dict) or set(document) - known:
         extra = sorted(set(document) - known) if isinstance(document, dict) else [type(document).__name__]
-        raise RequestError(f"--workflow {path} with {', '.join(extra)}", "fields of a job", f"use {', '.join(sorted(known))}")
+        raise RequestError(
+            f"--workflow {path} with {', '.join(extra)}", "fields of a job", f"use {', '.join(sorted(known))}"
+        )
     fields = {name: value for name, value in document.items() if name in JobSpec.model_fields}
     return {**fields, "workflow": str(document.get("workflow", path.stem))}

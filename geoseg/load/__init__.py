@@ -86,7 +86,9 @@ def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, pre
     driver = ExactDriver({(source.href, source.index): source for source in item.sources}, log, previews=previews)
     chunks = {"y": min(strip_rows, geobox.shape[0]), "x": geobox.shape[1]}
 
-    def planned(sources: Iterable[BandSource], dtype: str, missing: float, resampling: str) -> dict[BandSource, xr.DataArray]:
+    def planned(
+        sources: Iterable[BandSource], dtype: str, missing: float, resampling: str
+    ) -> dict[BandSource, xr.DataArray]:
         names = {source: _odc_name(item, source) for source in sources}
         dataset = odc.stac.load(
             [document],

@@ -43,7 +43,10 @@ class Found:
 
 
 def find_scenes(
-    spec: JobSpec, bounds: tuple[float, float, float, float] | None, bands: Sequence[str], documents: Sequence[dict] = ()
+    spec: JobSpec,
+    bounds: tuple[float, float, float, float] | None,
+    bands: Sequence[str],
+    documents: Sequence[dict] = (),
 ) -> Found:
     """Items for a job.
 

@@ -73,13 +73,17 @@ def _search_folder(
     try:
         root = pystac.read_file(str(path))
         if not isinstance(root, pystac.Catalog):
-            raise CatalogError(f"--catalog {path}: a STAC {type(root).__name__}", "a STAC catalogue", "name catalog.json")
+            raise CatalogError(
+                f"--catalog {path}: a STAC {type(root).__name__}", "a STAC catalogue", "name catalog.json"
+            )
         for item in root.get_items(recursive=True):
             if collection in {None, item.collection_id} and _within(item, region, start, end):
                 yield item
     except (OSError, pystac.STACError, ValueError, KeyError) as err:
         raise CatalogError(
-            f"--catalog {path}: {err}", "a static STAC catalogue (catalog.json)", "check the path; `geoseg demo` writes one"
+            f"--catalog {path}: {err}",
+            "a static STAC catalogue (catalog.json)",
+            "check the path; `geoseg demo` writes one",
         ) from err
 
 

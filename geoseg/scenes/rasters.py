@@ -112,17 +112,23 @@ def _band_names(
             names.append("alpha")
         if len(names) != source.count:
             raise RequestError(
-                f"--bands with {len(given)} names for {path} with {source.count} bands", "a name for each band", "add them"
+                f"--bands with {len(given)} names for {path} with {source.count} bands",
+                "a name for each band",
+                "add them",
             )
         return names, "named by --bands"
     if all(source.descriptions):
-        return [n or d for n, d in zip(_alpha_only(interpretation), source.descriptions, strict=True)], "names in the file"
+        return [
+            n or d for n, d in zip(_alpha_only(interpretation), source.descriptions, strict=True)
+        ], "names in the file"
     if all(interpretation) and len(set(interpretation)) == source.count:
         return [str(name) for name in interpretation], "colours in the file"
     if source.count == len(wanted) and source.dtypes[0] == "uint8" and source.count in {3, 4}:
         return ["red", "green", "blue", "nir"][: source.count], "guessed from 8 bits and the number of bands"
     raise ModelMismatchError(
-        f"{path} with {source.count} bands without names", f"the bands {', '.join(wanted)}", "name them in order with --bands"
+        f"{path} with {source.count} bands without names",
+        f"the bands {', '.join(wanted)}",
+        "name them in order with --bands",
     )
 
 

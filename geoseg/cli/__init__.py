@@ -1,0 +1,53 @@
+"""The command line: words to ``JobSpec`` and ``Settings``, errors to three lines and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from geoseg.errors import GeosegError
+
+__all__ = ["main"]
+
+_PARTS = ("run", "demo", "models", "cache")
+
+
+def _app() -> typer.Typer:
+    from geoseg import __version__  # noqa: PLC0415
+    from geoseg.cli import cache, demo, models, run  # noqa: PLC0415  # each imports its room only when it is called
+
+    app = typer.Typer(
+        name="geoseg",
+        help="Turn satellite and UAV scenes into maps.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+        if version:
+            typer.echo(__version__)
+            raise typer.Exit
+
+    app.command("run")(run.run_command)
+    app.command("plan")(run.plan_command)
+    app.command("demo")(demo.demo_command)
+    app.add_typer(models.app, name="models")
+    app.add_typer(cache.app, name="cache")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _app()(args=words, prog_name="geoseg", standalone_mode=True)
+    except GeosegError as err:
+        if "--debug" in words:
+            raise
+        typer.echo(str(err), err=True)
+        sys.exit(err.exit_code)

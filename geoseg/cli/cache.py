@@ -1,0 +1,32 @@
+"""``geoseg cache``."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(help="The tile store and fetched weights.", no_args_is_help=True)
+
+
+@app.command("info")
+def info() -> None:
+    """Say where the cache is and how much it holds."""
+    from geoseg.settings import Settings  # noqa: PLC0415
+
+    folder = Settings().cache
+    typer.echo(f"folder: {folder}")
+    for part in ("tiles", "weights"):
+        files = [path for path in (folder / part).rglob("*") if path.is_file()] if (folder / part).is_dir() else []
+        typer.echo(f"{part}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:,.1f} MB")
+
+
+@app.command("clear")
+def clear() -> None:
+    """Remove every tile record. Weights are kept."""
+    import shutil  # noqa: PLC0415
+
+    from geoseg.settings import Settings  # noqa: PLC0415
+
+    folder = Settings().cache / "tiles"
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    typer.echo(f"empty: {folder}")

@@ -1,0 +1,25 @@
+"""``geoseg demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo_command(
+    folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("demo-data"),
+    seed: Annotated[int, typer.Option(help="Another seed makes another landscape.")] = 7,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Write the embedded catalogue: generated Sentinel-2-like scenes, a UAV image, a DEM, a region and the truth."""
+    del debug
+    from geoseg.demo import write_demo  # noqa: PLC0415  # numpy, scipy and rasterio
+
+    write_demo(folder, seed=seed)
+    typer.echo(f"catalogue: {folder / 'catalog.json'}")
+    typer.echo(f"region:    {folder / 'region.geojson'}")
+    typer.echo(
+        f"next:      geoseg run --workflow demo --catalog {folder / 'catalog.json'} --aoi {folder / 'region.geojson'}"
+    )

@@ -1,0 +1,227 @@
+"""``geoseg run`` and ``geoseg plan``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geoseg.errors import FailedPixelsError, InterruptedRunError
+
+if TYPE_CHECKING:
+    from geoseg.settings import Settings
+    from geoseg.spec import JobSpec
+
+_JOB, _WHERE = "What to make", "Where it runs"
+_GRACE_S = 8.0
+
+
+def _job(help_text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=_JOB, show_default=False, **more)
+
+
+def _where(help_text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=_WHERE, show_default=False, **more)
+
+
+Aoi = Annotated[str | None, _job("Region: a vector file, or WEST,SOUTH,EAST,NORTH in degrees.", "--aoi")]
+Workflow = Annotated[str | None, _job("Named settings: landcover (default), demo, or a YAML file.", "--workflow")]
+Catalog = Annotated[str | None, _job("STAC API address, or a static catalogue on disk.", "--catalog")]
+Collection = Annotated[str | None, _job("Collection to search.", "--collection")]
+Scenes = Annotated[
+    list[str] | None, _job("Raster on disk; repeat for several. The AOI may then be omitted.", "--scenes")
+]
+Sensor = Annotated[str | None, _job("Kind of imagery, where it cannot be told from the file.", "--sensor")]
+Bands = Annotated[str | None, _job("Names of the bands of --scenes in order: B04,B03,…", "--bands")]
+Datetime = Annotated[str | None, _job("Time range START/END; default the last twelve complete months.", "--datetime")]
+Composite = Annotated[str | None, _job("How dates become one image: first, least-cloudy or median.", "--composite")]
+Model = Annotated[str | None, _job("Name, folder or address of the model.", "--model")]
+Resolution = Annotated[float | None, _job("Pixel size in CRS units; default that of the scenes.", "--resolution")]
+Crs = Annotated[str | None, _job("CRS of the map, such as EPSG:32633; default that of the scenes.", "--crs")]
+Like = Annotated[str | None, _job("An earlier result whose pixel grid to use.", "--like")]
+Format = Annotated[str | None, _job("Formats of the polygons: parquet,geojson.", "--format")]
+MinArea = Annotated[float | None, _job("Minimum mapping unit in square metres.", "--min-area")]
+Simplify = Annotated[
+    float | None, _job("Tolerance of the outlines in metres; neighbours keep their border.", "--simplify")
+]
+Out = Annotated[Path | None, _where("Output folder; default geoseg-out/<workflow>-<run key>.", "--out")]
+Fresh = Annotated[bool, _where("Replace what is in --out. Finished tiles are kept.", "--fresh")]
+Update = Annotated[bool, _where("Search anew instead of using the items of the job's first run.", "--update")]
+MaxMemory = Annotated[str | None, _where("Upper bound of memory, such as 4GB.", "--max-memory")]
+MaxFailed = Annotated[float | None, _where("Share of failed pixels that is still a success.", "--max-failed")]
+TileSize = Annotated[int | None, _where("Side of a tile in pixels, rounded up to whole cells.", "--tile-size")]
+Workers = Annotated[int | None, _where("Tiles that are predicted at the same time.", "--workers")]
+Device = Annotated[str | None, _where("auto, cpu or cuda.", "--device")]
+Backend = Annotated[str | None, _where("auto or torch.", "--backend")]
+Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
+Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
+Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
+
+
+def run_command(
+    aoi: Aoi = None,
+    workflow: Workflow = None,
+    catalog: Catalog = None,
+    collection: Collection = None,
+    scenes: Scenes = None,
+    sensor: Sensor = None,
+    bands: Bands = None,
+    datetime: Datetime = None,
+    composite: Composite = None,
+    model: Model = None,
+    resolution: Resolution = None,
+    crs: Crs = None,
+    like: Like = None,
+    format: Format = None,  # noqa: A002  # the option's name
+    min_area: MinArea = None,
+    simplify: Simplify = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    update: Update = False,
+    max_memory: MaxMemory = None,
+    max_failed: MaxFailed = None,
+    tile_size: TileSize = None,
+    workers: Workers = None,
+    device: Device = None,
+    backend: Backend = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a map of a region: classes, confidence, polygons, areas and a report."""
+    del debug  # looked at by `geoseg.cli.main`
+    spec, settings = _read_options(locals())
+    from geoseg.cli.show import show_after, show_before, show_progress  # noqa: PLC0415
+    from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
+
+    with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
+        try:
+            result = run(
+                spec, settings, progress, stopped.is_set, lambda prepared: None if quiet else show_before(prepared)
+            )
+        except InterruptedRunError as err:
+            err.exit_code = 128 + stopped.number
+            raise
+    if not quiet:
+        show_after(result)
+    if as_json:
+        typer.echo(json.dumps(result.report))
+    _judge_failures(result.report, settings.max_failed)
+
+
+def plan_command(
+    aoi: Aoi = None,
+    workflow: Workflow = None,
+    catalog: Catalog = None,
+    collection: Collection = None,
+    scenes: Scenes = None,
+    sensor: Sensor = None,
+    bands: Bands = None,
+    datetime: Datetime = None,
+    composite: Composite = None,
+    model: Model = None,
+    resolution: Resolution = None,
+    crs: Crs = None,
+    like: Like = None,
+    format: Format = None,  # noqa: A002  # the option's name
+    min_area: MinArea = None,
+    simplify: Simplify = None,
+    max_memory: MaxMemory = None,
+    tile_size: TileSize = None,
+    workers: Workers = None,
+    device: Device = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a run would do. Reads no pixels and writes nothing."""
+    del debug
+    spec, settings = _read_options(locals())
+    from geoseg.cli.show import plan_facts, show_before  # noqa: PLC0415
+    from geoseg.pipeline import prepare  # noqa: PLC0415
+
+    prepared = prepare(spec, settings)
+    if as_json:
+        typer.echo(json.dumps(plan_facts(prepared)))
+    else:
+        show_before(prepared)
+
+
+# Command-line words whose field has another name; a test holds the rest to be equal.
+RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m"}
+_LISTS = ("bands", "format")
+_NEITHER = ("as_json", "quiet", "debug")
+
+
+def _read_options(options: dict[str, Any]) -> tuple[JobSpec, Settings]:
+    from geoseg.settings import Settings  # noqa: PLC0415  # pydantic costs a third of the time of --help
+    from geoseg.spec import JobSpec  # noqa: PLC0415
+
+    job, where = {}, {}
+    for name, value in options.items():
+        if name in _NEITHER or value is None or value is False:
+            continue
+        field = RENAMED.get(name, name)
+        given = tuple(part.strip() for part in value.split(",")) if name in _LISTS else value
+        (job if field in JobSpec.model_fields else where)[field] = given
+    settings = Settings.with_options(**where)
+    return JobSpec.build(default_catalog=settings.catalog, **job), settings
+
+
+def _judge_failures(report: dict[str, Any], max_failed: float) -> None:
+    pixels = report["pixels"]
+    failed, inside = sum(pixels["failed"].values()), pixels["total"] - pixels["outside_aoi"]
+    if inside and failed / inside > max_failed:
+        raise FailedPixelsError(
+            f"{failed} failed pixels, {failed / inside:.3%} of the region",
+            f"at most {max_failed:.3%} (--max-failed)",
+            "run the same command again: it tries just the incomplete tiles; the report names the files",
+        )
+
+
+class stop_on_signal:  # noqa: N801  # used like a function
+    """Context in which SIGINT and SIGTERM ask the run to stop; a second one, or a slow stop, ends the process.
+
+    Ending at once loses nothing: records and files appear by rename.
+    """
+
+    def __init__(self) -> None:
+        self.number = signal.SIGINT.value
+        self._event = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def is_set(self) -> bool:
+        """Whether a signal has come."""
+        return self._event.is_set()
+
+    def __enter__(self) -> stop_on_signal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.number = number
+        if self._event.is_set():
+            _leave(number)
+        self._event.set()
+        sys.stderr.write("\nstopping; finished tiles are kept, the same command goes on from there\n")
+        timer = threading.Timer(_GRACE_S, _leave, (number,))
+        timer.daemon = True
+        timer.start()
+
+
+def _leave(number: int) -> None:
+    sys.stderr.write("ended; run the same command again to go on\n")
+    sys.stderr.flush()
+    os._exit(128 + number)

@@ -1,0 +1,87 @@
+"""What the machine has: cores, memory in use, and the speeds that earlier runs measured on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+_SAMPLE_S = 0.25
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tree_memory_bytes() -> int:
+    """Memory of this process and its children: proportional set size where the system tells, else resident size."""
+    process = psutil.Process()
+    total = 0
+    for member in (process, *process.children(recursive=True)):
+        try:
+            facts = member.memory_full_info() if psutil.LINUX else member.memory_info()
+            total += getattr(facts, "pss", facts.rss)
+        except psutil.Error:
+            continue  # it has ended meanwhile
+    return total
+
+
+class MemoryWatch:
+    """Samples the process tree's memory while a run is under way."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
+
+    def _watch(self) -> None:
+        while True:
+            self.peak_bytes = max(self.peak_bytes, tree_memory_bytes())
+            if self._ended.wait(_SAMPLE_S):
+                return
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class Speeds:
+    """Mpx/s of earlier runs on this machine, by model and backend; the ground of time estimates.
+
+    Args:
+        folder: Cache folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "speeds.json"
+
+    def _read(self) -> dict[str, float]:
+        try:
+            known = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def get(self, key: str) -> float | None:
+        """Mpx/s of the last run, or ``None``."""
+        return self._read().get(key)
+
+    def put(self, key: str, mpx_per_s: float) -> None:
+        """Remember a run's speed; a cache that cannot be written is no reason to fail."""
+        known = {**self._read(), key: round(mpx_per_s, 4)}
+        temporary = self._path.with_name(f".speeds.{os.getpid()}.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(known, indent=1, sort_keys=True))
+            temporary.replace(self._path)
+        except OSError:
+            temporary.unlink(missing_ok=True)

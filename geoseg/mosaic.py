@@ -1,0 +1,150 @@
+"""Tile records and the AOI to the finished map, block by block. The AOI is applied here and nowhere before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.composite import Reason
+from geoseg.grid import Window
+from geoseg.plan import Region
+from geoseg.predict import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE
+from geoseg.store import TileRecord, TileStore
+
+_RECORDS_KEPT = 4
+
+
+@dataclass(slots=True)
+class Counts:
+    """Pixels of the finished map, by class and by reason.
+
+    Attributes:
+        aoi: Pixels inside the region.
+        outside: Pixels of the raster outside it.
+        by_class: (256,) pixels per class value inside the region.
+        unobserved: Pixels that no scene covers.
+        masked: Pixels that were in the way of something on every date.
+        failed: Pixels that should have been read and were not.
+        failed_model: Pixels for which the network gave no finite score.
+        near_failed: Classified pixels whose surroundings hold a failed one.
+        by_feature: Feature id to (256,) pixels per class value.
+    """
+
+    aoi: int = 0
+    outside: int = 0
+    by_class: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype="int64"))
+    unobserved: int = 0
+    masked: int = 0
+    failed: int = 0
+    failed_model: int = 0
+    near_failed: int = 0
+    by_feature: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def failed_share(self) -> float:
+        """Failed pixels as a share of the region."""
+        return (self.failed + self.failed_model) / self.aoi if self.aoi else 0.0
+
+
+class Mosaic:
+    """The finished map, read block by block; a block is the part of a tile inside the map.
+
+    Implements ``geoseg.polygons.ClassSource``.
+
+    Args:
+        region: The AOI on the lattice.
+        tile_px: Side of a tile.
+        keys: (row, col) of a tile to the key of its record.
+        store: The records.
+    """
+
+    def __init__(self, region: Region, tile_px: int, keys: Mapping[tuple[int, int], str], store: TileStore) -> None:
+        self._region = region
+        self._tile_px = tile_px
+        self._keys = keys
+        window = region.window
+        self.row_edges = _edges(window.row0, window.row1, tile_px)
+        self.col_edges = _edges(window.col0, window.col1, tile_px)
+        self._record = lru_cache(maxsize=_RECORDS_KEPT)(store.get)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the map."""
+        return self._region.window.shape
+
+    def window(self, block_row: int, block_col: int) -> Window:
+        """A block's pixels on the lattice."""
+        row, col = self._region.window.row0, self._region.window.col0
+        rows, cols = self.row_edges[block_row : block_row + 2], self.col_edges[block_col : block_col + 2]
+        return Window(row + rows[0], col + cols[0], row + rows[1], col + cols[1])
+
+    def read(self, block_row: int, block_col: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Classes and confidence of a block, (y, x) uint8; 255 outside the region."""
+        window = self.window(block_row, block_col)
+        inside = self._region.mask(window)
+        layers = self._layers(window)
+        if layers is None:
+            return np.full(window.shape, NO_CLASS, dtype="uint8"), np.full(window.shape, NO_CONFIDENCE, dtype="uint8")
+        classes = np.where(inside, layers["classes"], np.uint8(NO_CLASS))
+        return classes, np.where(inside, layers["confidence"], np.uint8(NO_CONFIDENCE))
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """All blocks, row by row."""
+        for block_row in range(len(self.row_edges) - 1):
+            for block_col in range(len(self.col_edges) - 1):
+                yield block_row, block_col
+
+    def slices(self, block_row: int, block_col: int) -> tuple[slice, slice]:
+        """Where a block lies in the map."""
+        rows, cols = self.row_edges[block_row : block_row + 2], self.col_edges[block_col : block_col + 2]
+        return slice(*rows), slice(*cols)
+
+    def count(self, counts: Counts, block_row: int, block_col: int) -> None:
+        """Add a block's pixels, by reason."""
+        window = self.window(block_row, block_col)
+        inside = self._region.mask(window)
+        total = int(inside.sum())
+        counts.aoi += total
+        counts.outside += inside.size - total
+        layers = self._layers(window)
+        if layers is None:
+            counts.unobserved += total
+            return
+        reason = layers["reason"][inside]
+        by_reason = np.bincount(reason & ~np.uint8(NEAR_FAILED_BIT), minlength=len(Reason))
+        counts.unobserved += int(by_reason[Reason.UNOBSERVED])
+        counts.masked += int(by_reason[Reason.MASKED])
+        counts.failed += int(by_reason[Reason.FAILED])
+        counts.failed_model += int(by_reason[Reason.MODEL])
+        counts.near_failed += int(np.count_nonzero(reason & NEAR_FAILED_BIT))
+
+    def count_classes(self, counts: Counts, block_row: int, block_col: int, classes: NDArray[np.uint8]) -> None:
+        """Add a block's classes, as they stand in the finished map, in all and by feature."""
+        counts.by_class += np.bincount(classes[classes < FAILED_CLASS], minlength=256)
+        window = self.window(block_row, block_col)
+        for feature in self._region.features:
+            inside = self._region.mask(window, feature)
+            part = np.bincount(classes[inside & (classes < FAILED_CLASS)], minlength=256)
+            counts.by_feature[feature] = counts.by_feature.get(feature, np.zeros(256, dtype="int64")) + part
+
+    def _layers(self, window: Window) -> dict[str, NDArray[np.uint8]] | None:
+        """The layers of a block's record, cut to the block."""
+        side = self._tile_px
+        place = (window.row0 // side, window.col0 // side)
+        key = self._keys.get(place)
+        record: TileRecord | None = self._record(key) if key else None
+        if record is None:
+            return None
+        tile = Window(place[0] * side, place[1] * side, (place[0] + 1) * side, (place[1] + 1) * side)
+        rows, cols = window.within(tile)
+        return {name: layer[rows, cols] for name, layer in record.layers.items()}
+
+
+def _edges(first: int, last: int, step: int) -> tuple[int, ...]:
+    """Borders of the blocks, counted from the map's first pixel."""
+    inner = range((first // step + 1) * step, last, step)
+    return (0, *(edge - first for edge in inner), last - first)

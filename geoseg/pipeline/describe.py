@@ -1,0 +1,229 @@
+"""A finished run to the record that every report is made from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg import __version__
+from geoseg.machine import MemoryWatch
+from geoseg.mosaic import Counts
+from geoseg.outputs.areas import AreaRow
+from geoseg.outputs.record import (
+    AreaFacts,
+    ClassFacts,
+    GridFacts,
+    JobFacts,
+    ModelFacts,
+    OutputFile,
+    PixelCounts,
+    PolygonCounts,
+    Record,
+    RunSettings,
+    SceneFacts,
+    SkippedScene,
+    Software,
+    TileCounts,
+    Timing,
+)
+from geoseg.pipeline.prepare import Prepared
+from geoseg.scenes import Item
+from geoseg.tiles import finite_halo
+from geoseg.work import Tally
+
+if TYPE_CHECKING:
+    from geoseg.pipeline import Clock
+
+_LIBRARIES = ("numpy", "rasterio", "odc-geo", "odc-loader", "odc-stac", "shapely", "scipy", "torch")
+
+
+def describe(
+    prepared: Prepared,
+    tally: Tally,
+    counts: Counts,
+    by_class: NDArray[np.int64],
+    areas: Sequence[AreaRow],
+    polygons: PolygonCounts,
+    outputs: tuple[OutputFile, ...],
+    clock: Clock,
+    memory: MemoryWatch,
+) -> Record:
+    """Fill the record.
+
+    Args:
+        prepared: The job.
+        tally: What was computed.
+        counts: Pixels by reason.
+        by_class: (256,) pixels per value of the finished raster.
+        areas: Areas per class and feature.
+        polygons: Number of polygons.
+        outputs: Files written so far.
+        clock: Start and stages.
+        memory: Peak of the process tree.
+    """
+    spec, model = prepared.spec, prepared.model.spec
+    return Record(
+        job=JobFacts(key=spec.key, workflow=spec.workflow, spec=spec.model_dump(mode="json")),
+        software=_software(),
+        settings=RunSettings(
+            device=prepared.device,
+            backend="torch",
+            precision=prepared.key_parts.precision,
+            threads_per_pass=prepared.key_parts.threads,
+            workers=prepared.settings.workers,
+            max_memory_bytes=prepared.settings.max_memory,
+            peak_memory_bytes=memory.peak_bytes,
+        ),
+        timing=Timing(
+            started=clock.started,
+            finished=dt.datetime.now(tz=dt.UTC),
+            stage_seconds={**clock.seconds, **{f"tiles: {name}": value for name, value in tally.seconds.items()}},
+            computed_megapixels=tally.computed_px / 1e6,
+        ),
+        grid=_grid(prepared),
+        model=ModelFacts(
+            name=model.name,
+            title=model.title,
+            kind=model.kind,
+            sha256=model.weights.sha256,
+            spec_sha256=model.digest,
+            licence=model.licence,
+            attribution=model.attribution,
+            radius_px=max(model.radius_px) if model.kind == "finite" else None,
+            task="semantic-segmentation",
+            trained_on=model.expects or "",
+        ),
+        classes=tuple(
+            ClassFacts(index=c.index, name=c.name, colour=c.colour, code=c.code, description=c.description)
+            for c in model.classes
+        ),
+        scenes=tuple(_scene(item, prepared, tally) for item in prepared.coverage.items if tally.used_px.get(item.id)),
+        scenes_skipped=_skipped(prepared, tally),
+        tiles=TileCounts(
+            total=len(prepared.tasks), computed=tally.computed, reused=tally.reused, incomplete=tally.incomplete
+        ),
+        pixels=_pixels(counts, by_class),
+        areas=tuple(
+            AreaFacts(
+                feature=row.feature,
+                index=row.index,
+                pixels=row.pixels,
+                area_m2=row.area_m2,
+                area_m2_planar=row.area_m2_planar,
+                share=row.share,
+            )
+            for row in areas
+        ),
+        polygons=polygons,
+        outputs=outputs,
+        warnings=_warnings(prepared, tally, counts),
+        notes=(*model.notes, *prepared.found.notes, f"pixel grid: {prepared.lattice_origin}"),
+    )
+
+
+def _software() -> Software:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Software(
+        geoseg=__version__,
+        python=platform.python_version(),
+        libraries=found,
+        platform=f"{platform.system()} {platform.machine()}",
+    )
+
+
+def _grid(prepared: Prepared) -> GridFacts:
+    geobox, lattice, model = prepared.geobox, prepared.lattice, prepared.model.spec
+    code = lattice.crs.to_epsg()
+    rows, cols = geobox.shape
+    outline = [geobox.transform * corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))]
+    lonlat = _to_lonlat(prepared, outline)
+    return GridFacts(
+        crs=f"EPSG:{code}" if code else lattice.crs.to_wkt(),
+        transform=tuple(geobox.transform)[:6],
+        shape=geobox.shape,
+        pixel_size=lattice.pixel_size,
+        unit="degree" if lattice.crs.geographic else str(lattice.crs.units[0]),
+        anchor=(prepared.region.window.row0, prepared.region.window.col0),
+        cell_px=model.cell_px,
+        tile_px=prepared.tasks[0].tile.side_px,
+        stride_px=model.stride_px,
+        halo_px=max(finite_halo(model.radius_px, model.stride_px)),
+        corners_lonlat=lonlat,
+    )
+
+
+def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    transform = prepared.lattice.crs.transformer_to_crs("EPSG:4326")
+    xs, ys = transform(np.array([x for x, _ in points]), np.array([y for _, y in points]))
+    return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+
+
+def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
+    offsets = sorted({source.offset for source in item.bands.values()})
+    notes = [f"offset {offset:g} undone" for offset in offsets if offset]
+    share = None if prepared.spec.composite == "median" else tally.used_px[item.id] / sum(tally.used_px.values())
+    return SceneFacts(
+        id=item.id,
+        datetime=dt.datetime.fromisoformat(item.datetime) if item.datetime else None,
+        platform=item.platform,
+        collection=item.collection or "",
+        licence=item.licence,
+        cloud_cover_percent=item.cloud_cover_percent,
+        item_hrefs=(item.href,) if item.href else (),
+        share=share,
+        notes=tuple(notes),
+    )
+
+
+def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
+    """Items that were refused, or gave no pixel."""
+    refused = [SkippedScene(id=name, reason=reason) for name, reason in prepared.found.skipped]
+    near = {item.id for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
+    for item in prepared.coverage.items:
+        if not tally.used_px.get(item.id):
+            reason = (
+                "gave no pixel: earlier scenes or its mask left none"
+                if item.id in near
+                else "does not touch the region"
+            )
+            refused.append(SkippedScene(id=item.id, reason=reason))
+    return tuple(refused)
+
+
+def _pixels(counts: Counts, by_class: NDArray[np.int64]) -> PixelCounts:
+    per_class = {index: int(count) for index, count in enumerate(by_class[:254]) if count}
+    failed = {"read": counts.failed, "model": counts.failed_model}
+    return PixelCounts(
+        total=counts.aoi + counts.outside,
+        outside_aoi=counts.outside,
+        classified=sum(per_class.values()),
+        per_class=per_class,
+        nodata_unobserved=counts.unobserved,
+        nodata_masked=counts.masked,
+        failed={cause: count for cause, count in failed.items() if count},
+        near_failed=counts.near_failed,
+    )
+
+
+def _warnings(prepared: Prepared, tally: Tally, counts: Counts) -> tuple[str, ...]:
+    words = list(prepared.warnings)
+    for href, cause in sorted(tally.failures.items()):
+        words.append(f"could not be read: {href}: {cause}")
+    if counts.near_failed:
+        words.append(f"{counts.near_failed} pixels have a class but lie within the network's reach of failed ones")
+    if prepared.spec.min_area_m2 > 0:
+        words.append(
+            "regions below the minimum mapping unit took a neighbour's class; confidence is that of the first choice"
+        )
+    return tuple(words)

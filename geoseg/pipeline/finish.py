@@ -1,0 +1,176 @@
+"""Tile records to files: mosaic, polygons, tables, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.errors import NothingToDoError
+from geoseg.machine import MemoryWatch
+from geoseg.mosaic import Counts, Mosaic
+from geoseg.outputs.areas import AreaTable, write_areas
+from geoseg.outputs.item import build_item, output_file, write_item
+from geoseg.outputs.legend import colour_table, name_table
+from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
+from geoseg.outputs.raster import WrittenRaster, write_cog
+from geoseg.outputs.record import PolygonCounts, Record, write_record
+from geoseg.outputs.report import write_report
+from geoseg.outputs.vector import PolygonWriter
+from geoseg.pipeline.describe import describe
+from geoseg.pipeline.imagery import preview_imagery
+from geoseg.pipeline.prepare import Prepared
+from geoseg.polygons import ClassSource, polygonize, sieve, simplify
+from geoseg.progress import Progress
+from geoseg.store import TileStore
+from geoseg.work import Tally
+
+if TYPE_CHECKING:
+    from geoseg.pipeline import Clock
+
+Block = tuple[slice, slice, NDArray[np.uint8]]
+
+
+def finish(
+    prepared: Prepared,
+    tally: Tally,
+    store: TileStore,
+    out: Path,
+    progress: Progress,
+    clock: Clock,
+    memory: MemoryWatch,
+) -> dict[str, Any]:
+    """Write every output.
+
+    Returns:
+        The content of ``report.json``.
+
+    Raises:
+        NothingToDoError: If not a single pixel was observed; the files are written all the same.
+        OutputError: If a file cannot be written whole.
+    """
+    mosaic = Mosaic(prepared.region, prepared.tasks[0].tile.side_px, tally.keys, store)
+    source = _sieved(prepared, mosaic)
+    counts, areas = Counts(), AreaTable(prepared.geobox, prepared.model.spec.classes, list(_features(prepared)))
+    progress.stage("writing the mosaic")
+    classes = _write_classes(prepared, mosaic, source, counts, areas, out)
+    _write_confidence(prepared, mosaic, source, out)
+    clock.lap("mosaic")
+    progress.stage("writing polygons")
+    polygons, files = _write_polygons(prepared, source, out)
+    write_areas(out / "areas.csv", areas.rows())
+    clock.lap("polygons")
+    progress.stage("writing the report")
+    small = preview_geobox(prepared.geobox)
+    pixels = read_preview(out / "classes.tif", small.shape)
+    shown = preview_imagery(prepared, small)
+    imagery, valid = shown if shown is not None else (None, None)
+    write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
+    clock.lap("report")
+    names = ["classes.tif", "confidence.tif", *files, "areas.csv", "preview.png"]
+    outputs = tuple(output_file(out, out / name) for name in names)
+    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory)
+    write_report(out / "report.html", record, pixels, small, imagery, valid)
+    return _write_record(record, prepared, out, counts)
+
+
+def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts) -> dict[str, Any]:
+    """The machine-readable ends: ``report.json`` and ``item.json``."""
+    write_record(out / "report.json", record)
+    reports = [output_file(out, out / name) for name in ("report.json", "report.html")]
+    write_item(out / "item.json", build_item(record, prepared.geobox, [*record.outputs, *reports]))
+    if counts.aoi == counts.unobserved + counts.masked:
+        raise NothingToDoError(
+            f"a region of {counts.aoi} pixels, {counts.unobserved} without a scene and {counts.masked} masked on every date",
+            "at least one observed pixel",
+            "widen --datetime; the (empty) files are in " + str(out),
+        )
+    content: dict[str, Any] = json.loads(record.model_dump_json())
+    return content
+
+
+def _features(prepared: Prepared) -> tuple[str, ...]:
+    """Features that deserve rows of their own: those of an AOI with several."""
+    names = tuple(prepared.region.features)
+    return names if len(names) > 1 else ()
+
+
+def _sieved(prepared: Prepared, mosaic: Mosaic) -> ClassSource:
+    """The map with the minimum mapping unit applied, if there is one."""
+    if prepared.spec.min_area_m2 <= 0:
+        return mosaic
+    least = int(np.ceil(prepared.spec.min_area_m2 / prepared.pixel_m**2 - 1e-9))
+    return sieve(mosaic, least)
+
+
+def _write_classes(
+    prepared: Prepared, mosaic: Mosaic, source: ClassSource, counts: Counts, areas: AreaTable, out: Path
+) -> WrittenRaster:
+    features = _features(prepared)
+
+    def blocks() -> Iterator[Block]:
+        for block in mosaic.blocks():
+            rows, cols = mosaic.slices(*block)
+            classes, _ = source.read(*block)
+            mosaic.count(counts, *block)
+            window = mosaic.window(*block)
+            areas.add(rows, cols, classes, {name: prepared.region.mask(window, name) for name in features})
+            yield rows, cols, classes
+
+    table = prepared.model.spec.classes
+    return write_cog(
+        out / "classes.tif",
+        prepared.geobox,
+        blocks(),
+        colours=colour_table(table),
+        names=name_table(table),
+        overview_resampling="mode",
+        description="class",
+        memory_bytes=prepared.budget.finish_bytes // 4,
+        threads=prepared.key_parts.threads,
+    )
+
+
+def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, out: Path) -> WrittenRaster:
+    def blocks() -> Iterator[Block]:
+        for block in mosaic.blocks():
+            yield *mosaic.slices(*block), source.read(*block)[1]
+
+    return write_cog(
+        out / "confidence.tif",
+        prepared.geobox,
+        blocks(),
+        overview_resampling="average",
+        description="confidence of the class in percent",
+        memory_bytes=prepared.budget.finish_bytes // 4,
+        threads=prepared.key_parts.threads,
+    )
+
+
+def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple[PolygonCounts, list[str]]:
+    spec, model = prepared.spec, prepared.model.spec
+    batches = polygonize(source)
+    if spec.simplify_m > 0:
+        tolerance_px = spec.simplify_m / prepared.pixel_m
+        batches = simplify(batches, prepared.geobox.shape, tolerance_px, prepared.budget.finish_bytes)
+    geobox = prepared.geobox
+    notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
+    with PolygonWriter(
+        out,
+        geobox.crs,
+        geobox.transform,
+        model.classes,
+        formats=set(spec.format),
+        metadata={name: text for name, text in notes.items() if text},
+    ) as writer:
+        for batch in batches:
+            writer.add(batch)
+        files = [path.name for path in writer.close()]
+    counts = PolygonCounts(
+        count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m
+    )
+    return counts, files

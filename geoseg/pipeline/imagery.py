@@ -1,0 +1,55 @@
+"""The imagery under the map, small, for people to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geoseg.composite import Reason, make_composite
+from geoseg.load import reading
+from geoseg.pipeline.prepare import Prepared
+from geoseg.scenes import Item, Scene, Sensor
+
+_GAMMA = 1.4
+
+
+def preview_imagery(prepared: Prepared, geobox: GeoBox) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
+    """The composite in natural colours on a small geobox, from overviews where there are some.
+
+    Returns:
+        RGB uint8 (y, x, 3) and where it is valid; ``None`` when the model's bands hold no natural colours.
+    """
+    sensor = prepared.coverage.items[0].sensor
+    scenes = [
+        Scene(items)
+        for scene in prepared.coverage.touching(prepared.region.window)
+        if (items := tuple(shown for item in scene.items if (shown := _natural(item, sensor)) is not None))
+    ]
+    if not scenes:
+        return None
+    with reading(prepared.budget.gdal_cache_bytes):
+        image = make_composite(
+            scenes,
+            geobox,
+            3,
+            prepared.spec.composite,
+            sensor.quantity,
+            counted=np.zeros(geobox.shape, dtype=bool),
+            strip_bytes=prepared.budget.strip_bytes,
+            threads=prepared.key_parts.threads,
+            previews=True,
+        )
+    low, high = sensor.display_range
+    stretched = np.clip((np.moveaxis(image.values, 0, -1) - low) / (high - low), 0, 1)
+    if sensor.quantity == "reflectance":
+        stretched = stretched ** (1 / _GAMMA)  # eyes expect dark land brighter than reflectance is
+    return np.nan_to_num(stretched * 255).astype("uint8"), image.reason == Reason.OBSERVED
+
+
+def _natural(item: Item, sensor: Sensor) -> Item | None:
+    if sensor.rgb is None or item.sensor != sensor or not set(sensor.rgb) <= set(item.bands):
+        return None
+    return replace(item, bands={band: item.bands[band] for band in sensor.rgb})

@@ -1,0 +1,252 @@
+"""Everything that is decided before the first pixel is read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from geoseg.aoi import AOI
+from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
+from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.grid import Lattice
+from geoseg.keys import KeyParts, asset_facts
+from geoseg.machine import Speeds, usable_cores
+from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.plan import (
+    Coverage,
+    Region,
+    TileTask,
+    check_resolution,
+    choose_lattice,
+    cover,
+    place_region,
+    plan_tiles,
+    resolution_m,
+    search_bounds,
+)
+from geoseg.scenes import Found, find_scenes
+from geoseg.settings import Settings
+from geoseg.spec import JobSpec
+from geoseg.tiles import finite_halo
+
+# Chips above this side gain nothing: eager torch slows down as its temporaries outgrow the caches, and the halo of a
+# small network is already a small share. Measured by `make bench`; see docs/decisions/004-chips-and-memory.md.
+_BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
+_PRECISION = "float32"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job, ready to be computed.
+
+    Attributes:
+        spec: What to make.
+        settings: Where.
+        model: The model's folder.
+        found: Items, with what was skipped and guessed.
+        lattice: Pixel grid.
+        lattice_origin: Where the grid comes from, in words.
+        region: The AOI on the grid.
+        coverage: Scenes on the grid, in the order of the rule.
+        tasks: Tiles with their wanted cells.
+        budget: Sizes that fit the memory.
+        key_parts: What all tile keys share.
+        asset_facts: Versions of the files.
+        device: ``cpu`` or ``cuda``.
+        pixel_m: Side of a pixel on the ground.
+        warnings: In plain words.
+    """
+
+    spec: JobSpec
+    settings: Settings
+    model: ModelFolder
+    found: Found
+    lattice: Lattice
+    lattice_origin: str
+    region: Region
+    coverage: Coverage
+    tasks: tuple[TileTask, ...]
+    budget: Budget
+    key_parts: KeyParts
+    asset_facts: dict[str, str]
+    device: str
+    pixel_m: float
+    warnings: tuple[str, ...]
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Pixel grid of the map."""
+        return self.lattice.geobox(self.region.window)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the wanted cells."""
+        return sum(task.pixels for task in self.tasks)
+
+    @property
+    def speed_key(self) -> str:
+        """Under which this machine remembers the model's speed."""
+        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.key_parts.threads} threads"
+
+    @property
+    def estimate_s(self) -> float | None:
+        """Seconds for all tiles at the speed of this machine's last run, or ``None`` where there was none."""
+        speed = Speeds(self.settings.cache).get(self.speed_key)
+        return None if not speed else self.pixels / 1e6 / speed
+
+
+def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
+    """The job's model; says so at once when there is none."""
+    return resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+
+
+def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any]] = ()) -> Prepared:
+    """Resolve model, scenes, grid, tiles and memory.
+
+    Args:
+        spec: The job.
+        settings: Where it runs.
+        documents: Items frozen by an earlier run of the job.
+
+    Raises:
+        GeosegError: Whatever can be refused before the first pixel is read.
+    """
+    folder = resolve_model(spec, settings)
+    model = folder.spec
+    aoi = spec.region
+    found = find_scenes(spec, _bounds(aoi, model), model.bands, documents)
+    warnings = [*(aoi.warnings if aoi else ()), *_check_quantity(found, model)]
+    lattice, origin = choose_lattice(spec, found.items, aoi, _like(spec))
+    region = place_region(aoi, found.items, lattice)
+    check_resolution(lattice, region, model.resolution_range_m, model.name)
+    coverage = cover(found, spec.composite, lattice)
+    device = _device(settings)
+    budget = plan_budget(
+        settings.max_memory, settings.workers, settings.tile_size, _BEST_CHIP_PX[device], appetite(model)
+    )
+    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
+    return Prepared(
+        spec=spec,
+        settings=settings,
+        model=folder,
+        found=found,
+        lattice=lattice,
+        lattice_origin=origin,
+        region=region,
+        coverage=coverage,
+        tasks=tuple(tasks),
+        budget=budget,
+        key_parts=_key_parts(spec, model, lattice, budget, device),
+        asset_facts=asset_facts(source.href for item in found.items for source in item.sources),
+        device=device,
+        pixel_m=resolution_m(lattice, region),
+        warnings=tuple(warnings),
+    )
+
+
+def appetite(model: ModelSpec) -> Appetite:
+    """What a model costs in memory."""
+    return appetite_of(
+        len(model.bands),
+        len(model.classes),
+        model.cell_px,
+        model.radius_px,
+        model.stride_px,
+        model.workspace_bytes_per_px,
+        model.chip_px,
+    )
+
+
+def _bounds(aoi: AOI | None, model: ModelSpec) -> tuple[float, float, float, float] | None:
+    """What the search must cover: the AOI, grown to whole cells and the halo, with half as much to spare."""
+    if aoi is None:
+        return None
+    reach_px = model.cell_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
+    return search_bounds(aoi, 1.5 * reach_px * (model.resolution_m or 30.0))
+
+
+def _check_quantity(found: Found, model: ModelSpec) -> list[str]:
+    """Refuse numbers of the wrong kind; say in words where model and imagery differ in level."""
+    warnings = []
+    for item in found.items:
+        if model.quantity == "reflectance" and item.sensor.quantity != "reflectance":
+            raise ModelMismatchError(
+                f"{item.id} as {item.sensor.title}, whose numbers are not reflectance",
+                f"reflectance, which the model {model.name} wants",
+                "say what the image is with --sensor, or choose another model",
+            )
+    sensors = sorted({item.sensor.name for item in found.items})
+    if model.expects and any(sensor != model.expects for sensor in sensors):
+        warnings.append(f"{model.name} was trained on {model.expects}; this run reads {', '.join(sensors)}")
+    return warnings
+
+
+def _like(spec: JobSpec) -> GeoBox | None:
+    """Pixel grid of an earlier result: a folder, or a raster.
+
+    Raises:
+        RequestError: If there is none.
+    """
+    if spec.like is None:
+        return None
+    from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # rasterio only where a file is opened
+
+    path = Path(spec.like)
+    path = path / "classes.tif" if path.is_dir() else path
+    geobox = geobox_of_file(str(path))
+    if geobox is None:
+        raise RequestError(f"--like {spec.like}", "an earlier result, or a georeferenced raster", "check the path")
+    return geobox
+
+
+def _device(settings: Settings) -> str:
+    """``cpu`` or ``cuda``.
+
+    Raises:
+        RequestError: If CUDA is asked for and absent.
+    """
+    if settings.device == "cpu":
+        return "cpu"
+    import torch  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if settings.device == "cuda":
+        raise RequestError("--device cuda without a GPU that torch can use", "a CUDA device", "use --device cpu")
+    return "cpu"
+
+
+def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:
+    chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
+    return KeyParts(
+        model=model.digest,
+        composite=spec.composite,
+        quantity=model.quantity,
+        bands=tuple(model.bands),
+        lattice=lattice,
+        backend=f"torch-{device}",
+        precision=_PRECISION,
+        threads=usable_cores(),
+        chip=chip,
+    )
+
+
+def scratch_check(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before any work.
+
+    Raises:
+        RequestError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        os.close(handle)
+        Path(name).unlink()
+    except OSError as err:
+        raise RequestError(f"the folder {folder}: {err}", "a folder that can be written", "choose another one") from err

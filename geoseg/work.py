@@ -1,0 +1,281 @@
+"""Tiles to records on one machine: reading, forward passes and finishing overlap, memory is bounded.
+
+Each tile is handled alone, in any order. Three small pools hand tiles on; a semaphore bounds how many hold pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.composite import Composite, make_composite
+from geoseg.grid import Window
+from geoseg.keys import KeyParts, unsigned
+from geoseg.load import reading
+from geoseg.plan import Coverage, TileTask
+from geoseg.predict import FAILED_CLASS, NEAR_FAILED_BIT, Geometry, Predictor, TileResult
+from geoseg.progress import Progress
+from geoseg.scenes import Scene
+from geoseg.store import TileRecord, TileStore
+from geoseg.tiles import around
+
+
+@dataclass(frozen=True, slots=True)
+class TileJob:
+    """A tile with everything that one worker needs.
+
+    Attributes:
+        task: The tile and its wanted cells.
+        window: Pixels to read.
+        scenes: Scenes that touch ``window``.
+        key: Where its record goes.
+    """
+
+    task: TileTask
+    window: Window
+    scenes: tuple[Scene, ...]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all tiles of a job share.
+
+    Attributes:
+        coverage: Scenes on the lattice.
+        geometry: Chip shapes.
+        key_parts: Shared parts of the keys.
+        facts: Versions of the files.
+        strip_bytes: Memory for one strip of a composite.
+        read_threads: Reads at the same time, for one tile.
+        gdal_cache_bytes: GDAL's block cache.
+    """
+
+    coverage: Coverage
+    geometry: Geometry
+    key_parts: KeyParts
+    facts: Mapping[str, str]
+    strip_bytes: int
+    read_threads: int
+    gdal_cache_bytes: int
+
+    def job(self, task: TileTask) -> TileJob:
+        """The tile's window, scenes and key. They depend on the whole tile, never on which cells are wanted."""
+        every_cell = np.ones_like(task.cells)
+        reach = around(chip.window for chip in self.geometry.chips(task.tile, every_cell))
+        scenes = self.coverage.touching(reach)
+        wanted = around(chip.window for chip in self.geometry.chips(task.tile, task.cells))
+        items = [item for scene in scenes for item in scene.items]
+        return TileJob(task, wanted, scenes, self.key_parts.key(task.tile, items, self.facts))
+
+    def narrowed(self, job: TileJob, cells: NDArray[np.bool_]) -> TileJob:
+        """The same tile, for some of its cells only."""
+        window = around(chip.window for chip in self.geometry.chips(job.task.tile, cells))
+        return TileJob(TileTask(job.task.tile, cells), window, job.scenes, job.key)
+
+    def image(self, job: TileJob) -> Composite:
+        """Read what the tile's chips see."""
+        counted = np.zeros(job.window.shape, dtype=bool)
+        shared = job.window & job.task.tile.window
+        counted[shared.within(job.window)] = job.task.tile.expand(job.task.cells)[shared.within(job.task.tile.window)]
+        return make_composite(
+            job.scenes,
+            self.key_parts.lattice.geobox(job.window),
+            len(self.key_parts.bands),
+            self.key_parts.composite,
+            self.key_parts.quantity,
+            counted=counted,
+            strip_bytes=self.strip_bytes,
+            threads=self.read_threads,
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done, for the report.
+
+    Attributes:
+        computed: Tiles computed by this run.
+        reused: Tiles whose record was complete.
+        computed_px: Pixels of the cells computed.
+        computed_cells: Cells computed.
+        incomplete: Tiles with a failed read in or near them.
+        failures: File to the reason why it could not be read.
+        used_px: Item id to the pixels of computed cells that it gave, reused tiles included.
+        seconds: Stage to seconds, summed over threads.
+        keys: (row, col) of a tile to its key.
+    """
+
+    computed: int = 0
+    reused: int = 0
+    computed_px: int = 0
+    computed_cells: int = 0
+    incomplete: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    used_px: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "predict": 0.0, "store": 0.0})
+    keys: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def use(self, record: TileRecord) -> None:
+        """Add the items that a record of the map was made from."""
+        for item, count in record.facts.get("used_px", {}).items():
+            self.used_px[item] = self.used_px.get(item, 0) + count
+
+
+class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pool
+    """The run was asked to stop."""
+
+
+class TileWorkers:
+    """Computes tiles.
+
+    Args:
+        recipe: What the tiles share.
+        predictor: Runs the head.
+        store: Where records go.
+        workers: Tiles predicted at the same time.
+        in_flight: Tiles that may hold pixels at the same time.
+        should_stop: Asked between chips and tiles.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        predictor: Predictor,
+        store: TileStore,
+        workers: int,
+        in_flight: int,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._recipe = recipe
+        self._predictor = predictor
+        self._store = store
+        self._workers = workers
+        self._in_flight = in_flight
+        self._should_stop = should_stop
+        self._failed = threading.Event()
+        self._lock = threading.Lock()
+
+    def run(self, tasks: Sequence[TileTask], progress: Progress) -> Tally:
+        """Compute what the store does not have.
+
+        Stops early when ``should_stop`` says so; what is finished stays finished.
+        """
+        tally = Tally()
+        progress.tiles(len(tasks), sum(task.pixels for task in tasks))
+        pending: set[Future[int]] = set()
+        with (
+            ThreadPoolExecutor(1, "read") as readers,
+            ThreadPoolExecutor(self._workers, "predict", initializer=self._predictor.prepare_thread) as predictors,
+            ThreadPoolExecutor(1, "finish") as finishers,
+        ):
+            try:
+                for task in tasks:
+                    work = self._missing(task, tally)
+                    if work is None:
+                        progress.tile_done(task.pixels, reused=True)
+                        continue
+                    pending = self._settle(pending, self._in_flight - 1, progress)
+                    job, older = work
+                    image = readers.submit(self._read, job, tally)
+                    result = predictors.submit(self._predict, job, image, tally)
+                    pending.add(finishers.submit(self._finish, job, older, image, result, tally))
+                self._settle(pending, 0, progress)
+            except _Stopped:
+                pass
+            except BaseException:
+                self._failed.set()  # lets the pools run dry instead of computing what nobody waits for
+                raise
+        return tally
+
+    def _stopping(self) -> bool:
+        return self._failed.is_set() or self._should_stop()
+
+    def _settle(self, pending: set[Future[int]], most: int, progress: Progress) -> set[Future[int]]:
+        """Wait until at most so many tiles are under way, and report those that finished."""
+        while len(pending) > most:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                progress.tile_done(future.result(), reused=False)
+        if self._stopping():
+            raise _Stopped
+        return pending
+
+    def _missing(self, task: TileTask, tally: Tally) -> tuple[TileJob, TileRecord | None] | None:
+        """What is to be computed of a tile, and the older record that it joins; ``None`` when all is there."""
+        job = self._recipe.job(task)
+        tally.keys[(task.tile.row, task.tile.col)] = job.key
+        older = self._store.get(job.key)
+        if older is None or older.incomplete:
+            return job, None
+        cells = task.cells & ~older.cells
+        if not cells.any():
+            with self._lock:
+                tally.reused += 1
+                tally.use(older)
+            return None
+        return self._recipe.narrowed(job, cells), older
+
+    def _read(self, job: TileJob, tally: Tally) -> Composite:
+        if self._stopping():
+            raise _Stopped
+        with self._timed("read", tally), reading(self._recipe.gdal_cache_bytes):
+            return self._recipe.image(job)
+
+    def _predict(self, job: TileJob, image: Future[Composite], tally: Tally) -> TileResult:
+        composite = image.result()
+        with self._timed("predict", tally):
+            result = self._predictor.predict(job.task.tile, job.task.cells, composite, job.window, self._stopping)
+        if result is None:
+            raise _Stopped
+        return result
+
+    def _finish(
+        self,
+        job: TileJob,
+        older: TileRecord | None,
+        image: Future[Composite],
+        result: Future[TileResult],
+        tally: Tally,
+    ) -> int:
+        made, composite = result.result(), image.result()
+        with self._timed("store", tally):
+            record = _record_of(job, made, composite)
+            record = record if older is None else record.merged_with(older)
+            self._store.put(job.key, record)
+        with self._lock:
+            tally.use(record)
+            tally.computed += 1
+            tally.computed_px += job.task.pixels
+            tally.computed_cells += int(job.task.cells.sum())
+            tally.incomplete += record.incomplete
+            tally.failures.update(composite.failures)
+        return job.task.pixels
+
+    @contextmanager
+    def _timed(self, stage: str, tally: Tally) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                tally.seconds[stage] += time.perf_counter() - start
+
+
+def _record_of(job: TileJob, made: TileResult, image: Composite) -> TileRecord:
+    """What is remembered of a computed tile."""
+    failed = made.classes == FAILED_CLASS
+    near = (made.reason & NEAR_FAILED_BIT) > 0
+    return TileRecord(
+        {"classes": made.classes, "confidence": made.confidence, "reason": made.reason},
+        job.task.cells,
+        incomplete=bool(failed.any() or near.any()),
+        facts={"used_px": dict(image.used_px), "failures": {unsigned(k): v for k, v in image.failures.items()}},
+    )

@@ -18,6 +18,7 @@ NOT_IMPORTED = {
     "dask",  # runs what odc-stac returns
     "pyogrio",  # geopandas reads and writes with it
     "pyproj",  # geopandas and odc-geo project with it; its floor is ours
+    "timm",  # segmentation-models-pytorch builds encoders from it; its floor is ours
     "torchvision",  # the release beside torch; torchgeo imports it
     "uvicorn",  # started by name
 }
@@ -28,6 +29,7 @@ WITH_NETWORKS = (
     "geoseg.heads",
     "geoseg.predict",
     "geoseg.training",
+    "geoseg.models.check",
     "geoseg.models.folding",
     "geoseg.models.network",
     "geoseg.models.state",

@@ -76,11 +76,17 @@ def make_sky(
     return Sky(opacity, 0.62 * shade, (thin > dense) & (thin > _MARKED))
 
 
-def veil_reflectance(values: Floats, sky: Sky) -> Floats:
-    """Reflectance (band, rows, cols) as seen through a sky; clouds are bright in every band."""
-    brightness = np.linspace(0.78, 0.55, len(values), dtype=np.float32)[:, None, None]
+def veil_reflectance(values: Floats, sky: Sky, brightness: Floats) -> Floats:
+    """Reflectance as seen through a sky.
+
+    Args:
+        values: Reflectance of the ground (band, rows, cols).
+        sky: Clouds and shadows.
+        brightness: Reflectance of an opaque cloud per band.
+    """
+    cloud = brightness[:, None, None] * (0.7 + 0.3 * sky.opacity)
     lit = values * (1 - sky.shade)
-    return np.asarray(lit * (1 - sky.opacity) + brightness * (0.7 + 0.3 * sky.opacity) * sky.opacity, dtype=np.float32)
+    return np.asarray(lit * (1 - sky.opacity) + cloud * sky.opacity, dtype=np.float32)
 
 
 def classify_scene(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
@@ -57,7 +56,7 @@ def write_cog(path: Path, pixels: NDArray[Any], facts: RasterFacts, block_px: in
     }  # fmt: skip
     if ColorInterp.alpha in facts.colorinterp:
         profile |= {"photometric": "RGB", "alpha": "YES"}
-    predictor = "3" if np.issubdtype(layers.dtype, np.floating) else "2" if layers.dtype.itemsize > 1 else "1"
+    predictor = "NO" if layers.dtype.itemsize == 1 else "YES"
     with MemoryFile() as memory:
         with memory.open(**profile) as dataset:
             dataset.write(layers)

@@ -126,10 +126,12 @@ class DemoScenes:
             seen = swath(self.landscape.shape) if overpass.has_edge else np.ones(self.landscape.shape, bool)
             rng = np.random.default_rng([self.landscape.seed, 2, number])
             values = self._at_sensor(rng, overpass, skies[number], bands)
-            numbers = {
-                band: _quantise(rng, layer if band in FINE_BANDS else halve(layer), overpass, seen, band)
-                for band, layer in zip(bands, values, strict=True)
-            }
+            numbers = {}
+            for band, layer in zip(bands, values, strict=True):
+                # Noise of its own for each band, so that a band is the same whichever others are asked for.
+                noise = np.random.default_rng([self.landscape.seed, 4, number, BANDS.index(band)])
+                layer_at_size = layer if band in FINE_BANDS else halve(layer)
+                numbers[band] = _quantise(noise, layer_at_size, overpass, seen, band)
             scl = clouds.classify_scene(skies[number], self.landscape.truth, greenness, seen)
             yield Acquisition(overpass, numbers, scl)
 
@@ -140,7 +142,8 @@ class DemoScenes:
         fall = np.array([0.86 ** BANDS.index(band) for band in bands], np.float32)[:, None, None]
         patchy = 1 + 0.35 * fractal(rng, self.landscape.shape, 300, 2.6)
         values += np.float32(overpass.haze) * fall * patchy
-        return clouds.veil_reflectance(values, sky)
+        brightness = np.array([0.78 - 0.025 * BANDS.index(band) for band in bands], np.float32)
+        return clouds.veil_reflectance(values, sky, brightness)
 
     def _skies(self) -> list[clouds.Sky]:
         """One sky per pass; each keeps off what two earlier ones, or the swath's edge and an earlier one, hide."""

@@ -30,10 +30,11 @@ _MATERIALS: dict[str, tuple[float, ...]] = {
     "asphalt": (0.080, 0.092, 0.102, 0.110, 0.115, 0.12, 0.125, 0.13, 0.15, 0.14),
     "tile": (0.070, 0.092, 0.165, 0.190, 0.21, 0.22, 0.24, 0.25, 0.28, 0.24),
     "sheet": (0.225, 0.235, 0.245, 0.250, 0.255, 0.26, 0.27, 0.275, 0.29, 0.26),
-    "water": (0.045, 0.062, 0.045, 0.036, 0.024, 0.020, 0.016, 0.014, 0.006, 0.004),
+    "water": (0.042, 0.056, 0.034, 0.028, 0.024, 0.020, 0.016, 0.014, 0.006, 0.004),
+    "murk": (0.085, 0.120, 0.115, 0.085, 0.040, 0.036, 0.030, 0.024, 0.008, 0.005),
     "shade": (0.008, 0.009, 0.007, 0.010, 0.018, 0.020, 0.022, 0.022, 0.010, 0.006),
 }
-_LEAF, _CANOPY, _STRAW, _SOIL, _STONE, _ASPHALT, _TILE, _SHEET, _WATER, _SHADE = range(len(_MATERIALS))
+_LEAF, _CANOPY, _STRAW, _SOIL, _STONE, _ASPHALT, _TILE, _SHEET, _WATER, _MURK, _SHADE = range(len(_MATERIALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,11 @@ def _crops(landscape: Landscape, fine: Floats, broad: Floats, mixture: Floats, r
     straw = straw + 0.05 * fine[where]
     margin = landscape.fields.edge_px[where] < 0.6
     green, straw = np.where(margin, 0.62, green), np.where(margin, 0.2, straw)
-    dark = (0.16 * hashed(field, 25) - 0.10 * row * (green < 0.3)).astype(np.float32)
-    mixture[_LEAF, where] = np.clip(green, 0, 1)
+    dark = 0.16 * hashed(field, 25) - 0.10 * row * (green < 0.3) + (0.14 - 0.16 * row) * (state < 0.15)
+    # Tall crops (maize, orchards) have the spectrum of a wood; only their rows tell.
+    tall = (state < 0.15) & ~margin
+    mixture[_LEAF, where] = np.clip(green, 0, 1) * np.where(tall, 0.25, 1)
+    mixture[_CANOPY, where] = np.clip(green, 0, 1) * np.where(tall, 0.75, 0)
     mixture[_STRAW, where] = np.clip(straw, 0, 1)
     mixture[_SOIL, where] = np.clip(1 - green - straw, 0.02, 1)
     mixture[_SHADE, where] = np.clip(dark, 0, 1) * 0.8
@@ -152,8 +156,8 @@ def _wild(landscape: Landscape, fine: Floats, mottle: Floats, broad: Floats, mix
     mixture[_SHADE, where] = np.clip(0.20 - 0.24 * crown, 0, 0.75)
     ripening[where] = 0.05
     where = landscape.truth == c.WATER
-    silt = np.clip(0.16 + 0.06 * broad[where] + 0.02 * mottle[where], 0.0, 0.4)
-    mixture[_SOIL, where], mixture[_WATER, where] = silt, 1 - silt
+    silt = np.clip(0.25 + 0.12 * broad[where] + 0.05 * mottle[where], 0.0, 0.8)
+    mixture[_MURK, where], mixture[_WATER, where] = silt, 1 - silt
 
 
 def _bare(landscape: Landscape, fine: Floats, mottle: Floats, mixture: Floats) -> None:

@@ -205,10 +205,10 @@ def _assets(overpass: Pass, frame: Frame) -> dict[str, Any]:
 
 def _grid(frame: Frame, size: int) -> dict[str, Any]:
     factor = size // 10
-    transform = frame.transform * Affine.scale(factor)
+    left, top = frame.transform.c, frame.transform.f
     return {
         "type": _COG,
         "gsd": size,
         "proj:shape": [side // factor for side in frame.shape],
-        "proj:transform": [float(value) for value in transform[:6]],
+        "proj:transform": [float(size), 0.0, left, 0.0, float(-size), top],
     }

@@ -96,8 +96,8 @@ def _ground(rng: np.random.Generator, canvas: _Canvas) -> None:
     bare = worn > np.quantile(worn, 0.84)
     pebbles = 1 + 0.06 * canvas.soft + 0.05 * ndi.gaussian_filter(canvas.fine, 1.2) * 3
     _paint(canvas, bare, c.UAV_BARE, (146, 122, 92), pebbles[bare])
-    pool = fractal(rng, shape, 240, 2.7)
-    pond = pool > np.quantile(pool, 0.955)
+    pool = fractal(rng, shape, 240, 3.0)
+    pond = pool > np.quantile(pool, 0.97)
     ripples = 1 + 0.05 * canvas.soft + 0.03 * canvas.fine
     _paint(canvas, pond, c.UAV_WATER, (58, 78, 68), ripples[pond])
 

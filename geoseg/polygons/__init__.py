@@ -8,6 +8,7 @@ from geoseg.polygons.geometry import to_crs_geometry
 from geoseg.polygons.join import polygonize
 from geoseg.polygons.regions import RegionBatch
 from geoseg.polygons.sieve import sieve
+from geoseg.polygons.simplify import simplify
 from geoseg.polygons.source import ArraySource, ClassSource
 
-__all__ = ["ArraySource", "ClassSource", "RegionBatch", "polygonize", "sieve", "to_crs_geometry"]
+__all__ = ["ArraySource", "ClassSource", "RegionBatch", "polygonize", "sieve", "simplify", "to_crs_geometry"]

@@ -8,7 +8,7 @@ that go on; and of these no more corners each than a polygon may have vertices.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,8 @@ class _Gathered:
         pieces: Of open regions: open number, block row, block column, label; (4, n) in parts.
         classes: Class per open number, in parts.
         dropped: Number of corners dropped so far, per open number.
-        split: Pieces (block row, block column, label) of regions that are complete and not joined, in parts.
+        split: Pieces of regions that are complete and not joined: block row, block column, label, and 1 where the region
+            has other pieces; (4, n) in parts.
     """
 
     max_vertices: int
@@ -110,7 +111,9 @@ class _Gathered:
         vertices = np.bincount(corners.region, minlength=count)
         np.add.at(vertices, joined[: self.dropped.size], self.dropped)
         too_large = vertices > self.max_vertices
-        self.split.append(pieces[1:, too_large[pieces[0]] & (pieces[0] >= growing)])
+        dropped = pieces[:, too_large[pieces[0]] & (pieces[0] >= growing)]
+        has_others = np.bincount(pieces[0], minlength=count)[dropped[0]] > 1
+        self.split.append(np.vstack([dropped[1:], has_others]))
         corners = corners.take(~too_large[corners.region])
         histogram = histogram.take(~too_large[histogram.region])
         self.corners = [corners.take(corners.region < growing)]
@@ -120,12 +123,12 @@ class _Gathered:
         self.dropped = np.where(too_large, vertices, 0)[:growing]
         complete = corners.take(corners.region >= growing)
         if len(complete):
-            yield _batch(complete, histogram.take(histogram.region >= growing), classes, cols, split=False)
+            yield _batch(complete, histogram.take(histogram.region >= growing), classes, cols)
 
     def split_pieces(self) -> dict[tuple[int, int], Int64]:
-        """Labels of the pieces of regions that were not joined, per block."""
-        pieces = np.concatenate([*self.split, np.empty((3, 0), np.int64)], axis=1)
-        return {block: pieces[2, index] for block, index in by_block(pieces[:2]).items()}
+        """Per block the pieces of regions that were not joined: label, and 1 where the region has other pieces."""
+        pieces = np.concatenate([*self.split, np.empty((4, 0), np.int64)], axis=1)
+        return {block: pieces[2:, index] for block, index in by_block(pieces[:2]).items()}
 
 
 def _corners(labelled: LabelledBlock) -> Corners:
@@ -154,24 +157,28 @@ def _within(labelled: LabelledBlock, corners: Corners, histogram: Histogram, col
     if len(corners):
         corners = Corners(-corners.region, corners.y, corners.x, corners.turn)
         inner = histogram.take(labelled.open_id[histogram.region] < 0)
-        yield _batch(corners, inner, labelled.class_of_label, cols, split=False)
+        yield _batch(corners, inner, labelled.class_of_label, cols)
 
 
-def _pieces(source: ClassSource, block: Block, labels: Int64, cols: int) -> RegionBatch:
+def _pieces(source: ClassSource, block: Block, pieces: Int64, cols: int) -> RegionBatch:
     """Some labels of a block, as if there were nothing around it."""
     classes, confidence = read_block(source, block)
     numbers, count = label_regions(classes)
     wanted = np.zeros(count + 1, bool)
-    wanted[labels] = True
+    wanted[pieces[0]] = True
     corners = find_corners(np.pad(classes, 1, constant_values=NO_CLASS), np.pad(numbers, 1))
     corners = corners.take(wanted[corners.region])
     corners = Corners(corners.region, corners.y + np.int32(block.row0), corners.x + np.int32(block.col0), corners.turn)
     histogram = count_confidence(numbers, confidence)
     of_label = class_of_label(numbers, classes, count)
-    return _batch(corners, histogram.take(wanted[histogram.region]), of_label, cols, split=True)
+    batch = _batch(corners, histogram.take(wanted[histogram.region]), of_label, cols)
+    has_others = np.zeros(count + 1, bool)
+    has_others[pieces[0]] = pieces[1] > 0
+    row, col = np.divmod(batch.first_pixel, cols)
+    return replace(batch, split=has_others[numbers[row - block.row0, col - block.col0]])
 
 
-def _batch(corners: Corners, histogram: Histogram, classes: UInt8, cols: int, *, split: bool) -> RegionBatch:
+def _batch(corners: Corners, histogram: Histogram, classes: UInt8, cols: int) -> RegionBatch:
     """Traces regions that are complete and puts their columns together."""
     outlines, summary = trace(corners), summarise(histogram)
     if not np.array_equal(outlines.region, summary.region):
@@ -183,6 +190,6 @@ def _batch(corners: Corners, histogram: Histogram, classes: UInt8, cols: int, *,
         confidence_mean=summary.mean,
         confidence_p10=summary.p10,
         first_pixel=outlines.first_y.astype(np.int64) * cols + outlines.first_x,
-        split=np.full(len(outlines.region), split),
+        split=np.zeros(len(outlines.region), bool),
     )
     return batch.take(np.argsort(batch.first_pixel))

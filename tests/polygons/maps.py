@@ -6,6 +6,7 @@ import numpy as np
 import rasterio.features
 import shapely
 from affine import Affine
+from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -13,6 +14,9 @@ from scipy import ndimage
 from geoseg.polygons import ArraySource, RegionBatch
 
 UInt8 = NDArray[np.uint8]
+
+unhurried = settings(deadline=None)
+"""For properties: other work on the machine must not fail them."""
 
 
 @st.composite

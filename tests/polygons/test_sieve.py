@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from geoseg.polygons import ClassSource, sieve
-from tests.polygons.maps import UInt8, class_maps, confidence_of, landscape, source_of
+from tests.polygons.maps import UInt8, class_maps, confidence_of, landscape, source_of, unhurried
 
 
 def read_whole(source: ClassSource) -> tuple[UInt8, UInt8]:
@@ -47,6 +47,7 @@ def sieve_brute_force(classes: UInt8, min_pixels: int) -> UInt8:
     return result
 
 
+@unhurried
 @given(class_maps(), st.integers(1, 13), st.integers(0, 12))
 def test_sieve_is_that_of_the_whole_map(classes: UInt8, block_px: int, min_pixels: int) -> None:
     found, confidence = read_whole(sieve(source_of(classes, block_px), min_pixels))

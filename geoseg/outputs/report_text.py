@@ -232,7 +232,7 @@ def facts(record: Record) -> list[FactGroup]:
                 ("Device", f"{settings.device}, {settings.backend}, {settings.precision}"),
                 ("Workers", f"{settings.workers}, with {settings.threads_per_pass} threads per pass"),
                 ("Memory", limits),
-                ("Speed", f"{record.timing.megapixels_per_s:.2f} million pixels per second"),
+                ("Speed", f"{record.timing.megapixels_per_s:.3g} million pixels per second"),
             ),
         ),
     ]

@@ -31,7 +31,7 @@ def read(item: pystac.Item, key: str) -> np.ndarray:
     href = item.assets[key].get_absolute_href()
     assert href is not None
     with rasterio.open(href) as dataset:
-        return dataset.read(1)
+        return np.asarray(dataset.read(1))
 
 
 def test_same_seed_writes_the_same_bytes(demo: DemoCatalog, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -66,27 +65,3 @@ def _block(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
 def _doubled(x: Tensor) -> Tensor:
     # Nearest, because its reach is the smallest.
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def measure_radius(network: nn.Module, in_channels: int, size: int = 256) -> tuple[int, int]:
-    """How far a score looks to the left and right, by painting one input column with NaN.
-
-    Args:
-        network: Network with an even stride, without tricks that hide NaN.
-        in_channels: Bands.
-        size: Side of the probe in pixels.
-
-    Returns:
-        Largest distance in pixels of a touched output column to the left and to the right of the painted one, over
-        all positions of the column within a stride.
-    """
-    network = network.double().eval()
-    left = right = 0
-    for column in range(size // 2, size // 2 + STRIDE):
-        probe = torch.zeros(1, in_channels, STRIDE * 2, size, dtype=torch.float64)
-        probe[..., column] = torch.nan
-        with torch.inference_mode():
-            touched = torch.isnan(network(probe)).any(dim=(0, 1, 2)).nonzero()
-        left = max(left, column - int(touched.min()))
-        right = max(right, int(touched.max()) - column)
-    return left, right

@@ -24,8 +24,16 @@ NOT_IMPORTED = {
 }
 HEAVY = ("torch", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_client", "fastapi")
 
-# The rooms about tensors; of the models room, all but what reads a model's facts.
-WITH_NETWORKS = ("geoseg.heads", "geoseg.models.", "geoseg.predict", "geoseg.training")
+# The rooms about tensors and what runs them; of the models room, all but what reads a model's facts.
+WITH_NETWORKS = (
+    "geoseg.heads",
+    "geoseg.models.",
+    "geoseg.mosaic",
+    "geoseg.pipeline",
+    "geoseg.predict",
+    "geoseg.training",
+    "geoseg.work",
+)
 FACTS_OF_MODELS = {"geoseg.models.folder", "geoseg.models.registry", "geoseg.models.spec"}
 
 

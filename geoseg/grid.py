@@ -121,7 +121,7 @@ class Lattice:
         """
         if geobox.crs is None:
             raise ValueError("a lattice needs a CRS")
-        col, row = ~geobox.transform * (0.0, 0.0)
+        col, row = ~geobox.transform @ (0.0, 0.0)
         return cls(_by_code(geobox.crs), geobox.transform, (round(row), round(col)))
 
     @classmethod
@@ -148,13 +148,13 @@ class Lattice:
     def geobox(self, window: Window) -> GeoBox:
         """The geobox of a window."""
         row, col = window.row0 + self.anchor[0], window.col0 + self.anchor[1]
-        return GeoBox(window.shape, self.transform * Affine.translation(col, row), self.crs)
+        return GeoBox(window.shape, self.transform @ Affine.translation(col, row), self.crs)
 
     def window_of(self, geobox: GeoBox, tolerance_px: float = 0.02) -> Window | None:
         """The window that a geobox covers, or ``None`` when it does not lie on this lattice."""
         if geobox.crs != self.crs:
             return None
-        to_px = ~self.transform * geobox.transform
+        to_px = ~self.transform @ geobox.transform
         if max(abs(to_px.a - 1), abs(to_px.e - 1)) * max(geobox.shape) > tolerance_px:
             return None
         if max(abs(to_px.b), abs(to_px.d)) * max(geobox.shape) > tolerance_px:

@@ -202,7 +202,7 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
     """
     source = geom.Geometry(geometry, crs)
     placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=densify)
-    a, b, c, d, e, f = (~(lattice.transform * Affine.translation(lattice.anchor[1], lattice.anchor[0])))[:6]
+    a, b, c, d, e, f = (~(lattice.transform @ Affine.translation(lattice.anchor[1], lattice.anchor[0])))[:6]
     return shapely.transform(placed.geom, lambda xy: xy @ np.array([[a, d], [b, e]]) + np.array([c, f]))
 
 

@@ -172,7 +172,7 @@ def _on(geobox: GeoBox, failures: list[ReadFailure]) -> NDArray[np.bool_] | None
         return None
     lost = np.zeros(geobox.shape, dtype=bool)
     for failure in failures:
-        shift = ~geobox.transform * failure.geobox.transform
+        shift = ~geobox.transform @ failure.geobox.transform
         row, col = round(shift.f), round(shift.c)
         height, width = failure.failed.shape
         r0, c0, r1, c1 = max(row, 0), max(col, 0), min(row + height, lost.shape[0]), min(col + width, lost.shape[1])

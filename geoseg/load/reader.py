@@ -240,7 +240,7 @@ def _paste_rois(source: GeoBox, target: GeoBox) -> tuple[Roi, Roi] | None:
 def _outline(geobox: GeoBox) -> GeoBox:
     """The same area as a single pixel."""
     rows, cols = geobox.shape
-    return GeoBox((1, 1), geobox.transform * Affine.scale(cols, rows), geobox.crs)
+    return GeoBox((1, 1), geobox.transform @ Affine.scale(cols, rows), geobox.crs)
 
 
 def _read_window(

@@ -146,7 +146,7 @@ def _grid(prepared: Prepared) -> GridFacts:
     geobox, lattice, model = prepared.geobox, prepared.lattice, prepared.model.spec
     code = lattice.crs.to_epsg()
     rows, cols = geobox.shape
-    outline = [geobox.transform * corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))]
+    outline = [geobox.transform @ corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))]
     lonlat = _to_lonlat(prepared, outline)
     return GridFacts(
         crs=f"EPSG:{code}" if code else lattice.crs.to_wkt(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ class GeoJSONSpool:
 
     Args:
         path: Final name.
-        limit: Most features, or ``None``. Past it the file is dropped, and `close` gives nothing.
+        limit: Most features, or ``None``. Past it the file is given up, and `commit` gives nothing.
         decimals: Of the coordinates, in degrees.
         metadata: Foreign members of the collection, by name.
 
@@ -40,39 +41,47 @@ class GeoJSONSpool:
         head = json.dumps({"type": "FeatureCollection", **metadata}, ensure_ascii=False)
         self._stream.write(f'{head[:-1]}, "features": [')
 
-    def add(self, lonlat: Geometries, rows: pa.RecordBatch) -> None:
-        """Takes polygons in degrees, and the rows of the table that belong to them."""
-        if not self.is_wanted:
-            return
-        if self._limit is not None and self._count + len(rows) > self._limit:
+    def takes(self, count: int) -> bool:
+        """Whether so many more polygons stay within the limit; if not, the file is given up."""
+        if self.is_wanted and self._limit is not None and self._count + count > self._limit:
             self.is_wanted = False
             self.discard()
-            return
+        return self.is_wanted
+
+    def add(self, lonlat: Geometries, rows: pa.RecordBatch) -> None:
+        """Takes polygons in degrees, and the rows of the table that belong to them."""
         for feature in _features(lonlat, rows, self._decimals):
             self._stream.write(",\n" if self._count else "\n")
             self._stream.write(feature)
             self._count += 1
 
-    def close(self) -> list[Path]:
-        """Finishes the file and gives it its name; nothing if it was given up.
+    def close(self) -> None:
+        """Writes the end of the file.
 
         Raises:
             OSError: If the disk refuses.
         """
-        if not self.is_wanted:
-            self.path.unlink(missing_ok=True)  # an earlier run's file would not belong to these polygons
-            return []
-        self._stream.write("\n]}\n")
-        self._stream.close()
-        self._file.commit()
-        return [self.path]
+        if self.is_wanted:
+            self._stream.write("\n]}\n")
+            self._stream.close()
+
+    def commit(self) -> list[Path]:
+        """Gives the file its name, or, if it was given up, removes an earlier run's, which is not of these polygons.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        if self.is_wanted:
+            self._file.commit()
+            return [self.path]
+        self.path.unlink(missing_ok=True)
+        return []
 
     def discard(self) -> None:
         """Removes what was not finished."""
-        try:
+        with contextlib.suppress(OSError):  # what is still in the buffer may not fit on a full disk
             self._stream.close()
-        finally:
-            self._file.discard()
+        self._file.discard()
 
 
 def _features(lonlat: Geometries, rows: pa.RecordBatch, decimals: int) -> Iterator[str]:

@@ -32,7 +32,11 @@ from geoseg.outputs.legend import NODATA, rgba
 type Block = tuple[slice, slice, NDArray[np.uint8]]
 
 _BLOCK_PX = 512
+_ZSTD_LEVEL = (
+    5  # class maps come out a little smaller than with deflate, at 60 % of its time; 9 gains 9 % for a third more
+)
 _MIN_CACHE_BYTES = 16 << 20
+_STRIP_ROWS = 64  # counting makes eight bytes of each pixel, so it is done in strips that fit a processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,13 @@ class PixelSum:
 
     def add(self, rows: slice, cols: slice, block: NDArray[np.uint8]) -> None:
         """Takes a block, uint8 of shape (row, col), at its place in the raster."""
-        self.counts += np.bincount(block.ravel(), minlength=256)
-        lines = (block - self._nodata).astype(np.uint64) @ self._cols[cols]
-        self.value = (self.value + int((lines * self._rows[rows]).sum(dtype=np.uint64))) % 2**64
+        row_weights, col_weights = self._rows[rows], self._cols[cols]
+        for start in range(0, len(block), _STRIP_ROWS):
+            strip = block[start : start + _STRIP_ROWS]
+            self.counts += np.bincount(strip.ravel(), minlength=256)
+            lines = (strip - self._nodata).astype(np.uint64) @ col_weights
+            total = int((lines * row_weights[start : start + _STRIP_ROWS]).sum(dtype=np.uint64))
+            self.value = (self.value + total) % 2**64
 
 
 def write_cog(
@@ -146,7 +154,8 @@ def write_cog(
                     str(scratch.temporary),
                     str(temporary),
                     driver="COG",
-                    COMPRESS="DEFLATE",
+                    COMPRESS="ZSTD",
+                    LEVEL=_ZSTD_LEVEL,
                     PREDICTOR="NO",
                     BLOCKSIZE=_BLOCK_PX,
                     OVERVIEW_RESAMPLING=overview_resampling.upper(),

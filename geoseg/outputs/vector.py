@@ -133,8 +133,7 @@ class PolygonWriter:
         if len(batch.geometry) == 0:
             return
         geometry = shapely.orient_polygons(to_grid(batch.geometry, self._transform))
-        lonlat = None if self._geodesy is None else self._geodesy.lonlat(batch.geometry)
-        areas = None if self._geodesy is None or lonlat is None else self._geodesy.areas_m2(lonlat)
+        areas = None if self._geodesy is None else self._geodesy.areas_m2(batch.geometry)
         rows = self._legend.rows(batch, geometry, areas)
         self.count += len(rows)
         self.split_count += int(np.count_nonzero(batch.split))
@@ -147,9 +146,9 @@ class PolygonWriter:
         self._waiting_vertices += int(shapely.get_num_coordinates(geometry).sum())
         if sum(map(len, self._waiting)) >= _GROUP_ROWS or self._waiting_vertices >= _GROUP_VERTICES:
             self._flush()
-        if self._geojson is not None and lonlat is not None:
+        if self._geojson is not None and self._geodesy is not None and self._geojson.takes(len(rows)):
             with output_errors(self._geojson.path):
-                self._geojson.add(lonlat, rows)
+                self._geojson.add(self._geodesy.lonlat(batch.geometry), rows)
 
     def close(self) -> list[Path]:
         """Finishes the files, reads them back and gives them their names.
@@ -166,12 +165,15 @@ class PolygonWriter:
             self._writer.add_key_value_metadata({"geo": json.dumps(self._geo())} | self._metadata)
             self._writer.close()
             self._check_parquet()
-            self._parquet.commit()
-        written = [path]
         if self._geojson is not None:
             with output_errors(self._geojson.path):
-                written += self._geojson.close()
-        return written
+                self._geojson.close()
+        with output_errors(path):
+            self._parquet.commit()
+        if self._geojson is None:
+            return [path]
+        with output_errors(self._geojson.path):
+            return [path, *self._geojson.commit()]
 
     def discard(self) -> None:
         """Removes what was not finished."""

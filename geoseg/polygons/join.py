@@ -114,16 +114,16 @@ class _Gathered:
         dropped = pieces[:, too_large[pieces[0]] & (pieces[0] >= growing)]
         has_others = np.bincount(pieces[0], minlength=count)[dropped[0]] > 1
         self.split.append(np.vstack([dropped[1:], has_others]))
-        corners = corners.take(~too_large[corners.region])
-        histogram = histogram.take(~too_large[histogram.region])
-        self.corners = [corners.take(corners.region < growing)]
-        self.histograms = [histogram.take(histogram.region < growing)]
+        keep_corners, keep_entries = ~too_large[corners.region], ~too_large[histogram.region]
+        grow_corners, grow_entries = corners.region < growing, histogram.region < growing
+        self.corners = [corners.take(keep_corners & grow_corners)]
+        self.histograms = [histogram.take(keep_entries & grow_entries)]
         self.pieces = [pieces[:, pieces[0] < growing]]
         self.classes = [classes[:growing]]
         self.dropped = np.where(too_large, vertices, 0)[:growing]
-        complete = corners.take(corners.region >= growing)
-        if len(complete):
-            yield _batch(complete, histogram.take(histogram.region >= growing), classes, cols)
+        corners = corners.take(keep_corners & ~grow_corners)
+        if len(corners):
+            yield _batch(corners, histogram.take(keep_entries & ~grow_entries), classes, cols)
 
     def split_pieces(self) -> dict[tuple[int, int], Int64]:
         """Per block the pieces of regions that were not joined: label, and 1 where the region has other pieces."""

@@ -18,6 +18,7 @@ from geoseg.polygons.labels import first_of_label, label_regions
 from geoseg.polygons.runs import by_block
 from geoseg.polygons.source import LAST_CLASS, NO_CLASS, ClassSource, UInt8, block_rows, read_block, shape_of
 
+Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Place = tuple[int, int]
 
@@ -55,8 +56,17 @@ def sieve(source: ClassSource, min_pixels: int) -> ClassSource:
 class Changes:
     """New classes of some labels of a block."""
 
-    labels: Int64
+    labels: Int32
     classes: UInt8
+
+    def and_also(self, labels: Int64, classes: UInt8) -> Changes:
+        """These and more."""
+        return Changes(np.append(self.labels, labels.astype(np.int32)), np.append(self.classes, classes))
+
+    @classmethod
+    def none(cls) -> Changes:
+        """No changes."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +156,7 @@ class _Tables:
         waits = undecided(contacts, classes, touches)[contacts.region]
         region, neighbour = best_neighbours(contacts.take(~waits), facts)
         if region.size:
-            self.changes[block.row, block.col] = Changes(region, classes[neighbour])
+            self.changes[block.row, block.col] = Changes.none().and_also(region, classes[neighbour])
         contacts = contacts.take(waits)
         self.pieces.add(labelled, np.flatnonzero(touches), facts)
         named = np.unique(np.concatenate([contacts.region, contacts.neighbour]))
@@ -179,10 +189,5 @@ class _Tables:
         """The changes of single blocks, and more of them."""
         result = dict(self.changes)
         for block, index in by_block(places[:2]).items():
-            known = result.get(block, Changes(np.empty(0, np.int64), np.empty(0, np.uint8)))
-            labels, new = (
-                np.concatenate([known.labels, places[2, index]]),
-                np.concatenate([known.classes, classes[index]]),
-            )
-            result[block] = Changes(labels, new)
+            result[block] = result.get(block, Changes.none()).and_also(places[2, index], classes[index])
         return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import secrets
@@ -58,7 +59,7 @@ class WholeFile:
 
     def discard(self) -> None:
         """Remove the temporary file, and what a driver put beside it under names that start the same."""
-        for leftover in self.temporary.parent.glob(f"{self.temporary.stem}*"):
+        for leftover in self.temporary.parent.glob(f"{glob.escape(self.temporary.stem)}*"):
             leftover.unlink(missing_ok=True)
 
 

@@ -33,6 +33,7 @@ _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 # name of the file: (asset key, media type, title, roles)
 _KINDS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "classes.tif": ("classes", _COG, "Classes", ("data", "classification")),
+    "classes.qml": ("style", "application/xml", "QGIS style of the classes", ("metadata",)),
     "confidence.tif": ("confidence", _COG, "Confidence of the class, in percent", ("data", "confidence")),
     "polygons.parquet": ("polygons", "application/vnd.apache.parquet", "Polygons in the grid's CRS", ("data",)),
     "polygons.geojson": ("polygons-geojson", "application/geo+json", "Polygons in longitude and latitude", ("data",)),

@@ -108,3 +108,18 @@ def test_a_box_across_the_antimeridian_runs_from_east_to_west(record):
     assert item["geometry"]["type"] == "MultiPolygon"
     assert 170 < west < 180
     assert -180 < east < -170
+
+
+def test_only_fields_that_the_extensions_have(item):
+    """Their schemas allow no other field under their prefix (as published, 2026)."""
+    known = {
+        "proj": {"code", "wkt2", "projjson", "geometry", "bbox", "centroid", "shape", "transform"},
+        "processing": {"expression", "lineage", "level", "facility", "software", "datetime", "version"},
+        "file": {"byte_order", "checksum", "header_size", "size", "values", "local_path"},
+        "classification": {"classes", "bitfields"},
+    }
+    fields = [*item.properties, *(name for asset in item.assets.values() for name in asset.extra_fields)]
+    for field in fields:
+        prefix, colon, name = field.partition(":")
+        assert not colon or prefix in ("geoseg", "mlm") or name in known[prefix], field
+    assert all(isinstance(version, str) for version in item.properties["processing:software"].values())

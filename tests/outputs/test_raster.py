@@ -68,6 +68,7 @@ def test_overviews_of_classes_hold_only_classes_that_are_there_and_leave_nodata_
     pixels = np.full((1200, 1200), 255, np.uint8)
     pixels[::2, ::2] = 7
     pixels[0:600:2, 0:600:2] = 3
+    pixels[:64, :64] = np.tile(np.array([[9, 3], [3, 3]], np.uint8), (32, 32))
     written = write_cog(tmp_path / "c.tif", geobox(1200, 1200), blocks_of(pixels, 512))
     with rasterio.open(written.path, overview_level=0) as src:
         half = src.read(1)
@@ -200,17 +201,19 @@ def run_script(body, *args):
 
 
 def test_a_file_size_limit_anywhere_raises_and_leaves_nothing(tmp_path):
-    whole = run_script(CUT, 700, 0, tmp_path)
+    """Noise on whole blocks: the finished file with its overviews is larger than the scratch file, so both are cut."""
+    whole = run_script(CUT, 1024, 0, tmp_path)
     assert whole.returncode == 0, whole.stderr
     size = int(whole.stdout)
     (tmp_path / "c.tif").unlink()
-    scratch_bytes = 4 * 512 * 512
-    limits = [100, 200_000, size // 2, size - 10, scratch_bytes - 10]
+    scratch_bytes = 1024 * 1024
+    assert size > scratch_bytes + 10_000
+    limits = [100, 300_000, scratch_bytes - 10, (scratch_bytes + size) // 2, size - 3000, size - 10]
     for limit in limits:
-        cut = run_script(CUT, 700, limit, tmp_path)
+        cut = run_script(CUT, 1024, limit, tmp_path)
         assert cut.returncode == 9, (limit, cut.stdout, cut.stderr)
         assert "c.tif" in cut.stdout
-        assert "490,000 bytes" in cut.stdout
+        assert "1,048,576 bytes" in cut.stdout
         assert "are free" in cut.stdout
         assert not list(tmp_path.iterdir()), limit
 

@@ -107,10 +107,8 @@ def count_confidence(labels: Int32, confidence: UInt8) -> Histogram:
 
 
 def summarise(histogram: Histogram) -> Summary:
-    """Exact statistics from histograms that are sorted by region and value."""
+    """Exact statistics from histograms (at least one) that are sorted by region and value."""
     starts = run_starts(histogram.region)
-    if not starts.size:
-        return Summary(starts, starts, starts.astype(np.float64), starts.astype(np.uint8))
     pixels = np.add.reduceat(histogram.pixels, starts)
     total = np.add.reduceat(histogram.pixels * histogram.value, starts)
     entries = run_lengths(starts, histogram.region.size)

@@ -114,7 +114,7 @@ def trace(corners: Corners) -> Outlines:
     ask for.
 
     Args:
-        corners: Every corner of every region, in any order.
+        corners: Every corner of every region, in any order; at least those of one region.
     """
     corners = corners.take(_order(corners.region, corners.y, corners.x, corners.turn & _RIGHT))
     walk, starts = _walk(_following(corners))
@@ -124,8 +124,6 @@ def trace(corners: Corners) -> Outlines:
 
 def _order(region: Int64, major: Int32, minor: Int32, bit: NDArray[np.uint8]) -> Int64:
     """Sorts by region, major, minor and whether the bit is set."""
-    if not region.size:
-        return np.empty(0, np.int64)
     minor_bits, major_bits = int(minor.max()).bit_length(), int(major.max()).bit_length()
     if int(region.max()).bit_length() + major_bits + minor_bits + 1 > 63:  # the packed key below would not fit
         return np.lexsort((bit, minor, major, region))
@@ -153,8 +151,6 @@ def _walk(following: Int64) -> tuple[Int64, Int64]:
     One depth-first walk over a spine of extra nodes, each of which leads into one ring and then on to the next node.
     """
     n = following.size
-    if not n:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     cycles = csr_array((np.ones(n, np.int8), following, np.arange(n + 1)), shape=(n, n))
     count, ring = connected_components(cycles, directed=True, connection="weak")
     entry = np.empty(count, np.int64)
@@ -175,7 +171,7 @@ def _polygons(walked: Corners, starts: Int64) -> NDArray[np.object_]:
     y, x = walked.y.astype(np.int64), walked.x.astype(np.int64)
     after = np.arange(1, len(walked) + 1)
     after[starts + lengths - 1] = starts
-    area = np.add.reduceat(x * y[after] - x[after] * y, starts) if starts.size else starts
+    area = np.add.reduceat(x * y[after] - x[after] * y, starts)
     region = walked.region[starts]
     rings = np.lexsort((area < 0, region))  # a region's only clockwise ring is its shell and comes first
     closed = lengths[rings] + 1

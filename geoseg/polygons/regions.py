@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RegionBatch:
     """Some 4-connected regions of one class each, as arrays of one length, sorted by ``first_pixel``.
 

@@ -42,7 +42,7 @@ class ClassSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArraySource:
     """A map in memory, cut into square blocks.
 

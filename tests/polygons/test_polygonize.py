@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio.features
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from geoseg.polygons import RegionBatch, polygonize, to_crs_geometry
+from geoseg.polygons.labels import label_regions
+from geoseg.polygons.outlines import Corners, find_corners, trace
 from tests.polygons.maps import (
     UInt8,
     as_sorted,
@@ -31,13 +35,9 @@ def whole(classes: UInt8, block_px: int, max_vertices: int = 1_000_000) -> Regio
 
 
 def burnt(batch: RegionBatch, shape: tuple[int, int]) -> UInt8:
-    """The batch as a raster again, 255 elsewhere; fails where polygons overlap."""
-    result = np.full(shape, 255, np.uint8)
-    for polygon, value in zip(batch.geometry, batch.class_index, strict=True):
-        inside = rasterio.features.rasterize([polygon], shape).astype(bool)
-        assert (result[inside] == 255).all()
-        result[inside] = value
-    return result
+    """The batch as a raster again, 255 elsewhere."""
+    shapes = zip(batch.geometry, batch.class_index.tolist(), strict=True)
+    return rasterio.features.rasterize(shapes, shape, fill=255, dtype=np.uint8)
 
 
 def region_statistics(classes: UInt8) -> list[tuple[int, int, float, int]]:
@@ -88,6 +88,7 @@ def test_split_pieces_cover_the_same_pixels_without_overlap(classes: UInt8, bloc
     assert shapely.is_valid(batch.geometry).all()
     np.testing.assert_array_equal(burnt(batch, classes.shape), np.where(classes > 250, 255, classes))
     np.testing.assert_array_equal(shapely.area(batch.geometry), batch.pixels)
+    assert batch.pixels.sum() == np.count_nonzero(classes <= 250)  # all are covered and none twice
     vertices = shapely.get_num_coordinates(unsplit.geometry) - 1 - shapely.get_num_interior_rings(unsplit.geometry)
     bounds = shapely.bounds(unsplit.geometry)
     in_one_block = ((bounds[:, 2] - 1) // block_px == bounds[:, 0] // block_px) & (
@@ -135,6 +136,16 @@ def test_result_does_not_depend_on_blocks_to_the_last_column() -> None:
     assert shapely.equals_identical(one.geometry, other.geometry).all()
 
 
+def test_corners_that_do_not_fit_a_packed_key_are_traced_alike() -> None:
+    classes = np.pad(landscape(60, seed=9), 1, constant_values=255)
+    corners = find_corners(classes, label_regions(classes)[0])
+    far = Corners(corners.region << 50, corners.y + 100_000, corners.x + 1_000_000, corners.turn)
+    near, moved = trace(corners), trace(far)
+    np.testing.assert_array_equal(moved.region, near.region << 50)
+    back = shapely.transform(moved.geometry, lambda xy: xy - [1_000_000, 100_000])
+    assert shapely.equals_identical(back, near.geometry).all()
+
+
 def test_uneven_blocks_are_read_as_their_edges_say() -> None:
     classes = landscape(120, seed=8)
 
@@ -148,6 +159,13 @@ def test_uneven_blocks_are_read_as_their_edges_say() -> None:
             return classes[rows, cols], confidence_of(classes)[rows, cols]
 
     assert as_sorted(RegionBatch.concatenate(list(polygonize(Uneven())))) == gdal_polygons(classes)
+
+
+def test_columns_of_different_lengths_are_no_batch() -> None:
+    batch = whole(landscape(20), 10)
+    assert batch is not None
+    with pytest.raises(ValueError, match="one length"):
+        replace(batch, pixels=batch.pixels[1:])
 
 
 def test_a_source_that_breaks_its_promise_is_refused() -> None:

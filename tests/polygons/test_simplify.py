@@ -7,8 +7,9 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from geoseg.errors import MemoryTooSmallError
+from geoseg.errors import GeosegError, MemoryTooSmallError
 from geoseg.polygons import RegionBatch, polygonize, simplify
 from geoseg.polygons.simplify import match_edges
 from tests.polygons.maps import UInt8, class_maps, landscape, source_of, unhurried
@@ -79,6 +80,25 @@ def test_a_simplified_landscape_has_no_gaps(gaps: bool) -> None:
     )
     assert holes == holes_before
     assert shapely.hausdorff_distance(union.boundary, union_before.boundary) < 10
+
+
+@unhurried
+@given(has_class, st.integers(1, 9), TOLERANCES_PX)
+def test_split_pieces_fit_together_too(classes: UInt8, block_px: int, tolerance_px: float) -> None:
+    pieces = list(polygonize(source_of(classes, block_px), max_vertices=12))
+    after = RegionBatch.concatenate(list(simplify(pieces, classes.shape, tolerance_px)))
+    assert len(after) == sum(map(len, pieces))
+    assert shapely.coverage_is_valid(after.geometry)
+    assert shapely.is_valid(after.geometry).all()
+
+
+def test_a_region_that_simplification_loses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose_one(geometry: NDArray[np.object_], tolerance: float) -> NDArray[np.object_]:
+        return np.where(np.arange(len(geometry)) == 1, shapely.Polygon(), geometry)
+
+    monkeypatch.setattr(shapely, "coverage_simplify", lose_one)
+    with pytest.raises(GeosegError, match="1 of which came out empty"):
+        simplified(landscape(50), 20, 1.0)
 
 
 def test_too_little_memory_is_said_before_anything_is_simplified() -> None:

@@ -141,7 +141,7 @@ class AOI:
         if isinstance(source, Mapping):
             return cls.from_geojson(source)
         path = Path(source)
-        if not path.exists() and str(source).count(",") == 3:  # noqa: PLR2004  # four numbers have three commas
+        if not path.exists() and str(source).count(",") == 3:  # four numbers have three commas
             return cls.from_bbox(str(source))
         problem = _file_problem(path)
         if problem is not None:
@@ -217,7 +217,7 @@ def _geometry(document: Mapping[str, Any] | None, where: str) -> BaseGeometry | 
 
 def _check_range(geometry: BaseGeometry, where: str) -> None:
     for x, y in shapely.get_coordinates(geometry):
-        if not (math.isfinite(x) and math.isfinite(y) and -180 <= x <= 180 and -90 <= y <= 90):  # noqa: PLR2004
+        if not (math.isfinite(x) and math.isfinite(y) and -180 <= x <= 180 and -90 <= y <= 90):
             raise InvalidAOIError(
                 f"{where} with the position ({x:g}, {y:g})",
                 "longitude -180 to 180 and latitude -90 to 90, in that order",

@@ -15,24 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoseg.load import LazyItem, Pixels, ReadFailure, lazy_item, pixels_of
+from geoseg.pixels import Reason
 from geoseg.scenes import Scene
-
-
-class Reason(IntEnum):
-    """Why a pixel of a composite has values, or has none."""
-
-    OBSERVED = 0
-    UNOBSERVED = 1  # no scene covers it
-    MASKED = 2  # observed, but something was in the way on every date
-    FAILED = 3  # it should have been read and was not
-    MODEL = 4  # the network gave no finite score; set after the composite
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ class Composite:
 
     Attributes:
         values: (band, y, x) float32 in the unit that was asked for; NaN where ``reason`` is not ``OBSERVED``.
-        reason: (y, x) uint8, see ``Reason``.
+        reason: (y, x) uint8, see ``geoseg.pixels.Reason``.
         used_px: Item id to the number of counted pixels it gave (for ``median``: had a say in).
         failures: What could not be read: file to GDAL's words.
     """
@@ -128,8 +118,10 @@ def make_composite(
 
 def _strip_rows(geobox: GeoBox, bands: int, dates: int, strip_bytes: int) -> int:
     """Rows that fit: a date costs its values, their flags and a copy while it is sorted or masked."""
-    per_row = geobox.shape[1] * (bands * 4 + 4) * (dates + 2) * 2
-    return max(16, min(geobox.shape[0], strip_bytes // max(1, per_row) // 16 * 16))
+    per_row: int = geobox.shape[1] * (bands * 4 + 4) * (dates + 2) * 2
+    fitting: int = strip_bytes // max(1, per_row) // 16 * 16
+    height: int = geobox.shape[0]
+    return max(16, min(height, fitting))
 
 
 def _strips(height: int, rows: int) -> Iterator[slice]:
@@ -157,7 +149,7 @@ def _merge_first(
     failures: dict[str, str],
     bands: int,
 ) -> _Strip:
-    strip = _Strip.empty(bands, counted.shape)  # type: ignore[arg-type]  # a 2-D shape
+    strip = _Strip.empty(bands, counted.shape)
     for scene in lazy:
         for planned in scene:
             if strip.settled.all():
@@ -177,7 +169,7 @@ def _merge_median(
     failures: dict[str, str],
     bands: int,
 ) -> _Strip:
-    total = _Strip.empty(bands, counted.shape)  # type: ignore[arg-type]  # a 2-D shape
+    total = _Strip.empty(bands, counted.shape)
     stack = np.full((len(lazy), bands, *counted.shape), np.nan, dtype="float32")
     for number, scene in enumerate(lazy):
         strip = _Strip(stack[number], *(np.zeros(counted.shape, dtype=bool) for _ in range(3)))

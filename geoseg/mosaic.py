@@ -9,10 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.composite import Reason
 from geoseg.grid import Window
+from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
 from geoseg.plan import Region
-from geoseg.predict import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE
 from geoseg.store import TileRecord, TileStore
 
 _RECORDS_KEPT = 4

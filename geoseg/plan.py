@@ -71,7 +71,7 @@ class Region:
     @cached_property
     def is_tiny(self) -> bool:
         """Whether no pixel's centre lies inside."""
-        if self.window.size_px > 10_000 or not self.features:  # noqa: PLR2004  # so many pixels cannot all miss an area
+        if self.window.size_px > 10_000 or not self.features:  # so many pixels cannot all miss an area
             return False
         shift = Affine.translation(self.window.col0, self.window.row0)
         return not rasterize([(self._union, 1)], out_shape=self.window.shape, transform=shift).any()
@@ -160,7 +160,7 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
 def _systems(items: Sequence[Item]) -> list[CRS]:
     systems: list[CRS] = []
     for item in items:
-        if item.geobox.crs not in systems:
+        if item.geobox.crs is not None and item.geobox.crs not in systems:
             systems.append(item.geobox.crs)
     return systems
 
@@ -214,7 +214,7 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
         if all(window is not None for window in exact):
             return Region(_around([window for window in exact if window is not None]))
         return Region(_bounding(outlines), {"footprint": outlines})
-    parts = {}
+    parts: dict[str, shapely.Geometry] = {}
     for feature in aoi.features:
         pixels = to_pixels(feature.geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
         parts[feature.id] = shapely.union(parts[feature.id], pixels) if feature.id in parts else pixels
@@ -233,7 +233,7 @@ def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
         return shapely.box(window.col0, window.row0, window.col1, window.row1)
     extent = item.geobox.extent
     west, south, east, north = extent.boundingbox.bbox
-    return to_pixels(extent.geom, extent.crs, lattice, max(east - west, north - south) / 50)
+    return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, max(east - west, north - south) / 50)
 
 
 def _bounding(geometry: shapely.Geometry) -> Window:

@@ -15,41 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geoseg.composite import Composite, Reason
+from geoseg.composite import Composite
+from geoseg.errors import RequestError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
-from geoseg.tiles import Chip, Tile, finite_chips, finite_halo, global_chips
-
-NO_CLASS, FAILED_CLASS, NO_CONFIDENCE = 255, 254, 255
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How a model wants its chips, from its spec.
-
-    Attributes:
-        radius_px: Top, left, bottom, right; zeros for a global network.
-        stride_px: Chips of a finite network start and end on its multiples.
-        chip_px: Side of a global network's chip; ``None`` for a finite network.
-        chip_step_px: Step of a global network's chip lattice.
-        chip_cells: Most cells on a side of a finite network's chip.
-    """
-
-    radius_px: tuple[int, int, int, int]
-    stride_px: int
-    chip_px: int | None
-    chip_step_px: int | None
-    chip_cells: int
-
-    def chips(self, tile: Tile, cells: NDArray[np.bool_]) -> list[Chip]:
-        """The chips that give the cells that are set."""
-        if self.chip_px is None:
-            return list(finite_chips(tile, cells, self.chip_cells, finite_halo(self.radius_px, self.stride_px)))
-        assert self.chip_step_px is not None  # noqa: S101  # ModelSpec checks it
-        chips: dict[Window, Chip] = {}
-        for rectangle in finite_chips(tile, cells, tile.side_cells, (0, 0, 0, 0)):
-            chips |= {chip.window: chip for chip in global_chips(rectangle.core, self.chip_px, self.chip_step_px)}
-        return [chips[window] for window in sorted(chips, key=lambda w: (w.row0, w.col0))]
+from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
+from geoseg.tiles import ChipPlan, Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +30,7 @@ class TileResult:
     Attributes:
         classes: (y, x) uint8; 254 = failed, 255 = nothing observed or not computed.
         confidence: (y, x) uint8 percent; 255 where there is no class.
-        reason: (y, x) uint8, see ``geoseg.composite.Reason``; bit 7 is set where a class lies near a failed pixel.
+        reason: (y, x) uint8, see ``geoseg.pixels.Reason``; bit 7 is set where a class lies near a failed pixel.
     """
 
     classes: NDArray[np.uint8]
@@ -67,7 +38,17 @@ class TileResult:
     reason: NDArray[np.uint8]
 
 
-NEAR_FAILED_BIT = 0x80
+def pick_device(wanted: str) -> str:
+    """``cpu`` or ``cuda``: what was asked for, or the better one that is there for ``auto``.
+
+    Raises:
+        RequestError: If CUDA is asked for and absent.
+    """
+    if wanted != "cpu" and torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise RequestError("--device cuda without a GPU that torch can use", "a CUDA device", "use --device cpu")
+    return "cpu"
 
 
 class Predictor:
@@ -75,15 +56,15 @@ class Predictor:
 
     Args:
         head: From chips to scores.
-        geometry: Chip shapes.
+        chips: Chip shapes.
         device: ``cpu`` or ``cuda``.
         threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         resolution_m: Pixel size handed to the head.
     """
 
-    def __init__(self, head: Head, geometry: Geometry, device: str, threads: int, resolution_m: float) -> None:
+    def __init__(self, head: Head, chips: ChipPlan, device: str, threads: int, resolution_m: float) -> None:
         self._head = head
-        self._geometry = geometry
+        self._chips = chips
         self._device = torch.device(device)
         self._threads = threads
         self._resolution_m = resolution_m
@@ -115,7 +96,7 @@ class Predictor:
         side = (tile.side_px, tile.side_px)
         classes, confidence = np.full(side, NO_CLASS, dtype="uint8"), np.full(side, NO_CONFIDENCE, dtype="uint8")
         finite = np.ones(side, dtype=bool)
-        parts = self._finite_parts if self._geometry.chip_px is None else self._blended_parts
+        parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
         for core, best, index in parts(tile, cells, image, window, should_stop):
             if should_stop():
                 return None
@@ -159,14 +140,14 @@ class Predictor:
         """Pixels whose receptive field holds a failed one; for a global network, whose chips might."""
         if not failed.any():
             return None
-        reach = (self._geometry.chip_px,) * 4 if self._geometry.chip_px else self._geometry.radius_px
+        reach = (self._chips.chip_px,) * 4 if self._chips.chip_px else self._chips.radius_px
         top, left, bottom, right = reach
         return _spread(_spread(failed, 0, top, bottom), 1, left, right)
 
     def _finite_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
     ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.uint8]]]:
-        for chip in self._geometry.chips(tile, cells):
+        for chip in self._chips.chips(tile, cells):
             if should_stop():
                 return
             if not (image.reason[chip.core.within(window)] == Reason.OBSERVED).any():
@@ -184,9 +165,9 @@ class Predictor:
         area = tile.window
         total: Tensor | None = None
         weight = torch.zeros(area.shape, device=self._device)
-        assert self._geometry.chip_px is not None  # noqa: S101  # only global networks come here
-        taper = _taper(self._geometry.chip_px, self._device)
-        for chip in self._geometry.chips(tile, cells):
+        assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
+        taper = _taper(self._chips.chip_px, self._device)
+        for chip in self._chips.chips(tile, cells):
             if should_stop():
                 return
             scores = self._scores(chip.window, image, window)

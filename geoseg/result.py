@@ -82,7 +82,10 @@ def _lazy(path: Path) -> xr.DataArray:
     def read(block_info: Any = None) -> np.ndarray[Any, np.dtype[np.uint8]]:
         (row0, row1), (col0, col1) = block_info[None]["array-location"]
         with rasterio.open(path) as source:
-            return source.read(1, window=Window(col0, row0, col1 - col0, row1 - row0))
+            pixels: np.ndarray[Any, np.dtype[np.uint8]] = source.read(
+                1, window=Window(col0, row0, col1 - col0, row1 - row0)
+            )
+        return pixels
 
     chunks = da.core.normalize_chunks((_CHUNK_PX, _CHUNK_PX), geobox.shape)
     return wrap_xr(da.map_blocks(read, chunks=chunks, dtype="uint8"), geobox, nodata=255)

@@ -39,7 +39,7 @@ def _split_paths(value: object) -> object:
 
 def default_memory_bytes() -> int:
     """Half of what the machine, or its control group, has free for us; 8 GB at most."""
-    limit = psutil.virtual_memory().total
+    limit: int = psutil.virtual_memory().total
     cgroup = Path("/sys/fs/cgroup/memory.max")
     if cgroup.is_file() and (text := cgroup.read_text().strip()).isdigit():
         limit = min(limit, int(text))

@@ -45,8 +45,8 @@ class JobSpec(BaseModel):
 
     @field_validator("aoi", mode="before")
     @classmethod
-    def _read_aoi(cls, value: object) -> object:
-        return None if value is None else AOI.read(value).to_geojson()  # type: ignore[arg-type]  # AOI.read refuses
+    def _read_aoi(cls, value: Any) -> Any:  # whatever a caller gives; AOI.read refuses what is no region
+        return None if value is None else AOI.read(value).to_geojson()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -111,7 +111,7 @@ def last_twelve_months(today: dt.date) -> str:
     """The last twelve complete months before ``today``, as a STAC time range."""
     end = today.replace(day=1) - dt.timedelta(days=1)
     start = end.replace(day=1)
-    start = start.replace(year=start.year - 1 if start.month < 12 else start.year, month=start.month % 12 + 1)  # noqa: PLR2004
+    start = start.replace(year=start.year - 1 if start.month < 12 else start.year, month=start.month % 12 + 1)
     return f"{start.isoformat()}/{end.isoformat()}"
 
 

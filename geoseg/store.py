@@ -102,16 +102,19 @@ class TileStore:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
-            if temporary.read_bytes() != body:
-                raise OSError("it reads back differently")
-            temporary.replace(path)
+            if temporary.read_bytes() == body:
+                temporary.replace(path)
+                return
+            problem: object = "it reads back differently"
+            cause = None
         except OSError as err:
-            temporary.unlink(missing_ok=True)
-            raise OutputError(
-                f"the tile record {path}: {err}",
-                f"room for {len(body)} bytes in the tile store",
-                "free space or set GEOSEG_CACHE, then run the same command: finished tiles are kept",
-            ) from err
+            problem, cause = err, err
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"the tile record {path}: {problem}",
+            f"room for {len(body)} bytes in the tile store",
+            "free space or set GEOSEG_CACHE, then run the same command: finished tiles are kept",
+        ) from cause
 
 
 def _encode(record: TileRecord) -> bytes:

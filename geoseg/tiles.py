@@ -140,6 +140,35 @@ def _starts(first: int, last: int, chip_px: int, step_px: int) -> range:
     return range(start, last, step_px)
 
 
+@dataclass(frozen=True, slots=True)
+class ChipPlan:
+    """How a model wants its chips, from its spec.
+
+    Attributes:
+        radius_px: Top, left, bottom, right; zeros for a global network.
+        stride_px: Chips of a finite network start and end on its multiples.
+        chip_px: Side of a global network's chip; ``None`` for a finite network.
+        chip_step_px: Step of a global network's chip lattice.
+        chip_cells: Most cells on a side of a finite network's chip.
+    """
+
+    radius_px: tuple[int, int, int, int]
+    stride_px: int
+    chip_px: int | None
+    chip_step_px: int | None
+    chip_cells: int
+
+    def chips(self, tile: Tile, cells: NDArray[np.bool_]) -> list[Chip]:
+        """The chips that give the cells that are set."""
+        if self.chip_px is None:
+            return list(finite_chips(tile, cells, self.chip_cells, finite_halo(self.radius_px, self.stride_px)))
+        assert self.chip_step_px is not None  # noqa: S101  # ModelSpec checks it
+        chips: dict[Window, Chip] = {}
+        for rectangle in finite_chips(tile, cells, tile.side_cells, (0, 0, 0, 0)):
+            chips |= {chip.window: chip for chip in global_chips(rectangle.core, self.chip_px, self.chip_step_px)}
+        return [chips[window] for window in sorted(chips, key=lambda w: (w.row0, w.col0))]
+
+
 def around(windows: Iterator[Window] | list[Window]) -> Window:
     """The smallest window around all; there must be at least one."""
     windows = iter(windows)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,15 @@ from geoseg.composite import Composite, make_composite
 from geoseg.grid import Window
 from geoseg.keys import KeyParts, unsigned
 from geoseg.load import reading
+from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT
 from geoseg.plan import Coverage, TileTask
-from geoseg.predict import FAILED_CLASS, NEAR_FAILED_BIT, Geometry, Predictor, TileResult
 from geoseg.progress import Progress
 from geoseg.scenes import Scene
 from geoseg.store import TileRecord, TileStore
-from geoseg.tiles import around
+from geoseg.tiles import ChipPlan, around
+
+if TYPE_CHECKING:
+    from geoseg.predict import Predictor, TileResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Recipe:
 
     Attributes:
         coverage: Scenes on the lattice.
-        geometry: Chip shapes.
+        chips: Chip shapes.
         key_parts: Shared parts of the keys.
         facts: Versions of the files.
         strip_bytes: Memory for one strip of a composite.
@@ -59,7 +63,7 @@ class Recipe:
     """
 
     coverage: Coverage
-    geometry: Geometry
+    chips: ChipPlan
     key_parts: KeyParts
     facts: Mapping[str, str]
     strip_bytes: int
@@ -69,15 +73,15 @@ class Recipe:
     def job(self, task: TileTask) -> TileJob:
         """The tile's window, scenes and key. They depend on the whole tile, never on which cells are wanted."""
         every_cell = np.ones_like(task.cells)
-        reach = around(chip.window for chip in self.geometry.chips(task.tile, every_cell))
+        reach = around(chip.window for chip in self.chips.chips(task.tile, every_cell))
         scenes = self.coverage.touching(reach)
-        wanted = around(chip.window for chip in self.geometry.chips(task.tile, task.cells))
+        wanted = around(chip.window for chip in self.chips.chips(task.tile, task.cells))
         items = [item for scene in scenes for item in scene.items]
         return TileJob(task, wanted, scenes, self.key_parts.key(task.tile, items, self.facts))
 
     def narrowed(self, job: TileJob, cells: NDArray[np.bool_]) -> TileJob:
         """The same tile, for some of its cells only."""
-        window = around(chip.window for chip in self.geometry.chips(job.task.tile, cells))
+        window = around(chip.window for chip in self.chips.chips(job.task.tile, cells))
         return TileJob(TileTask(job.task.tile, cells), window, job.scenes, job.key)
 
     def image(self, job: TileJob) -> Composite:

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -103,12 +103,9 @@ def run_command(
 
     with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
         try:
-            result = run(
-                spec, settings, progress, stopped.is_set, lambda prepared: None if quiet else show_before(prepared)
-            )
+            result = run(spec, settings, progress, stopped.is_set, None if quiet else show_before)
         except InterruptedRunError as err:
-            err.exit_code = 128 + stopped.number
-            raise
+            raise InterruptedRunError(err.given, err.expected, err.todo, 128 + stopped.number) from err
     if not quiet:
         show_after(result)
     if as_json:
@@ -163,7 +160,8 @@ def _read_options(options: dict[str, Any]) -> tuple[JobSpec, Settings]:
     from geoseg.settings import Settings  # noqa: PLC0415  # pydantic costs a third of the time of --help
     from geoseg.spec import JobSpec  # noqa: PLC0415
 
-    job, where = {}, {}
+    job: dict[str, Any] = {}
+    where: dict[str, Any] = {}
     for name, value in options.items():
         if name in _NEITHER or value is None or value is False:
             continue
@@ -200,7 +198,7 @@ class stop_on_signal:  # noqa: N801  # used like a function
         """Whether a signal has come."""
         return self._event.is_set()
 
-    def __enter__(self) -> stop_on_signal:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._handle)
         return self

@@ -131,29 +131,23 @@ def _judge(
     lazy: LazyItem, bands: dict[BandSource, NDArray[Any]], geobox: GeoBox, failures: tuple[ReadFailure, ...]
 ) -> Pixels:
     item = lazy.item
-    lost = {source: _on(geobox, [f for f in failures if f.href == source.href]) for source in item.sources}
+    lost = {source: _on(geobox, [f for f in failures if f.href == source.href]) for source in item.sources if failures}
     values = np.stack([bands[source] for source in item.bands.values()])
     observed = np.ones(values.shape[1:], dtype=bool)
     for source, band in zip(item.bands.values(), values, strict=True):
-        missing = np.isnan(band)
-        if lost[source] is not None:
-            missing &= ~lost[source]
-        observed &= ~missing
+        observed &= ~np.isnan(band) | lost.get(source, False)
     clear = np.ones_like(observed)
     if item.mask is not None:
         observed_by_mask, clear = _quality(item, bands[item.mask])
-        if lost[item.mask] is not None:
-            observed_by_mask |= lost[item.mask]
-            clear |= lost[item.mask]
-        observed &= observed_by_mask
+        unknown = lost.get(item.mask, False)
+        observed &= observed_by_mask | unknown
+        clear |= unknown
     failed = np.zeros_like(observed)
     for mask in lost.values():
-        if mask is not None:
-            failed |= mask
+        failed |= mask
     failed &= observed & clear
     if lazy.quantity == "reflectance":
-        for source, band in zip(item.bands.values(), values, strict=True):
-            band *= np.float32(source.scale)
+        values *= np.array([source.scale for source in item.bands.values()], dtype="float32")[:, None, None]
     return Pixels(values, observed & clear & ~failed, observed & ~clear, failed)
 
 
@@ -166,10 +160,8 @@ def _quality(item: Item, codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], N
     return ~np.isin(codes, list(rule.nodata)), ~np.isin(codes, list(rule.invalid))
 
 
-def _on(geobox: GeoBox, failures: list[ReadFailure]) -> NDArray[np.bool_] | None:
+def _on(geobox: GeoBox, failures: list[ReadFailure]) -> NDArray[np.bool_]:
     """Failures of one source, painted on a geobox of the same pixel grid."""
-    if not failures:
-        return None
     lost = np.zeros(geobox.shape, dtype=bool)
     for failure in failures:
         shift = ~geobox.transform @ failure.geobox.transform

@@ -21,10 +21,9 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
-from odc.geo.roi import roi_is_empty, roi_pad, roi_shape
+from odc.geo.roi import roi_is_empty, roi_shape
 from odc.loader._rio import GlobalContext, LocalContext, RioDriver
 from odc.loader.types import RasterLoadParams, RasterSource, ReaderSubsetSelection
 from rasterio.enums import Resampling
@@ -148,10 +147,10 @@ class ExactReader:
     def _read_open(
         self, file: rasterio.DatasetReader, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
     ) -> tuple[Roi, NDArray[Any]]:
-        src_geobox = rio_geobox(file)
+        src_geobox = GeoBox(file.shape, file.transform, file.crs)
         paste = _paste_rois(src_geobox, dst_geobox)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
-        roi_src, roi = paste or (plan.roi_src, plan.roi_dst)
+        roi_src, roi = paste or _rois(plan)
         out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
         out[...] = cfg.fill_value
         if roi_is_empty(roi) or roi_is_empty(roi_src):
@@ -174,11 +173,12 @@ class ExactReader:
         target: GeoBox,
         out: NDArray[Any],
     ) -> None:
-        roi_src = roi_pad(plan.roi_src, _KERNEL_PAD_PX, src_geobox.shape)
+        roi_src = _padded(_rois(plan)[0], src_geobox.shape.yx)
         window_geobox = src_geobox[roi_src]
         if self._previews and plan.read_shrink > 1:
             shrink = plan.read_shrink
-            shape = tuple(max(1, n // shrink) for n in roi_shape(roi_src))
+            rows, cols = roi_shape(roi_src)
+            shape = (max(1, rows // shrink), max(1, cols // shrink))
             pixels = file.read(self._source.index, window=RasterWindow.from_slices(*roi_src), out_shape=shape)
             window_geobox = window_geobox.zoom_to(shape)
             failed, cause = None, ""
@@ -195,10 +195,10 @@ class ExactReader:
             values,
             out,
             src_transform=window_geobox.transform,
-            src_crs=window_geobox.crs.to_wkt(),
+            src_crs=_wkt(window_geobox),
             src_nodata=np.nan if out.dtype.kind == "f" else None,
             dst_transform=target.transform,
-            dst_crs=target.crs.to_wkt(),
+            dst_crs=_wkt(target),
             dst_nodata=np.nan if out.dtype.kind == "f" else None,
             resampling=Resampling[method],
             tolerance=0,
@@ -220,6 +220,32 @@ class ExactReader:
             out[raw == nodata] = np.nan
         if self._source.offset:
             out += np.float32(self._source.offset / self._source.scale)
+
+
+def _wkt(geobox: GeoBox) -> str:
+    assert geobox.crs is not None  # noqa: S101  # rasters without a CRS are refused before anything is read
+    return geobox.crs.to_wkt()
+
+
+def _rois(plan: ReprojectInfo | None) -> tuple[Roi, Roi]:
+    """Source and target slices of odc's plan."""
+    assert plan is not None  # noqa: S101  # the caller has a plan where it pastes nothing
+    source, target = plan.roi_src, plan.roi_dst
+    return _plain(source), _plain(target)
+
+
+def _plain(roi: Any) -> Roi:  # odc's normalised slices, which are slices under another name
+    rows, cols = roi
+    return slice(rows.start, rows.stop), slice(cols.start, cols.stop)
+
+
+def _padded(roi: Roi, shape: tuple[int, int]) -> Roi:
+    """A window grown by what a kernel may touch, within the raster."""
+    rows, cols = (
+        slice(max(0, part.start - _KERNEL_PAD_PX), min(size, part.stop + _KERNEL_PAD_PX))
+        for part, size in zip(roi, shape, strict=True)
+    )
+    return rows, cols
 
 
 def _paste_rois(source: GeoBox, target: GeoBox) -> tuple[Roi, Roi] | None:
@@ -282,9 +308,9 @@ def _warped_failure(failed: NDArray[np.bool_], source: GeoBox, target: GeoBox, m
         failed.astype("float32"),
         lost,
         src_transform=source.transform,
-        src_crs=source.crs.to_wkt(),
+        src_crs=_wkt(source),
         dst_transform=target.transform,
-        dst_crs=target.crs.to_wkt(),
+        dst_crs=_wkt(target),
         resampling=Resampling[method],
         tolerance=0,
     )

@@ -18,6 +18,7 @@ from geoseg.result import Result
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import TileStore
+from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
 
 __all__ = ["Prepared", "prepare", "resolve_model", "run"]
@@ -43,7 +44,7 @@ def run(
     settings: Settings | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    before: Callable[[Prepared], None] = lambda prepared: None,
+    before: Callable[[Prepared], None] | None = None,
 ) -> Result:
     """Make a map.
 
@@ -70,7 +71,8 @@ def run(
         progress.stage("planning")
         prepared = prepare(spec, settings, job.documents)
         job.freeze([] if spec.scenes else frozen_documents(prepared.found.items))
-        before(prepared)
+        if before is not None:
+            before(prepared)
         clock.lap("plan")
         store = TileStore(settings.cache / "tiles")
         tally = _compute(prepared, store, progress, should_stop)
@@ -84,16 +86,16 @@ def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_st
     """Tiles to records."""
     from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
     from geoseg.models.network import load_network  # noqa: PLC0415
-    from geoseg.predict import Geometry, Predictor  # noqa: PLC0415
+    from geoseg.predict import Predictor  # noqa: PLC0415
 
     model, budget, parts = prepared.model.spec, prepared.budget, prepared.key_parts
     progress.stage("loading the model")
     head = SemanticHead(load_network(prepared.model, prepared.device))
-    geometry = Geometry(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells)
-    predictor = Predictor(head, geometry, prepared.device, parts.threads, prepared.pixel_m)
+    chips = ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells)
+    predictor = Predictor(head, chips, prepared.device, parts.threads, prepared.pixel_m)
     recipe = Recipe(
         coverage=prepared.coverage,
-        geometry=geometry,
+        chips=chips,
         key_parts=parts,
         facts=prepared.asset_facts,
         strip_bytes=budget.strip_bytes,

@@ -66,7 +66,7 @@ def finish(
     clock.lap("polygons")
     progress.stage("writing the report")
     small = preview_geobox(prepared.geobox)
-    pixels = read_preview(out / "classes.tif", small.shape)
+    pixels = read_preview(out / "classes.tif", small.shape.yx)
     shown = preview_imagery(prepared, small)
     imagery, valid = shown if shown is not None else (None, None)
     write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
@@ -156,7 +156,7 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
     batches = polygonize(source)
     if spec.simplify_m > 0:
         tolerance_px = spec.simplify_m / prepared.pixel_m
-        batches = simplify(batches, prepared.geobox.shape, tolerance_px, prepared.budget.finish_bytes)
+        batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
     with PolygonWriter(

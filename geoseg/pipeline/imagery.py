@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.composite import Reason, make_composite
+from geoseg.composite import make_composite
 from geoseg.load import reading
 from geoseg.pipeline.prepare import Prepared
+from geoseg.pixels import Reason
 from geoseg.scenes import Item, Scene, Sensor
 
 _GAMMA = 1.4

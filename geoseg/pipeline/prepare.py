@@ -206,20 +206,12 @@ def _like(spec: JobSpec) -> GeoBox | None:
 
 
 def _device(settings: Settings) -> str:
-    """``cpu`` or ``cuda``.
-
-    Raises:
-        RequestError: If CUDA is asked for and absent.
-    """
+    """``cpu`` or ``cuda``; torch is asked only where the answer depends on it."""
     if settings.device == "cpu":
         return "cpu"
-    import torch  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
+    from geoseg.predict import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if settings.device == "cuda":
-        raise RequestError("--device cuda without a GPU that torch can use", "a CUDA device", "use --device cpu")
-    return "cpu"
+    return pick_device(settings.device)
 
 
 def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
@@ -46,7 +46,7 @@ def find_scenes(
     spec: JobSpec,
     bounds: tuple[float, float, float, float] | None,
     bands: Sequence[str],
-    documents: Sequence[dict] = (),
+    documents: Sequence[dict[str, Any]] = (),
 ) -> Found:
     """Items for a job.
 
@@ -79,7 +79,7 @@ def _from_catalog(
     spec: JobSpec,
     bounds: tuple[float, float, float, float] | None,
     bands: Sequence[str],
-    documents: Sequence[dict],
+    documents: Sequence[dict[str, Any]],
 ) -> Found:
     import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
 

@@ -187,8 +187,8 @@ def _document(path: str, source: rasterio.DatasetReader, names: Sequence[str], g
         "bbox": list(outline.boundingbox.bbox),
         "properties": {
             "datetime": _moment(path, source) or "1970-01-01T00:00:00Z",
-            "proj:code": geobox.crs.to_epsg() and f"EPSG:{geobox.crs.to_epsg()}",
-            "proj:wkt2": geobox.crs.to_wkt(),
+            "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,
+            "proj:wkt2": source.crs.to_wkt(),
         },
         "links": [],
         "assets": {

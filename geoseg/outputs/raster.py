@@ -147,9 +147,12 @@ def write_cog(
     cache_bytes = max(int(memory_bytes), _MIN_CACHE_BYTES)
     scratch = WholeFile(path.with_name(f"{path.stem}-scratch.tif"))
     try:
-        with rasterio.Env(GDAL_CACHEMAX=cache_bytes), _writing(path, rows * cols):
-            streamed = _stream(scratch.temporary, geobox, blocks, band)
-            with whole_file(path, needed_bytes=rows * cols) as temporary:
+        with rasterio.Env(GDAL_CACHEMAX=cache_bytes), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", NotGeoreferencedWarning
+            )  # where there is no CRS a plain pixel grid is meant
+            streamed = _stream(path, scratch.temporary, geobox, blocks, band)
+            with _writing(path, rows * cols), whole_file(path, needed_bytes=rows * cols) as temporary:
                 rasterio.shutil.copy(
                     str(scratch.temporary),
                     str(temporary),
@@ -168,15 +171,23 @@ def write_cog(
     return WrittenRaster(path, path.stat().st_size, streamed.counts)
 
 
-def _stream(scratch: Path, geobox: GeoBox, blocks: Iterable[Block], band: _Band) -> PixelSum:
+def _stream(path: Path, scratch: Path, geobox: GeoBox, blocks: Iterable[Block], band: _Band) -> PixelSum:
+    """Fills the scratch file. Errors of the writing become `OutputError`, those of ``blocks`` pass as they are."""
     rows, cols = geobox.shape
     streamed = PixelSum((rows, cols), band.nodata)
-    with rasterio.open(scratch, "w", **_profile(geobox, band.nodata)) as dst:
-        band.describe(dst)
+    with _writing(path, rows * cols):
+        dst = rasterio.open(scratch, "w", **_profile(geobox, band.nodata))
+    try:
+        with _writing(path, rows * cols):
+            band.describe(dst)
         for row, col, block in blocks:
             window = _window(row, col, block, (rows, cols))
             streamed.add(row, col, block)
-            dst.write(block, 1, window=window)
+            with _writing(path, rows * cols):
+                dst.write(block, 1, window=window)
+    finally:
+        with _writing(path, rows * cols):
+            dst.close()
     missing = rows * cols - int(streamed.counts.sum())
     if missing < 0:
         raise ValueError(f"blocks overlap: {-missing} pixels more than the raster has")
@@ -239,8 +250,7 @@ def _read_blocks(src: DatasetReader) -> Iterator[Block]:
 def _writing(path: Path, needed_bytes: int) -> Iterator[None]:
     """Errors of GDAL that are no `OSError` say just as much that the file is not whole."""
     try:
-        with output_errors(path, needed_bytes=needed_bytes), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a plain pixel grid is wanted then
+        with output_errors(path, needed_bytes=needed_bytes):
             yield
     except (CPLE_BaseError, RasterioError) as err:
         raise output_error(path, str(err), needed_bytes=needed_bytes) from err

@@ -87,20 +87,39 @@ class Timing(_Part):
     """UTC."""
     finished: AwareDatetime
     """UTC."""
+    total_s: float
+    """Wall time."""
     stage_seconds: dict[str, float]
     """Wall time per stage, by name, in order. Stages overlap, so they may add up to more than the whole."""
     computed_megapixels: float = 0.0
     """Pixels of the map that this run computed (not those it reused), in millions."""
+    megapixels_per_s: float = 0.0
+    """Computed pixels per second of wall time, in millions."""
 
-    @property
-    def total_s(self) -> float:
-        """Wall time in seconds."""
-        return (self.finished - self.started).total_seconds()
+    @classmethod
+    def measured(
+        cls,
+        started: dt.datetime,
+        total_s: float,
+        stage_seconds: Mapping[str, float],
+        computed_px: int,
+    ) -> Self:
+        """Timing from a monotonic clock.
 
-    @property
-    def megapixels_per_s(self) -> float:
-        """Computed pixels per second of wall time, in millions."""
-        return self.computed_megapixels / self.total_s if self.total_s > 0 else 0.0
+        Args:
+            started: When the run began, aware.
+            total_s: Wall time, positive.
+            stage_seconds: Wall time per stage.
+            computed_px: Pixels of the map that this run computed.
+        """
+        return cls(
+            started=started,
+            finished=started + dt.timedelta(seconds=total_s),
+            total_s=total_s,
+            stage_seconds=dict(stage_seconds),
+            computed_megapixels=computed_px / 1e6,
+            megapixels_per_s=computed_px / 1e6 / total_s if total_s > 0 else 0.0,
+        )
 
 
 class GridFacts(_Part):
@@ -226,6 +245,8 @@ class PixelCounts(_Part):
     """Of the raster."""
     outside_aoi: Count
     """Nodata because they lie outside the AOI."""
+    aoi: Count
+    """In the AOI."""
     classified: Count
     """With a class."""
     per_class: dict[int, Count]
@@ -240,17 +261,14 @@ class PixelCounts(_Part):
     """Classified, with failed pixels within reach of the network."""
 
     @property
-    def aoi(self) -> int:
-        """Pixels in the AOI."""
-        return self.total - self.outside_aoi
-
-    @property
     def failed_total(self) -> int:
         """Failed pixels of all causes."""
         return sum(self.failed.values())
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
+        if self.aoi + self.outside_aoi != self.total:
+            raise ValueError(f"{self.total} pixels, but {self.aoi} in the AOI and {self.outside_aoi} outside")
         known = self.classified + self.nodata_unobserved + self.nodata_masked + self.failed_total
         if known != self.aoi:
             raise ValueError(f"{self.aoi} pixels in the AOI, but {known} with a class or a reason for none")

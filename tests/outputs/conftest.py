@@ -132,11 +132,8 @@ def record_of(pixels, geobox, legend, **changes):
             max_memory_bytes=4_000_000_000,
             peak_memory_bytes=1_234_000_000,
         ),
-        "timing": Timing(
-            started=dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC),
-            finished=dt.datetime(2026, 11, 20, 9, 4, 31, tzinfo=dt.UTC),
-            stage_seconds={"search": 1.5, "predict": 260.0},
-            computed_megapixels=pixels.size / 1e6,
+        "timing": Timing.measured(
+            dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC), 271.0, {"search": 1.5, "predict": 260.0}, pixels.size
         ),
         "grid": GridFacts(
             crs="EPSG:32633",
@@ -191,6 +188,7 @@ def record_of(pixels, geobox, legend, **changes):
         "pixels": PixelCounts(
             total=pixels.size,
             outside_aoi=0,
+            aoi=pixels.size,
             classified=int(counts[:254].sum()),
             per_class={c.index: int(counts[c.index]) for c in legend},
             nodata_unobserved=0,

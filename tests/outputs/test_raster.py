@@ -113,15 +113,16 @@ def test_blocks_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, blocks):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_block_that_fails_keeps_the_file_that_was_there(tmp_path):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, FileNotFoundError])
+def test_a_block_that_fails_says_so_itself_and_keeps_the_file_that_was_there(tmp_path, error):
     path = tmp_path / "c.tif"
     path.write_bytes(b"the earlier one")
 
     def blocks():
         yield slice(0, 8), slice(0, 8), np.zeros((8, 8), np.uint8)
-        raise KeyboardInterrupt
+        raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         write_cog(path, geobox(30, 20), blocks())
     assert path.read_bytes() == b"the earlier one"
     assert [p.name for p in tmp_path.iterdir()] == ["c.tif"]

@@ -56,6 +56,7 @@ def test_pixels_must_add_up():
     whole = {
         "total": 10,
         "outside_aoi": 2,
+        "aoi": 8,
         "classified": 5,
         "per_class": {0: 5},
         "nodata_unobserved": 1,
@@ -63,8 +64,16 @@ def test_pixels_must_add_up():
         "failed": {"time-out": 1},
     }
     counts = PixelCounts(**whole)
-    assert (counts.aoi, counts.failed_total) == (8, 1)
-    for wrong in ({"classified": 4}, {"outside_aoi": 1}, {"failed": {}}, {"per_class": {0: 4}}, {"nodata_masked": -1}):
+    assert counts.failed_total == 1
+    for wrong in (
+        {"classified": 4},
+        {"outside_aoi": 1},
+        {"aoi": 7},
+        {"aoi": 7, "outside_aoi": 3},
+        {"failed": {}},
+        {"per_class": {0: 4}},
+        {"nodata_masked": -1},
+    ):
         with pytest.raises(ValidationError):
             PixelCounts(**(whole | wrong))
 
@@ -74,3 +83,9 @@ def test_every_field_is_described():
     parts = [schema, *(d for d in schema["$defs"].values() if "properties" in d)]
     fields = [(name, field) for part in parts for name, field in part["properties"].items()]
     assert not [name for name, field in fields if not {"description", "$ref"} & field.keys()]
+
+
+def test_timing_is_consistent(record):
+    timing = record.timing
+    assert (timing.finished - timing.started).total_seconds() == timing.total_s == 271
+    assert timing.megapixels_per_s == pytest.approx(timing.computed_megapixels / 271)

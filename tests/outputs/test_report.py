@@ -142,7 +142,14 @@ def test_a_page_without_crs_dates_or_areas_is_made(record, pixels):
             "areas": tuple(a.model_copy(update={"area_m2": None, "area_m2_planar": None}) for a in record.areas),
             "grid": record.grid.model_copy(update={"crs": None, "unit": "pixel", "pixel_size": (1.0, 1.0)}),
             "pixels": PixelCounts(
-                total=9, outside_aoi=9, classified=0, per_class={}, nodata_unobserved=0, nodata_masked=0, failed={}
+                total=9,
+                outside_aoi=9,
+                aoi=0,
+                classified=0,
+                per_class={},
+                nodata_unobserved=0,
+                nodata_masked=0,
+                failed={},
             ),
         }
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import GeosegError, MemoryTooSmallError
 from geoseg.polygons import RegionBatch, polygonize, simplify
-from geoseg.polygons.simplify import match_edges
+from geoseg.polygons.simplify import BYTES_PER_JUNCTION, BYTES_PER_REGION, BYTES_PER_VERTEX, match_edges
 from tests.polygons.maps import UInt8, class_maps, landscape, source_of, unhurried
 
 TOLERANCES_PX = st.sampled_from([0.5, 0.8, 1.0, 1.5, 3.0, 50.0])
@@ -106,6 +106,16 @@ def test_too_little_memory_is_said_before_anything_is_simplified() -> None:
     with pytest.raises(MemoryTooSmallError, match="at least"):
         list(simplify(polygonize(source_of(classes, 50)), classes.shape, 1.0, max_bytes=100_000))
     list(simplify(polygonize(source_of(classes, 50)), classes.shape, 1.0, max_bytes=10**9))
+
+
+def test_junctions_count_as_memory_too() -> None:
+    classes = np.random.default_rng(0).integers(0, 4, (60, 60)).astype(np.uint8)
+    before = regions_of(classes)
+    vertices = int(shapely.get_num_coordinates(before.geometry).sum())
+    gathered_bytes = vertices * BYTES_PER_VERTEX + len(before) * BYTES_PER_REGION
+    with pytest.raises(MemoryTooSmallError):
+        list(simplify([before], classes.shape, 1.0, max_bytes=gathered_bytes))
+    list(simplify([before], classes.shape, 1.0, max_bytes=2 * gathered_bytes + vertices * BYTES_PER_JUNCTION))
 
 
 def test_tolerance_zero_changes_nothing_and_a_negative_one_is_refused() -> None:

@@ -6,6 +6,7 @@ its ``config.json`` then gives the hyperparameters.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ SMP_CONFIG = "config.json"
 #: An item is a few kB; something larger is not one.
 MAX_JSON_BYTES = 8 * 2**20
 
+#: Facts that ``geoseg models check`` measures, and what stands in for them until then.
+_UNMEASURED: Mapping[str, JSON] = {
+    "geoseg.kind": "finite",
+    "geoseg.stride_px": 1,
+    "geoseg.radius_px": [0, 0, 0, 0],
+    "geoseg.workspace_bytes_per_px": 0.0,
+}
+_CHECKSUM = "file:checksum"
 _SMP_MODEL = "_model_class"
 _SMP_NOT_ARGUMENTS = {"encoder_weights", "activation"}
 
@@ -36,6 +45,8 @@ class ModelFolder:
         search: More folders in which the weights file may lie, found by checksum.
         cache: Where weights are kept that are fetched, or ``None``.
         offline: Never fetch.
+        undeclared: Facts that the item does not state yet; stand-ins are in the spec. Empty for every folder that
+            may be run.
     """
 
     path: Path
@@ -43,17 +54,33 @@ class ModelFolder:
     search: tuple[Path, ...] = ()
     cache: Path | None = None
     offline: bool = False
+    undeclared: frozenset[str] = frozenset()
 
     @classmethod
     def open(
-        cls, path: Path, *, search: tuple[Path, ...] = (), cache: Path | None = None, offline: bool = False
+        cls,
+        path: Path,
+        *,
+        search: tuple[Path, ...] = (),
+        cache: Path | None = None,
+        offline: bool = False,
+        measured: bool = True,
     ) -> ModelFolder:
         """Read the item of a folder.
 
+        Args:
+            path: The folder.
+            search: See the class.
+            cache: See the class.
+            offline: See the class.
+            measured: Refuse an item that lacks a measured fact; ``False`` is for the check that measures it.
+
         Raises:
-            ModelSpecError: If there is none, or it contradicts itself.
+            ModelSpecError: If there is no item, or it contradicts itself.
         """
-        return cls(path, ModelSpec.from_item(read_item(path)), search, cache, offline)
+        item = read_item(path)
+        undeclared = frozenset[str]() if measured else _stand_in(path, item)
+        return cls(path, ModelSpec.from_item(item), search, cache, offline, undeclared)
 
 
 def read_item(path: Path) -> dict[str, Any]:  # Any: parsed JSON
@@ -74,6 +101,31 @@ def write_item(path: Path, item: Mapping[str, Any]) -> None:  # Any: a JSON docu
     temporary = path / f".{ITEM}.part"
     temporary.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path / ITEM)
+
+
+def add_checksums(path: Path, item: Mapping[str, Any]) -> bool:  # Any: a JSON document
+    """Fill in checksum and size of assets that lie in the folder and have none; whether there were any."""
+    added = False
+    for asset in (item.get("assets") or {}).values():
+        file = path / str(asset.get("href", ""))
+        if _CHECKSUM not in asset and file.is_file():
+            with file.open("rb") as stream:
+                asset[_CHECKSUM] = "1220" + hashlib.file_digest(stream, "sha256").hexdigest()
+            asset["file:size"] = file.stat().st_size
+            added = True
+    return added
+
+
+def _stand_in(path: Path, item: dict[str, Any]) -> frozenset[str]:  # Any: a JSON document
+    """Put stand-ins for missing facts into an item; their names."""
+    hyperparameters = item.setdefault("properties", {}).setdefault("mlm:hyperparameters", {})
+    missing = frozenset(key for key in _UNMEASURED if key not in hyperparameters)
+    for key in missing:
+        hyperparameters[key] = _UNMEASURED[key]
+    if "geoseg.kind" in missing:
+        hyperparameters.pop("geoseg.chip_px", None)
+        hyperparameters.pop("geoseg.chip_step_px", None)
+    return missing | ({_CHECKSUM} if add_checksums(path, item) else frozenset())
 
 
 def _merge_smp_config(item: dict[str, Any], config: Mapping[str, JSON], path: Path) -> None:

@@ -6,12 +6,15 @@ Nothing here asks a server: an unknown name is refused at once.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from geoseg.errors import GeosegError, ModelSpecError, UnknownModelError
+from geoseg.errors import ModelSpecError, UnknownModelError
 from geoseg.models.folder import ITEM, ModelFolder
+
+_LOG = logging.getLogger(__name__)
 
 BUILTIN = Path(__file__).parent / "builtin"
 #: Model folders may lie this deep below a folder of GEOSEG_MODELS.
@@ -20,7 +23,12 @@ _TORCHGEO = "torchgeo:"
 
 
 def resolve(
-    reference: str, *, models_dirs: Sequence[Path] = (), cache: Path | None = None, offline: bool = False
+    reference: str,
+    *,
+    models_dirs: Sequence[Path] = (),
+    cache: Path | None = None,
+    offline: bool = False,
+    measured: bool = True,
 ) -> ModelFolder:
     """The model folder that a reference means.
 
@@ -30,6 +38,7 @@ def resolve(
         models_dirs: Folders searched for model folders, and later for weights files by checksum.
         cache: Folder for fetched weights.
         offline: Never fetch weights.
+        measured: Refuse a folder whose item lacks a measured fact; ``False`` is for the check that measures it.
 
     Raises:
         UnknownModelError: If there is no such model; the nearest names are in the message.
@@ -42,7 +51,7 @@ def resolve(
         return torchgeo_folder(reference.removeprefix(_TORCHGEO), search=search, cache=cache, offline=offline)
     for path in _candidates(reference, search):
         if (path / ITEM).is_file():
-            return ModelFolder.open(path, search=search, cache=cache, offline=offline)
+            return ModelFolder.open(path, search=search, cache=cache, offline=offline, measured=measured)
     if _is_path(reference):
         raise UnknownModelError(
             f"the model {reference!r}", f"a folder with a file {ITEM}", "give the path of a model folder"
@@ -58,17 +67,17 @@ def resolve(
 
 def list_models(
     *, models_dirs: Sequence[Path] = (), cache: Path | None = None, offline: bool = False
-) -> list[ModelFolder | tuple[Path, GeosegError]]:
-    """Every model folder that a name resolves to, sorted by name; a broken one comes with what is wrong with it."""
+) -> list[ModelFolder]:
+    """Every model folder that a name resolves to, sorted by name; broken ones are logged and left out."""
     search = tuple(models_dirs)
-    result: dict[str, ModelFolder | tuple[Path, GeosegError]] = {}
+    result: dict[str, ModelFolder] = {}
     for name, path in _named_folders(search):
         if name in result:
             continue
         try:
             result[name] = ModelFolder.open(path, search=search, cache=cache, offline=offline)
         except ModelSpecError as err:
-            result[name] = (path, err)
+            _LOG.warning("%s is no model folder that can be used: %s", path, err.given)
     return [result[name] for name in sorted(result)]
 
 

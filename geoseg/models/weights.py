@@ -121,8 +121,7 @@ def _fetch(folder: ModelFolder, target: Path | None, client: httpx.Client | None
         raise WeightsError(
             f"the weights {reference.file_name} of the model {folder.spec.name!r}, which are not on this machine",
             f"the file with SHA-256 {reference.sha256} (published at {reference.href})",
-            f"put it into {folder.path} or into a folder that GEOSEG_MODELS names"
-            + (" (offline: nothing is fetched)" if folder.offline else ""),
+            f"put it into {_places(folder)}{' (offline: nothing is fetched)' if folder.offline else ''}",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -135,11 +134,17 @@ def _fetch(folder: ModelFolder, target: Path | None, client: httpx.Client | None
         raise WeightsError(
             f"{reference.href}: {str(err) or type(err).__name__}",
             f"the weights {reference.file_name} of the model {folder.spec.name!r}",
-            f"try again, or put the file into {folder.path} or a folder that GEOSEG_MODELS names",
+            f"try again, or put the file into {_places(folder)}",
         ) from err
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def _places(folder: ModelFolder) -> str:
+    """Where a user may put the file."""
+    own = f"{folder.path} or " if folder.path.is_dir() else ""
+    return f"{own}a folder that GEOSEG_MODELS names"
 
 
 def _is_transient(error: Exception) -> bool | float:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from geoseg.models.networks.small_unet import SmallUNet
 from geoseg.training.demo import DEMO_SEED, MODELS, forest_classes, train
 from geoseg.training.fit import Recipe, fit, normalise, predict
-from geoseg.training.samples import Sample, first_clear, landcover_dates, median
+from geoseg.training.samples import Sample, first_clear, landcover_dates, median, uav_sample
 
 TINY = Recipe(steps=3, batch=2, chip_px=64)
 
@@ -40,6 +40,21 @@ def test_training_writes_the_same_weights_twice(task: str, tmp_path: Path) -> No
 
 def test_training_never_sees_the_demo() -> None:
     assert all(DEMO_SEED not in model.seeds for model in MODELS.values())
+
+
+@pytest.mark.parametrize("task", sorted(MODELS))
+def test_shipped_weights_know_scenes_that_training_never_saw(task: str) -> None:
+    model = MODELS[task]
+    network = model.network()
+    network.load_state_dict(load_file(model.weights))
+    seed = 999
+    assert seed not in model.seeds
+    sample = uav_sample(seed, (512, 512))
+    if task == "landcover":
+        dates, truth = landcover_dates(seed, (384, 384), model.bands)
+        sample = Sample(first_clear(dates), truth)
+    found = predict(network.eval(), sample.values, model.mean, model.std)
+    assert (found == sample.truth)[sample.valid].mean() > 0.9
 
 
 def test_training_lowers_the_loss_of_a_task_of_brightness() -> None:

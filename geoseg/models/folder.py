@@ -24,7 +24,7 @@ SMP_CONFIG = "config.json"
 MAX_JSON_BYTES = 8 * 2**20
 
 #: Facts that ``geoseg models check`` measures, and what stands in for them until then.
-_UNMEASURED: Mapping[str, JSON] = {
+UNMEASURED: Mapping[str, JSON] = {
     "geoseg.kind": "finite",
     "geoseg.stride_px": 1,
     "geoseg.radius_px": [0, 0, 0, 0],
@@ -119,9 +119,9 @@ def add_checksums(path: Path, item: Mapping[str, Any]) -> bool:  # Any: a JSON d
 def _stand_in(path: Path, item: dict[str, Any]) -> frozenset[str]:  # Any: a JSON document
     """Put stand-ins for missing facts into an item; their names."""
     hyperparameters = item.setdefault("properties", {}).setdefault("mlm:hyperparameters", {})
-    missing = frozenset(key for key in _UNMEASURED if key not in hyperparameters)
+    missing = frozenset(key for key in UNMEASURED if key not in hyperparameters)
     for key in missing:
-        hyperparameters[key] = _UNMEASURED[key]
+        hyperparameters[key] = UNMEASURED[key]
     if "geoseg.kind" in missing:
         hyperparameters.pop("geoseg.chip_px", None)
         hyperparameters.pop("geoseg.chip_step_px", None)

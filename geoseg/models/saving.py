@@ -31,6 +31,7 @@ def save_model(path: Path, spec: ModelSpec, module: nn.Module) -> ModelFolder:
     temporary = path / f".{WEIGHTS}.part"
     # Copies: shared or strided tensors have no place in the format.
     save_file({key: value.detach().cpu().clone().contiguous() for key, value in module.state_dict().items()}, temporary)
+    temporary.chmod(0o644)  # the library writes for the owner alone
     temporary.replace(path / WEIGHTS)
     spec = replace(spec, weights=weights_reference(path / WEIGHTS))
     write_item(path, spec.to_item())

@@ -9,7 +9,7 @@ import logging
 
 from geoseg.demo.uav import UAV_PIXEL_M
 from geoseg.models.check import check_model
-from geoseg.models.folder import ModelFolder, write_item
+from geoseg.models.folder import UNMEASURED, ModelFolder, write_item
 from geoseg.models.saving import weights_reference
 from geoseg.models.spec import ClassInfo, ModelSpec, Quantity
 from geoseg.models.steps import Step
@@ -58,7 +58,7 @@ def write_items() -> None:
         spec = demo_spec(model, title=title, quantity=quantity, resolution_m=resolution_m)
         folder = model.weights.parent
         write_item(folder, spec.to_item())
-        report = check_model(ModelFolder(folder, spec), write=True)
+        report = check_model(ModelFolder(folder, spec, undeclared=frozenset(UNMEASURED)), write=True)
         _LOG.info("%s", report.describe())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import threading
@@ -11,11 +12,30 @@ from typing import Self
 import psutil
 
 _SAMPLE_S = 0.25
+# mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
+_ALLOCATOR = ((-3, 2**30), (-1, 2**31 - 1), (-8, 1))
 
 
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tune_allocator() -> bool:
+    """Let glibc keep and reuse large buffers instead of mapping fresh pages for each.
+
+    A network's temporaries are large and short-lived; with the default settings every one of them is mapped, touched
+    page by page and unmapped again. One arena, because the heaps of other arenas are too small for such buffers.
+    Meant for a process that is geoseg's own (the command line), before its first thread.
+
+    Returns:
+        Whether the C library is glibc and took the settings.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(mallopt(option, value) == 1 for option, value in _ALLOCATOR)
 
 
 def tree_memory_bytes() -> int:

@@ -98,6 +98,9 @@ def run_command(
     """Make a map of a region: classes, confidence, polygons, areas and a report."""
     del debug  # looked at by `geoseg.cli.main`
     spec, settings = _read_options(locals())
+    from geoseg.machine import tune_allocator  # noqa: PLC0415
+
+    tune_allocator()
     from geoseg.cli.show import show_after, show_before, show_progress  # noqa: PLC0415
     from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
 

@@ -30,7 +30,13 @@ class Clock:
 
     started: dt.datetime = field(default_factory=lambda: dt.datetime.now(tz=dt.UTC))
     seconds: dict[str, float] = field(default_factory=dict)
+    _first: float = field(default_factory=time.perf_counter)
     _last: float = field(default_factory=time.perf_counter)
+
+    @property
+    def total_s(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._first
 
     def lap(self, stage: str) -> float:
         """Seconds since the last lap, kept under the name of the stage that ends."""

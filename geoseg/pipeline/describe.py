@@ -80,11 +80,11 @@ def describe(
             max_memory_bytes=prepared.settings.max_memory,
             peak_memory_bytes=memory.peak_bytes,
         ),
-        timing=Timing(
-            started=clock.started,
-            finished=dt.datetime.now(tz=dt.UTC),
-            stage_seconds={**clock.seconds, **{f"tiles: {name}": value for name, value in tally.seconds.items()}},
-            computed_megapixels=tally.computed_px / 1e6,
+        timing=Timing.measured(
+            clock.started,
+            clock.total_s,
+            {**clock.seconds, **{f"tiles: {name}": value for name, value in tally.seconds.items()}},
+            tally.computed_px,
         ),
         grid=_grid(prepared),
         model=ModelFacts(
@@ -206,6 +206,7 @@ def _pixels(counts: Counts, by_class: NDArray[np.int64]) -> PixelCounts:
     failed = {"read": counts.failed, "model": counts.failed_model}
     return PixelCounts(
         total=counts.aoi + counts.outside,
+        aoi=counts.aoi,
         outside_aoi=counts.outside,
         classified=sum(per_class.values()),
         per_class=per_class,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from geoseg.errors import ModelSpecError
 from geoseg.models.folder import ModelFolder, add_checksums, read_item, write_item
-from geoseg.models.item import PREFIX, measured_hyperparameters
+from geoseg.models.item import PREFIX
+from geoseg.models.item_writing import measured_hyperparameters
 from geoseg.models.network import load_network
 from geoseg.models.probe import Neighbourhood, measure_neighbourhood
 from geoseg.models.spec import ModelSpec

@@ -1,4 +1,4 @@
-"""Model specs as STAC items with the Machine Learning Model extension (v1.6).
+"""Model specs from STAC items with the Machine Learning Model extension (v1.6).
 
 The item is read and obeyed: what cannot be obeyed is refused, never ignored. Facts that MLM has no place for are
 hyperparameters whose names start with ``geoseg.``; the other hyperparameters are arguments of the network.
@@ -13,26 +13,16 @@ from typing import Any, get_args
 
 from geoseg.errors import ModelSpecError
 from geoseg.models.spec import ClassInfo, ModelSpec, Quantity, WeightsFormat, WeightsRef
-from geoseg.models.steps import JSON, Step, steps_from_value_scaling, value_scaling_from_steps
+from geoseg.models.steps import Step, steps_from_value_scaling
 
 PREFIX = "geoseg."
 STEPS_FORMAT = "geoseg:steps"
 
-_EXTENSIONS = (
-    "https://stac-extensions.github.io/mlm/v1.6.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-)
 _ARTIFACTS: Mapping[str, WeightsFormat] = {
     "safetensors.torch.save_file": "safetensors",
     "safetensors.torch.save_model": "safetensors",
     "geoseg:raw-float32": "raw-float32",
     "torch.save": "pickle",
-}
-_ARTIFACT_OF: Mapping[str, str] = {
-    "safetensors": "safetensors.torch.save_file",
-    "raw-float32": "geoseg:raw-float32",
-    "pickle": "torch.save",
 }
 _HYPERPARAMETER_NAME = re.compile(r"[0-9a-zA-Z_.-]+")
 
@@ -139,67 +129,6 @@ def spec_from_item(item: Document) -> ModelSpec:
     return spec
 
 
-def item_from_spec(spec: ModelSpec) -> dict[str, Any]:  # Any: a JSON document
-    """The item that describes a spec. It has no place and no time: ``spec_from_item`` reads it back equal."""
-    properties: dict[str, Any] = {
-        "title": spec.title,
-        "license": spec.licence,
-        "datetime": None,
-        # STAC wants a time; a network is not bound to one, so the range is the extension's own way to say "any".
-        "start_datetime": "1900-01-01T00:00:00Z",
-        "end_datetime": "9999-12-31T23:59:59Z",
-        "bands": [{"name": band} for band in spec.bands],
-        "mlm:name": spec.name,
-        "mlm:architecture": spec.architecture,
-        "mlm:tasks": ["semantic-segmentation"],
-        "mlm:framework": "pytorch",
-        "mlm:pretrained": True,
-        "mlm:accelerator_constrained": False,
-        "mlm:input": [_write_input(spec)],
-        "mlm:output": [_write_output(spec)],
-        "mlm:hyperparameters": {**spec.hyperparameters, **_own_hyperparameters(spec)},
-    }
-    if spec.attribution:
-        properties["geoseg:attribution"] = spec.attribution
-    if spec.notes:
-        properties["geoseg:notes"] = list(spec.notes)
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": list(_EXTENSIONS),
-        "id": spec.name,
-        "geometry": None,
-        "properties": properties,
-        "links": [{"rel": "via", "href": spec.source}] if spec.source else [],
-        "assets": _write_assets(spec.weights),
-    }
-
-
-def measured_hyperparameters(spec: ModelSpec) -> dict[str, JSON]:
-    """The hyperparameters that ``geoseg models check`` measures, as they stand in an item."""
-    document: dict[str, JSON] = {
-        "kind": spec.kind,
-        "stride_px": spec.stride_px,
-        "radius_px": list(spec.radius_px),
-        "cell_px": spec.cell_px,
-        "workspace_bytes_per_px": spec.workspace_bytes_per_px,
-    }
-    if spec.kind == "global":
-        document |= {"chip_px": spec.chip_px, "chip_step_px": spec.chip_step_px}
-    return {PREFIX + key: value for key, value in document.items()}
-
-
-def _own_hyperparameters(spec: ModelSpec) -> dict[str, JSON]:
-    document: dict[str, JSON] = {"quantity": spec.quantity, "fill": list(spec.fill)}
-    if spec.resolution_m is not None:
-        document["resolution_m"] = spec.resolution_m
-    if spec.resolution_range_m is not None:
-        document["resolution_range_m"] = list(spec.resolution_range_m)
-    if spec.expects is not None:
-        document["expects"] = spec.expects
-    return {**{PREFIX + key: value for key, value in document.items()}, **measured_hyperparameters(spec)}
-
-
 def _read_input(reader: _Reader) -> tuple[tuple[str, ...], tuple[Step, ...]]:
     """Bands and transform of the only input."""
     entry = reader.single("mlm:input")
@@ -239,26 +168,6 @@ def _read_transform(reader: _Reader, entry: Document, bands: int) -> tuple[Step,
     return tuple(Step.from_json(step) for step in expression)
 
 
-def _write_input(spec: ModelSpec) -> dict[str, Any]:  # Any: a JSON document
-    document: dict[str, Any] = {
-        "name": "image",
-        "bands": list(spec.bands),
-        "input": {
-            "shape": [-1, len(spec.bands), -1, -1],
-            "dim_order": ["batch", "bands", "height", "width"],
-            "data_type": "float32",
-        },
-        "resize_type": None,
-    }
-    scaling = value_scaling_from_steps(spec.transform)
-    if scaling is None:
-        steps = [step.to_json() for step in spec.transform]
-        document["pre_processing_function"] = {"format": STEPS_FORMAT, "expression": steps}
-    elif scaling:
-        document["value_scaling"] = scaling
-    return document
-
-
 def _read_classes(reader: _Reader) -> tuple[ClassInfo, ...]:
     entry = reader.single("mlm:output")
     if entry.get("post_processing_function") is not None:
@@ -283,34 +192,6 @@ def _read_class(reader: _Reader, row: Document) -> ClassInfo:
         code=row.get("geoseg:code"),
         description=str(row.get("description") or ""),
     )
-
-
-def _write_output(spec: ModelSpec) -> dict[str, Any]:  # Any: a JSON document
-    classes = []
-    for info in spec.classes:
-        row: dict[str, JSON] = {
-            "value": info.index,
-            "name": re.sub(r"[^0-9A-Za-z]+", "-", info.name).strip("-"),
-            "title": info.name,
-            "color_hint": info.colour[1:].upper(),
-        }
-        if info.description:
-            row["description"] = info.description
-        if info.code is not None:
-            row["geoseg:code"] = info.code
-        classes.append(row)
-    channels = 1 if spec.hyperparameters.get("classes") == 1 else len(classes)
-    return {
-        "name": "classes",
-        "tasks": ["semantic-segmentation"],
-        "result": {
-            "shape": [-1, channels, -1, -1],
-            "dim_order": ["batch", "class", "height", "width"],
-            "data_type": "float32",
-        },
-        "classification:classes": classes,
-        "post_processing_function": None,
-    }
 
 
 def _read_weights(reader: _Reader, item: Document) -> WeightsRef:
@@ -343,37 +224,14 @@ def _read_weights(reader: _Reader, item: Document) -> WeightsRef:
     )
 
 
-def _write_assets(weights: WeightsRef) -> dict[str, Any]:  # Any: a JSON document
-    asset: dict[str, Any] = {
-        "href": weights.href,
-        "roles": ["mlm:model", "mlm:weights"],
-        "type": "application/octet-stream",
-        "mlm:artifact_type": _ARTIFACT_OF[weights.format],
-        "file:checksum": _multihash(weights.sha256),
-    }
-    if weights.size_bytes is not None:
-        asset["file:size"] = weights.size_bytes
-    if PurePosixPath(weights.href.split("?")[0]).name != weights.file_name:
-        asset["geoseg:file_name"] = weights.file_name
-    assets = {"weights": asset}
-    if weights.layout is not None and weights.layout_sha256 is not None:
-        assets["layout"] = {
-            "href": weights.layout,
-            "roles": ["metadata"],
-            "type": "application/json",
-            "file:checksum": _multihash(weights.layout_sha256),
-        }
-    return assets
-
-
-def _multihash(sha256: str) -> str:
+def multihash(sha256: str) -> str:
     """A SHA-256 as the file extension writes it: code 0x12, length in bytes, digest."""
     return f"12{len(sha256) // 2:02x}{sha256}"
 
 
 def _sha256(reader: _Reader, asset: Document) -> str:
     checksum = reader.text(asset.get("file:checksum"), "file:checksum")
-    if not checksum.startswith("12") or _multihash(checksum[4:]) != checksum:
+    if not checksum.startswith("12") or multihash(checksum[4:]) != checksum:
         raise reader.error(f"file:checksum {checksum!r}", "a SHA-256 multihash: 1220 and 64 hex digits")
     return checksum[4:]
 

@@ -156,7 +156,7 @@ class ModelSpec:
 
     def to_item(self) -> dict[str, Any]:  # Any: a JSON document
         """The STAC MLM item that describes this spec; ``from_item`` reads it back equal."""
-        from geoseg.models.item import item_from_spec  # noqa: PLC0415  # as above
+        from geoseg.models.item_writing import item_from_spec  # noqa: PLC0415  # as above
 
         return item_from_spec(self)
 

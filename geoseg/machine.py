@@ -12,6 +12,7 @@ from typing import Self
 import psutil
 
 _SAMPLE_S = 0.25
+_GROWTH = 1.01
 # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
 _ALLOCATOR = ((-3, 2**30), (-1, 2**31 - 1), (-8, 1))
 
@@ -38,13 +39,23 @@ def tune_allocator() -> bool:
     return all(mallopt(option, value) == 1 for option, value in _ALLOCATOR)
 
 
-def tree_memory_bytes() -> int:
-    """Memory of this process and its children: proportional set size where the system tells, else resident size."""
-    process = psutil.Process()
+def tree_memory_bytes(pid: int | None = None, *, proportional: bool = True) -> int:
+    """Memory of a process, by default this one, and its children.
+
+    Args:
+        pid: The process.
+        proportional: Proportional set size where the system tells (shared pages count once), which costs tens of
+            milliseconds; else resident size.
+    """
+    try:
+        process = psutil.Process(pid)
+        members = (process, *process.children(recursive=True))
+    except psutil.Error:
+        return 0  # it has ended
     total = 0
-    for member in (process, *process.children(recursive=True)):
+    for member in members:
         try:
-            facts = member.memory_full_info() if psutil.LINUX else member.memory_info()
+            facts = member.memory_full_info() if proportional and psutil.LINUX else member.memory_info()
             total += getattr(facts, "pss", facts.rss)
         except psutil.Error:
             continue  # it has ended meanwhile
@@ -52,16 +63,28 @@ def tree_memory_bytes() -> int:
 
 
 class MemoryWatch:
-    """Samples the process tree's memory while a run is under way."""
+    """Samples the process tree's memory while a run is under way.
 
-    def __init__(self) -> None:
+    Resident size is cheap and looked at often; the proportional size is asked for only when the resident size has
+    grown beyond what was seen.
+
+    Args:
+        pid: The process; by default this one.
+    """
+
+    def __init__(self, pid: int | None = None) -> None:
         self.peak_bytes = 0
+        self._pid = pid
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
     def _watch(self) -> None:
+        largest = 0.0
         while True:
-            self.peak_bytes = max(self.peak_bytes, tree_memory_bytes())
+            resident = tree_memory_bytes(self._pid, proportional=False)
+            if resident > largest * _GROWTH:
+                largest = resident
+                self.peak_bytes = max(self.peak_bytes, tree_memory_bytes(self._pid))
             if self._ended.wait(_SAMPLE_S):
                 return
 

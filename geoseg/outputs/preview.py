@@ -86,7 +86,7 @@ def write_preview(
         picture.putalpha(picture.getchannel("A").point(lambda alpha: round(alpha * _CLASS_OPACITY)))
         picture = Image.alpha_composite(below, picture)
     with whole_file(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        picture.save(temporary, format="PNG")
     return path
 
 
@@ -100,5 +100,5 @@ def imagery_picture(imagery: NDArray[np.uint8], valid: NDArray[np.bool_] | None 
 def encoded(picture: Image.Image, kind: Literal["PNG", "WEBP"]) -> bytes:
     """The picture as the bytes of a file."""
     stream = io.BytesIO()
-    picture.save(stream, format=kind, **({"optimize": True} if kind == "PNG" else {"quality": 85}))
+    picture.save(stream, format=kind, **({} if kind == "PNG" else {"quality": 85}))
     return stream.getvalue()

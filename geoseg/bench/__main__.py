@@ -1,0 +1,41 @@
+"""``python -m geoseg.bench efficiency|memory``; what ``make bench`` and ``make bench-memory`` call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from geoseg.errors import WeightsError
+
+
+def main() -> None:
+    """Run one benchmark and print its figures."""
+    parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
+    parser.add_argument("what", choices=("efficiency", "memory"))
+    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
+    parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
+    parser.add_argument("--dates", type=int, default=40, help="memory: dates of the median; 0 leaves it out")
+    parser.add_argument("--max-memory", default="2GB", help="limit that is given to the runs")
+    parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
+    words = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="geoseg-bench-") as scratch:
+        folder = words.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if words.what == "efficiency":
+            from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
+
+            for model in words.model or ("dynamic-world", "demo-landcover"):
+                try:
+                    measure_efficiency(folder, model, (words.side or [2048])[0], words.max_memory, sys.stdout.write)
+                except WeightsError as err:
+                    sys.stdout.write(f"\n{model}: not measured\n{err}\n")
+        else:
+            from geoseg.bench.memory import measure_memory  # noqa: PLC0415
+
+            model, sides = (words.model or ["demo-landcover"])[0], words.side or [10_000, 20_000]
+            measure_memory(folder, model, sides, words.dates, words.max_memory, sys.stdout.write)
+
+
+main()

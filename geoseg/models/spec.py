@@ -13,7 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from geoseg.errors import ModelSpecError
 from geoseg.models.steps import JSON, Step
@@ -229,6 +231,13 @@ class ModelSpec:
     def _check_weights(self) -> None:
         if not _SHA256_PREFIX.fullmatch(self.weights.sha256):
             raise self._error(f"weights checksum {self.weights.sha256!r}", "a SHA-256 in lower-case hex")
+        for name in (self.weights.file_name, self.weights.layout):
+            if name is not None and (not name or name != PurePath(name).name):
+                raise self._error(f"the file name {name!r}", "a name without folders")
+        if not urlsplit(self.weights.href).scheme and (
+            PurePath(self.weights.href).is_absolute() or ".." in PurePath(self.weights.href).parts
+        ):
+            raise self._error(f"the weights href {self.weights.href!r}", "an HTTPS address or a path inside the folder")
         if self.weights.format == "raw-float32" and not (self.weights.layout and self.weights.layout_sha256):
             raise self._error("raw-float32 weights without a layout", "an asset 'layout' with a checksum")
 

@@ -42,10 +42,10 @@ class _Encoder:
 
 
 _ENCODERS: Mapping[str, _Encoder] = {
-    "resnet18": _Encoder("finite", (311, 311, 280, 280), 1000.0),
-    "efficientnet-b3": _Encoder("global", (0, 0, 0, 0), 1500.0),
-    "efficientnet-b5": _Encoder("global", (0, 0, 0, 0), 2000.0),
-    "efficientnet-b7": _Encoder("global", (0, 0, 0, 0), 2500.0),
+    "resnet18": _Encoder("finite", (311, 311, 280, 280), 550.0),
+    "efficientnet-b3": _Encoder("global", (0, 0, 0, 0), 650.0),
+    "efficientnet-b5": _Encoder("global", (0, 0, 0, 0), 1000.0),
+    "efficientnet-b7": _Encoder("global", (0, 0, 0, 0), 1050.0),
 }
 
 

@@ -44,10 +44,11 @@ def find_weights(folder: ModelFolder, *, client: httpx.Client | None = None) -> 
         WeightsError: If a file is there but altered or truncated, or there is none and it cannot be fetched.
     """
     reference = folder.spec.weights
-    beside = folder.path / reference.file_name
-    if beside.is_file():
-        _verify(beside, reference)
-        return beside
+    names = {reference.file_name} if urlsplit(reference.href).scheme else {reference.href, reference.file_name}
+    for beside in (folder.path / name for name in sorted(names, reverse=True)):
+        if beside.is_file():
+            _verify(beside, reference)
+            return beside
     for path in _candidates(folder.search, reference):
         if _matches(path, reference):
             return path

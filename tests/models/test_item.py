@@ -122,6 +122,9 @@ Z = {"type": "z-score", "mean": 1.0, "stddev": 1.0}
         (("assets", "weights", "file:checksum"), KeyError),
         (("assets", "weights", "file:checksum"), "d41d8cd98f00b204e9800998ecf8427e"),
         (("assets", "weights", "mlm:artifact_type"), "onnx"),
+        (("assets", "weights", "href"), "../weights.safetensors"),
+        (("assets", "weights", "href"), "/etc/passwd"),
+        (("assets", "weights", "geoseg:file_name"), "../../x"),
         (("id",), ""),
     ],
 )

@@ -56,6 +56,14 @@ def test_weights_beside_the_item_are_found(saved):
     assert find_weights(saved) == saved.path / "weights.safetensors"
 
 
+def test_weights_in_a_folder_of_the_folder_are_found(saved):
+    inside = saved.path / "v1" / "weights.safetensors"
+    inside.parent.mkdir()
+    (saved.path / "weights.safetensors").rename(inside)
+    folder = replace(elsewhere(saved, href="v1/weights.safetensors", offline=True), path=saved.path)
+    assert find_weights(folder) == inside
+
+
 def test_weights_are_found_by_checksum_under_any_name_at_any_depth(saved, tmp_path):
     store = tmp_path / "store" / "a" / "b"
     store.mkdir(parents=True)

@@ -15,6 +15,8 @@ from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
+_TIE_PX = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -122,7 +124,7 @@ class Lattice:
         if geobox.crs is None:
             raise ValueError("a lattice needs a CRS")
         col, row = ~geobox.transform @ (0.0, 0.0)
-        return cls(_by_code(geobox.crs), geobox.transform, (round(row), round(col)))
+        return cls(_by_code(geobox.crs), geobox.transform, (_nearest(row), _nearest(col)))
 
     @classmethod
     def from_resolution(cls, crs: CRS | str, resolution: float) -> Self:
@@ -164,6 +166,15 @@ class Lattice:
             return None
         row0, col0 = row - self.anchor[0], col - self.anchor[1]
         return Window(row0, col0, row0 + geobox.shape[0], col0 + geobox.shape[1])
+
+
+def _nearest(place_px: float) -> int:
+    """The nearest corner; of two that are equally near, always the later one.
+
+    Corners of Landsat pixels and of rasters by pixel centres lie half a pixel beside the origin. Rounding to even, or
+    by the last bits of the coordinates, would give each raster of such a grid an anchor of its own.
+    """
+    return math.floor(place_px + 0.5 + _TIE_PX)
 
 
 def _by_code(crs: CRS) -> CRS:

@@ -145,7 +145,7 @@ def _grid_facts(lattice: Lattice) -> list[Any]:
     row, col = lattice.anchor
     size = max(lattice.pixel_size)
     anchor = (c + a * col + b * row, f + d * col + e * row)
-    return [str(lattice.crs), a, b, d, e, *(round(value / size, 6) for value in anchor)]
+    return [str(lattice.crs), a, b, d, e, *(round(value / size, 6) + 0.0 for value in anchor)]  # + 0.0: no minus zero
 
 
 def _item_facts(item: Item, facts: Mapping[str, str]) -> list[Any]:

@@ -298,7 +298,7 @@ def test_spreading_equals_looking_around_each_pixel(failed, radius):
     assert (_spread(_spread(failed, 0, top, bottom), 1, left, right) == spread_by_hand(failed, *radius)).all()
 
 
-@given(st.lists(st.tuples(st.integers(-8, SIDE + 7), st.integers(-8, SIDE + 7)), min_size=1, max_size=3))
+@given(st.lists(st.tuples(st.integers(-8, SIDE + 3), st.integers(-4, SIDE + 3)), min_size=1, max_size=3))
 @settings(max_examples=15, deadline=None)
 def test_near_failed_is_what_the_asymmetric_field_of_view_reaches(places):
     """Failures in the halo count too. The radius, not the halo rounded up to strides, decides."""

@@ -1,7 +1,8 @@
 """The tile store: one object per tile, whole or absent, under the hash of everything its pixels depend on.
 
-A record is a ZIP archive of ``.npy`` members, as ``numpy.load`` reads it, with a CRC for each member and its facts as
-JSON. It is written under a temporary name, read back, and renamed; a torn or altered record counts as absent.
+A record is a ZIP archive of ``.npy`` members, as ``numpy.load`` reads it, with its facts as JSON; the archive's comment
+is the SHA-256 of all bytes before it, because the CRCs of a ZIP archive leave names and directory unguarded. It is
+written under a temporary name, read back, and renamed; a torn or altered record counts as absent.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import json
 import os
 import uuid
 import zipfile
-import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from geoseg.errors import OutputError
 RESULTS_VERSION = 1
 
 _FACTS = "facts.json"
+_DIGEST_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,10 @@ class TileStore:
     def get(self, key: str) -> TileRecord | None:
         """The record under a key, or ``None`` where there is none that is whole."""
         try:
-            return _decode(self.path(key).read_bytes())
-        except (OSError, zipfile.BadZipFile, ValueError, KeyError, zlib.error):
+            body = self.path(key).read_bytes()
+        except OSError:
             return None
+        return _decode(body) if _is_whole(body) else None
 
     def put(self, key: str, record: TileRecord) -> None:
         """Write a record whole, in place of an older one.
@@ -109,7 +112,8 @@ class TileStore:
             cause = None
         except OSError as err:
             problem, cause = err, err
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what stopped the write may stop this too
+            temporary.unlink()
         raise OutputError(
             f"the tile record {path}: {problem}",
             f"room for {len(body)} bytes in the tile store",
@@ -126,7 +130,17 @@ def _encode(record: TileRecord) -> bytes:
             np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED, 1)
         archive.writestr(zipfile.ZipInfo(_FACTS), json.dumps(facts, sort_keys=True), zipfile.ZIP_DEFLATED, 1)
-    return buffer.getvalue()
+        archive.comment = b"0" * _DIGEST_BYTES
+    content = buffer.getvalue()[:-_DIGEST_BYTES]
+    return content + _digest(content)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _is_whole(body: bytes) -> bool:
+    return body[-_DIGEST_BYTES:] == _digest(body[:-_DIGEST_BYTES])
 
 
 def _decode(body: bytes) -> TileRecord:

@@ -5,6 +5,8 @@ Differences from odc's own rasterio reader, each with its reason:
 - A warp always starts from an array of source pixels and runs with an exact transformer. GDAL's default allows an
   eighth of a pixel of error, interpolated along the destination's scan lines, so the same pixel would differ between
   two tiles.
+- The width of the resampling kernel is fixed per file. GDAL's default takes it from the shapes of the two windows, so
+  a narrow strip of a turned grid would be blurred.
 - Overviews are used for previews only: which overview fits depends on the request, not on the pixel.
 - A block that cannot be read does not fail the request. Its samples become missing and the pixels that would have
   used them are reported to a ``ReadLog``.
@@ -12,6 +14,7 @@ Differences from odc's own rasterio reader, each with its reason:
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,8 +24,9 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from odc.geo import xy_
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
+from odc.geo.overlap import ReprojectInfo, compute_reproject_roi, native_pix_transform
 from odc.geo.roi import roi_is_empty, roi_shape
 from odc.loader._rio import GlobalContext, LocalContext, RioDriver
 from odc.loader.types import RasterLoadParams, RasterSource, ReaderSubsetSelection
@@ -36,6 +40,11 @@ from geoseg.scenes import BandSource
 
 # Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
 _KERNEL_PAD_PX = 3
+
+# Any projected CRS: pixels stand for its metres, and nothing is projected.
+_PIXELS = "EPSG:3857"
+# Grids that fit together do so at multiples of this share of a pixel.
+_FRACTIONS = 3600
 
 Roi = tuple[slice, slice]
 
@@ -137,7 +146,8 @@ class ExactReader:
         roi: Roi = (slice(0, dst_geobox.shape[0]), slice(0, dst_geobox.shape[1]))
         failed = np.ones(dst_geobox.shape, dtype=bool)
         if isinstance(self._claimed, GeoBox):
-            failed = _warped_failure(np.ones((1, 1), dtype=bool), _outline(self._claimed), dst_geobox, "nearest")
+            nearest = {"resampling": Resampling.nearest, "tolerance": 0}
+            failed = _warped_failure(np.ones((1, 1), dtype=bool), _outline(self._claimed), dst_geobox, nearest)
         out = dst if dst is not None else np.empty(dst_geobox.shape, dtype=cfg.dtype or "float32")
         out[...] = cfg.fill_value
         if failed.any():
@@ -147,6 +157,8 @@ class ExactReader:
     def _read_open(
         self, file: rasterio.DatasetReader, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
     ) -> tuple[Roi, NDArray[Any]]:
+        if file.crs is None or file.transform.is_identity:  # a truncated header keeps the pixels and loses the place
+            return self._unreadable("no georeference", cfg, dst_geobox, dst)
         src_geobox = GeoBox(file.shape, file.transform, file.crs)
         paste = _paste_rois(src_geobox, dst_geobox)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
@@ -159,7 +171,7 @@ class ExactReader:
             self._warp(file, src_geobox, plan, cfg.resampling, dst_geobox[roi], out)
             return roi, out
         pixels, failed, cause = _read_window(file, self._source.index, roi_src)
-        self._store(pixels, out)
+        self._store(pixels, out, file)
         if failed is not None:
             self._log.add(ReadFailure(self._source.href, cause, dst_geobox[roi], failed))
         return roi, out
@@ -184,38 +196,34 @@ class ExactReader:
             failed, cause = None, ""
         else:
             pixels, failed, cause = _read_window(file, self._source.index, roi_src)
-        coarser = plan.read_shrink > 1 and resampling == "bilinear"
-        method = "average" if coarser else resampling
+        kernel = _kernel(window_geobox if self._previews else src_geobox, target, resampling)
         values = np.full(pixels.shape, np.nan, dtype="float32") if out.dtype.kind == "f" else pixels
         if out.dtype.kind == "f":
-            self._store(pixels, values)
+            self._store(pixels, values, file)
             if failed is not None:
                 values[failed] = np.nan
         reproject(
             values,
             out,
-            src_transform=window_geobox.transform,
-            src_crs=_wkt(window_geobox),
             src_nodata=np.nan if out.dtype.kind == "f" else None,
-            dst_transform=target.transform,
-            dst_crs=_wkt(target),
             dst_nodata=np.nan if out.dtype.kind == "f" else None,
-            resampling=Resampling[method],
-            tolerance=0,
             init_dest_nodata=out.dtype.kind == "f",
+            **_places(window_geobox, target),
+            **kernel,
         )
         if failed is not None:
-            lost = _warped_failure(failed, window_geobox, target, method)
+            lost = _warped_failure(failed, window_geobox, target, kernel)
             if lost.any():
                 self._log.add(ReadFailure(self._source.href, cause, target, lost))
 
-    def _store(self, raw: NDArray[Any], out: NDArray[Any]) -> None:
+    def _store(self, raw: NDArray[Any], out: NDArray[Any], file: rasterio.DatasetReader) -> None:
         """Raw pixels into ``out``; as values with NaN for nodata where ``out`` is floating point."""
         if out.dtype.kind != "f":
             out[...] = raw
             return
         np.copyto(out, raw, casting="unsafe")
-        nodata = self._source.nodata
+        stated = self._source.nodata
+        nodata = file.nodatavals[self._source.index - 1] if stated is None else stated
         if nodata is not None and not np.isnan(nodata):
             out[raw == nodata] = np.nan
         if self._source.offset:
@@ -263,6 +271,66 @@ def _paste_rois(source: GeoBox, target: GeoBox) -> tuple[Roi, Roi] | None:
     return shared.within(source_window), shared.within(target_window)
 
 
+def _places(source: GeoBox, target: GeoBox) -> dict[str, Any]:
+    """Where both grids lie: options of ``rasterio.warp.reproject``.
+
+    Within one CRS the source's own pixels are the coordinates. Millions of metres would leave an error of 1e-8 pixels
+    that depends on the cut, and decides where a target pixel ends exactly between two source pixels.
+    """
+    if source.crs != target.crs:
+        return {
+            "src_transform": source.transform,
+            "src_crs": _wkt(source),
+            "dst_transform": target.transform,
+            "dst_crs": _wkt(target),
+        }
+    upright = Affine.scale(1024, -1024)  # GDAL takes pixels of size 1 at (0, 0) for no georeference
+    relative = ~source.transform @ target.transform
+    a, b, c, d, e, f = relative[:6]
+    placed = Affine(a, b, _even(c), d, e, _even(f))
+    return {
+        "src_transform": upright,
+        "src_crs": _PIXELS,
+        "dst_transform": upright @ placed,
+        "dst_crs": _PIXELS,
+    }
+
+
+def _even(pixels: float) -> float:
+    """The common fraction of a pixel that is meant, where there is one: halves, thirds, hundredths."""
+    fraction = round(pixels * _FRACTIONS) / _FRACTIONS
+    return fraction if abs(pixels - fraction) < 1e-6 else pixels
+
+
+def _kernel(source: GeoBox, target: GeoBox, resampling: str) -> dict[str, Any]:
+    """How to warp: options of ``rasterio.warp.reproject`` that are equal for every cut of the target's lattice."""
+    width, height = _source_px_per_pixel(source, target)
+    # Not at 2, where the distortion between two zones would decide.
+    coarser = resampling == "bilinear" and max(width, height) >= 1.5
+    return {
+        "resampling": Resampling.average if coarser else Resampling[resampling],
+        "tolerance": 0,
+        "XSCALE": 1 / width,
+        "YSCALE": 1 / height,
+    }
+
+
+def _source_px_per_pixel(source: GeoBox, target: GeoBox) -> tuple[float, float]:
+    """Reach of a target pixel along the columns and rows of the source, in the middle of the source.
+
+    Rounded to what matters, so that every part of the target's lattice gives the same numbers.
+    """
+    to_target = native_pix_transform(source, target)
+    rows, cols = source.shape
+    x, y = to_target([xy_(cols / 2, rows / 2)])[0].xy
+    around = [xy_(x + dx, y + dy) for dx, dy in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+    left, right, top, bottom = (point.xy for point in to_target.back(around))
+    sizes = (math.hypot(right[axis] - left[axis], bottom[axis] - top[axis]) for axis in (0, 1))
+    # A source whose middle has no place in the target's CRS (a globe, say) says nothing about the part that is read.
+    width, height = (float(f"{size:.4g}") if math.isfinite(size) and size > 0 else 1.0 for size in sizes)
+    return width, height
+
+
 def _outline(geobox: GeoBox) -> GeoBox:
     """The same area as a single pixel."""
     rows, cols = geobox.shape
@@ -301,17 +369,15 @@ def _blocks_within(file: rasterio.DatasetReader, index: int, roi: Roi) -> Iterat
             yield RasterWindow(c0, r0, c1 - c0, r1 - r0), part
 
 
-def _warped_failure(failed: NDArray[np.bool_], source: GeoBox, target: GeoBox, method: str) -> NDArray[np.bool_]:
+def _warped_failure(
+    failed: NDArray[np.bool_], source: GeoBox, target: GeoBox, kernel: dict[str, Any]
+) -> NDArray[np.bool_]:
     """Target pixels whose resampling kernel touches a failed sample: those to which it has a weight."""
     lost = np.zeros(target.shape, dtype="float32")
     reproject(
         failed.astype("float32"),
         lost,
-        src_transform=source.transform,
-        src_crs=_wkt(source),
-        dst_transform=target.transform,
-        dst_crs=_wkt(target),
-        resampling=Resampling[method],
-        tolerance=0,
+        **_places(source, target),
+        **kernel,
     )
     return lost > 0

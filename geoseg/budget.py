@@ -3,14 +3,17 @@
 The rule, in this order:
 
 1. What the process needs before it computes (libraries, network, report) is set aside: ``_BASE_BYTES``.
-2. Of the rest, 5 % goes to GDAL's block cache, 60 % to forward passes and 35 % to tiles in flight.
+2. Of the rest, 5 % (16 MiB at least) goes to GDAL's block cache; what is left is shared by forward passes and tiles in
+   flight as 60 to 35.
 3. The chip is the largest square of cells (up to the device's best) whose forward passes fit, one per worker.
 4. The tile is the largest square of cells, up to 2,048 px, of which ``workers + 1`` fit (one is read while others are
-   predicted and finished).
+   predicted and finished). A side that the user asks for is taken, or refused where it does not fit.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from geoseg.errors import MemoryTooSmallError
@@ -20,7 +23,8 @@ from geoseg.tiles import finite_halo, round_up
 # `make bench-memory` (0.55 GB) plus the join of polygons and the report.
 _BASE_BYTES = 800 * 10**6
 _MOST_TILE_PX = 2048
-_CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60, 0.35
+_CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60 / 0.95, 0.35 / 0.95
+_LEAST_CACHE_BYTES = 16 * 2**20
 # Bytes of a tile per padded pixel beside its bands: masks, reasons, classes, confidence, compressed copy.
 _TILE_OVERHEAD_BYTES = 16
 # A band's float32, the copy of the item that is being merged into it, and its raw pixels.
@@ -94,37 +98,48 @@ def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px
         appetite: Costs of the model.
 
     Raises:
-        MemoryTooSmallError: If one cell does not fit; names the least possible memory.
+        MemoryTooSmallError: If one cell, or the tile that was asked for, does not fit; names the least possible memory.
     """
     cell = appetite.cell_px
-    free = max_memory - _BASE_BYTES
-    forward, tiles = free * _FORWARD_SHARE / workers, free * _TILE_SHARE / (workers + 1)
-    if _forward_bytes(appetite, cell) > forward or _tile_bytes(appetite, cell) > tiles:
-        least = _BASE_BYTES + max(
-            _forward_bytes(appetite, cell) * workers / _FORWARD_SHARE,
-            _tile_bytes(appetite, cell) * (workers + 1) / _TILE_SHARE,
-        )
+    side_px = round_up(tile_px, cell) if tile_px else cell
+    least = _least_bytes(appetite, side_px, workers)
+    if max_memory < least:
+        asked = f" and --tile-size {tile_px}" if tile_px else ""
         raise MemoryTooSmallError(
-            f"--max-memory {max_memory / 1e9:.2f} GB with {workers} worker(s)",
-            f"at least {round_up(int(least), 10**7) / 1e9:.2f} GB for this model",
-            "raise --max-memory or lower --workers",
+            f"--max-memory {max_memory / 1e9:.2f} GB with {workers} worker(s){asked}",
+            f"at least {least / 1e9:.2f} GB for this model",
+            "raise --max-memory"
+            + (" or lower --tile-size" if side_px > cell else " or lower --workers" * (workers > 1)),
         )
-    chip_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward)
-    fitting = _largest(cell, _MOST_TILE_PX, lambda side: _tile_bytes(appetite, side) <= tiles)
-    side_px = round_up(tile_px, cell) if tile_px else fitting
+    free = max_memory - _BASE_BYTES
+    cache = max(free * _CACHE_SHARE, _LEAST_CACHE_BYTES)
+    forward, tiles = (free - cache) * _FORWARD_SHARE, (free - cache) * _TILE_SHARE
+    chip_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward / workers)
+    if tile_px is None:
+        side_px = _largest(cell, _MOST_TILE_PX, lambda side: _tile_bytes(appetite, side) <= tiles / (workers + 1))
     return Budget(
         tile_cells=side_px // cell,
         chip_cells=min(chip_px, side_px) // cell,
-        gdal_cache_bytes=int(max(free * _CACHE_SHARE, 16 * 2**20)),
-        strip_bytes=int(tiles),
-        finish_bytes=int(free * (_FORWARD_SHARE + _TILE_SHARE)),
+        gdal_cache_bytes=int(cache),
+        strip_bytes=int(tiles / (workers + 1)),
+        finish_bytes=int(forward + tiles),
         tiles_in_flight=workers + 1,
     )
 
 
-def _largest(cell: int, most: int, fits: object) -> int:
+def _least_bytes(appetite: Appetite, side_px: int, workers: int) -> int:
+    """The least memory in which tiles of a side fit with chips of one cell, rounded up to what two decimals show."""
+    shared = max(
+        _forward_bytes(appetite, appetite.cell_px) * workers / _FORWARD_SHARE,
+        _tile_bytes(appetite, side_px) * (workers + 1) / _TILE_SHARE,
+    )
+    free = max(shared / (1 - _CACHE_SHARE), shared + _LEAST_CACHE_BYTES)
+    return round_up(math.ceil(_BASE_BYTES + free), 10**7)
+
+
+def _largest(cell: int, most: int, fits: Callable[[int], bool]) -> int:
     side = cell
-    while side * 2 <= max(most, cell) and fits(side * 2):  # type: ignore[operator]  # a predicate on the side
+    while side * 2 <= max(most, cell) and fits(side * 2):
         side *= 2
     return side
 

@@ -1,0 +1,151 @@
+"""Memory as a number: what is planned fits what was given, more never plans less, and too little names what is enough."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
+from geoseg.errors import MemoryTooSmallError
+from geoseg.settings import parse_size
+
+BASE = 800_000_000
+GIGABYTE = 10**9
+
+
+@st.composite
+def appetites(draw):
+    stride = draw(st.sampled_from([1, 8, 32]))
+    cell = stride * draw(st.integers(1, 16))
+    chip = draw(st.none() | st.sampled_from([64, 256, 512, 1024]))
+    return appetite_of(
+        draw(st.integers(1, 13)),
+        draw(st.integers(2, 40)),
+        cell,
+        draw(st.tuples(*[st.integers(0, 400)] * 4)),
+        stride,
+        draw(st.floats(0, 20_000)),
+        chip,
+    )
+
+
+MEMORY = st.integers(900_000_000, 64_000_000_000)
+WORKERS = st.integers(1, 8)
+CHIPS = st.sampled_from([256, 1024, 2048])
+
+
+def planned_bytes(budget: Budget, appetite: Appetite, workers: int) -> float:
+    """Everything at its largest at the same time, from the numbers that are documented."""
+    margin = 2 * appetite.margin_px
+    chip = appetite.chip_px or budget.chip_cells * appetite.cell_px + margin
+    tile = budget.tile_cells * appetite.cell_px
+    forward = chip**2 * (appetite.workspace_bytes_per_px + 4 * (appetite.bands + appetite.classes))
+    pixels = (tile + margin) ** 2 * (12 * appetite.bands + 16)
+    sums = tile**2 * 4 * (appetite.classes + 1) if appetite.chip_px else 0
+    return BASE + budget.gdal_cache_bytes + workers * forward + (workers + 1) * (pixels + sums)
+
+
+def least_of(refusal: MemoryTooSmallError) -> int:
+    match = re.search(r"at least ([\d.]+ GB)", refusal.expected)
+    assert match is not None
+    return parse_size(match[1])
+
+
+@given(MEMORY, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_what_is_planned_fits_what_was_given(memory, workers, best_chip, tile_px, appetite):
+    try:
+        budget = plan_budget(memory, workers, tile_px, best_chip, appetite)
+    except MemoryTooSmallError:
+        assume(False)
+    assert planned_bytes(budget, appetite, workers) <= memory + 1
+    assert budget.tiles_in_flight == workers + 1
+    assert BASE + budget.gdal_cache_bytes + budget.finish_bytes <= memory
+    assert 1 <= budget.chip_cells <= budget.tile_cells
+
+
+@given(MEMORY, st.integers(0, 10 * GIGABYTE), WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_more_memory_never_plans_less(memory, more, workers, best_chip, tile_px, appetite):
+    try:
+        less = plan_budget(memory, workers, tile_px, best_chip, appetite)
+    except MemoryTooSmallError:
+        assume(False)
+    larger = plan_budget(memory + more, workers, tile_px, best_chip, appetite)
+    for name in ("tile_cells", "chip_cells", "gdal_cache_bytes", "strip_bytes", "finish_bytes"):
+        assert getattr(larger, name) >= getattr(less, name), name
+
+
+@given(st.integers(0, 12 * GIGABYTE), WORKERS, st.none() | st.integers(1, 5000), appetites())
+def test_too_little_names_what_is_enough_and_what_is_hardly_less_is_not(memory, workers, tile_px, appetite):
+    assume(plan_budget_or_none(memory, workers, tile_px, appetite) is None)
+    with pytest.raises(MemoryTooSmallError) as refused:
+        plan_budget(memory, workers, tile_px, 1024, appetite)
+    least = least_of(refused.value)
+    assert refused.value.exit_code == 2
+    assert "raise --max-memory" in refused.value.todo
+    assert ("--workers" in refused.value.todo) <= (workers > 1)
+    assert least > memory
+    plan_budget(least, workers, tile_px, 1024, appetite)
+    with pytest.raises(MemoryTooSmallError):
+        plan_budget(least - 2 * 10**7, workers, tile_px, 1024, appetite)
+
+
+@given(MEMORY, WORKERS, appetites())
+def test_the_largest_square_that_fits_is_taken(memory, workers, appetite):
+    """Sides double; the next one is too large for the memory, or past what any device gains from."""
+    try:
+        budget = plan_budget(memory, workers, None, 1024, appetite)
+    except MemoryTooSmallError:
+        assume(False)
+    side = budget.tile_cells * appetite.cell_px
+    assert side & -side == side or appetite.cell_px & -appetite.cell_px != appetite.cell_px
+    if side * 2 <= 2048:
+        doubled = plan_budget_or_none(memory, workers, side * 2, appetite)
+        assert doubled is None, "a tile twice as large fits too"
+
+
+def plan_budget_or_none(memory: int, workers: int, tile_px: int, appetite: Appetite) -> Budget | None:
+    try:
+        return plan_budget(memory, workers, tile_px, 1024, appetite)
+    except MemoryTooSmallError:
+        return None
+
+
+SMALL = appetite_of(3, 4, 32, (36, 36, 29, 29), 8, 400.0, None)
+
+
+@pytest.mark.parametrize(("asked", "cells"), [(1, 1), (32, 1), (33, 2), (96, 3), (500, 16)])
+def test_a_tile_size_is_rounded_up_to_whole_cells(asked, cells):
+    assert plan_budget(4 * GIGABYTE, 1, asked, 1024, SMALL).tile_cells == cells
+
+
+def test_a_tile_that_does_not_fit_is_refused_and_not_made_smaller_in_silence():
+    with pytest.raises(MemoryTooSmallError) as refused:
+        plan_budget(GIGABYTE, 1, 50_000, 1024, SMALL)
+    assert "--tile-size 50000" in refused.value.given
+    assert "--tile-size" in refused.value.todo
+
+
+def test_a_network_that_states_no_workspace_is_not_free():
+    assert appetite_of(3, 4, 32, (0, 0, 0, 0), 8, 0.0, None).workspace_bytes_per_px > 0
+
+
+@given(st.tuples(*[st.integers(0, 400)] * 4), st.integers(1, 64))
+def test_the_margin_is_the_widest_halo_or_the_chip(radius, stride):
+    finite = appetite_of(3, 4, stride * 8, radius, stride, 100.0, None)
+    assert finite.margin_px % stride == 0
+    assert max(radius) <= finite.margin_px < max(radius) + stride
+    assert appetite_of(3, 4, stride * 8, radius, stride, 100.0, 512).margin_px == 512
+
+
+@given(WORKERS, MEMORY, appetites())
+def test_more_workers_never_get_larger_pieces(workers, memory, appetite):
+    try:
+        many = plan_budget(memory, workers + 1, None, 1024, appetite)
+    except MemoryTooSmallError:
+        assume(False)
+    few = plan_budget(memory, workers, None, 1024, appetite)
+    assert few.tile_cells >= many.tile_cells
+    assert few.chip_cells >= many.chip_cells

@@ -24,6 +24,9 @@ from geoseg.scenes import BandSource, Item
 
 __all__ = ["Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
 
+# Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
+_LEAST_CACHE_BYTES = 32 * 2**20
+
 # GDAL settings of every read, each with its reason.
 _GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no listing of remote folders; sidecar masks come with named files
@@ -39,7 +42,7 @@ _GDAL_OPTIONS: dict[str, Any] = {
 @contextmanager
 def reading(cache_bytes: int) -> Iterator[None]:
     """GDAL's settings for reads, with a bound on its block cache (bytes)."""
-    with rasterio.Env(GDAL_CACHEMAX=max(16, cache_bytes // 2**20), **_GDAL_OPTIONS):
+    with rasterio.Env(GDAL_CACHEMAX=max(_LEAST_CACHE_BYTES, cache_bytes), **_GDAL_OPTIONS):
         yield
 
 
@@ -82,7 +85,9 @@ def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, pre
         previews: Whether overviews are good enough.
     """
     log = ReadLog()
-    document = pystac.Item.from_dict(dict(item.document), preserve_dict=False)
+    # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
+    outline = item.geobox.footprint("EPSG:4326").json
+    document = pystac.Item.from_dict({**item.document, "geometry": outline}, preserve_dict=False)
     driver = ExactDriver({(source.href, source.index): source for source in item.sources}, log, previews=previews)
     chunks = {"y": min(strip_rows, geobox.shape[0]), "x": geobox.shape[1]}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import shapely
 from pyproj import Geod
 from shapely.geometry import MultiPolygon, Polygon, box, mapping, shape
@@ -29,6 +30,8 @@ _GEOMETRY_TYPES = {
     "MultiLineString",
 }
 _MAX_REPAIR_CHANGE = 0.01
+_NOTES = "geoseg:notes"  # member of our own GeoJSON, so that what was noticed on reading reaches the report
+_SPLIT = "a region that crosses the 180th meridian must be split there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,12 @@ class AOI:
         return abs(Geod(ellps="WGS84").geometry_area_perimeter(self.geometry)[0]) / 1e6
 
     def to_geojson(self) -> dict[str, Any]:
-        """The region as a FeatureCollection, the form in which a ``JobSpec`` keeps it."""
-        return {
-            "type": "FeatureCollection",
-            "features": [
-                {"type": "Feature", "id": f.id, "properties": {}, "geometry": mapping(f.geometry)}
-                for f in self.features
-            ],
-        }
+        """The region as a FeatureCollection, the form in which a ``JobSpec`` keeps it, warnings included."""
+        features = [
+            {"type": "Feature", "id": f.id, "properties": {}, "geometry": mapping(f.geometry)} for f in self.features
+        ]
+        notes = {_NOTES: list(self.warnings)} if self.warnings else {}
+        return {"type": "FeatureCollection", "features": features, **notes}
 
     @classmethod
     def from_geojson(cls, document: Mapping[str, Any], where: str = "the AOI") -> Self:
@@ -89,7 +90,7 @@ class AOI:
         Raises:
             InvalidAOIError: If there is no polygon in it, or a coordinate is no position on Earth.
         """
-        parts, warnings = _features_of(document, where), []
+        parts, warnings = _features_of(document, where), [str(note) for note in document.get(_NOTES) or ()]
         polygons = [(name, g) for name, g in parts if g is not None and g.geom_type in {"Polygon", "MultiPolygon"}]
         if not polygons:
             kinds = sorted({"null" if g is None else g.geom_type for _, g in parts}) or ["no feature"]
@@ -103,8 +104,10 @@ class AOI:
         features = []
         for name, geometry in polygons:
             _check_range(geometry, where)
-            features.append(Feature(name, _repaired(geometry, name, warnings)))
-        return cls(tuple(features), tuple(warnings))
+            if _jumps(geometry):
+                warnings.append(f"AOI feature {name} has an edge of more than 180 degrees; {_SPLIT}")
+            features.append(Feature(name, _repaired(geometry, name, where, warnings)))
+        return cls(tuple(features), tuple(dict.fromkeys(warnings)))
 
     @classmethod
     def from_bbox(cls, text: str) -> Self:
@@ -125,7 +128,7 @@ class AOI:
             raise InvalidAOIError(
                 f"the box {text}",
                 "west < east and south < north",
-                "swap the numbers; split a box at the 180th meridian",
+                f"swap the numbers; {_SPLIT}",
             )
         return cls.from_geojson(mapping(box(west, south, east, north)), f"the box {text}")
 
@@ -145,7 +148,9 @@ class AOI:
             return cls.from_bbox(str(source))
         problem = _file_problem(path)
         if problem is not None:
-            raise InvalidAOIError(f"--aoi {path}: {problem}", "a vector file with polygons", "check the path")
+            raise InvalidAOIError(
+                f"--aoi {path}: {problem}", "a vector file with polygons, or WEST,SOUTH,EAST,NORTH", "check the path"
+            )
         if path.suffix.lower() in {".json", ".geojson"}:
             return cls.from_geojson(_load_json(path), str(path))
         return cls._read_vector(path)
@@ -161,9 +166,13 @@ class AOI:
             raise InvalidAOIError(
                 f"--aoi {path}: {err}", "a vector file that GDAL reads (GeoJSON, GeoPackage, …)", "convert the file"
             ) from err
+        if not isinstance(frame, geopandas.GeoDataFrame):
+            raise InvalidAOIError(f"--aoi {path} without geometries", "a vector file with polygons", "check the file")
         if frame.crs is None:
             raise InvalidAOIError(f"--aoi {path} without a CRS", "a file that declares its CRS", "assign one in QGIS")
-        return cls.from_geojson(json.loads(frame.to_crs("EPSG:4326").to_json()), str(path))
+        names = [name for name in ("id", "name") if name in frame]
+        placed = frame[[*names, frame.geometry.name]].to_crs("EPSG:4326")
+        return cls.from_geojson(json.loads(placed.to_json(drop_id=True)), str(path))
 
 
 def _file_problem(path: Path) -> str | None:
@@ -187,13 +196,16 @@ def _load_json(path: Path) -> Mapping[str, Any]:
 def _features_of(document: Mapping[str, Any], where: str) -> list[tuple[str, BaseGeometry | None]]:
     kind = document.get("type")
     if kind == "FeatureCollection":
+        features = document.get("features") or []
+        if not isinstance(features, list | tuple) or not all(isinstance(feature, Mapping) for feature in features):
+            raise InvalidAOIError(f"{where} with features that are no objects", "GeoJSON features", "export it again")
         return [
             (_name(feature, number), _geometry(feature.get("geometry"), where))
-            for number, feature in enumerate(document.get("features") or [], start=1)
+            for number, feature in enumerate(features, start=1)
         ]
     if kind == "Feature":
         return [(_name(document, 1), _geometry(document.get("geometry"), where))]
-    if kind in _GEOMETRY_TYPES:
+    if isinstance(kind, str) and kind in _GEOMETRY_TYPES:
         return [("1", _geometry(document, where))]
     raise InvalidAOIError(
         f"{where} of type {kind!r}", "a GeoJSON geometry, Feature or FeatureCollection", "export the region as GeoJSON"
@@ -201,8 +213,12 @@ def _features_of(document: Mapping[str, Any], where: str) -> list[tuple[str, Bas
 
 
 def _name(feature: Mapping[str, Any], number: int) -> str:
-    properties = feature.get("properties") or {}
-    return str(feature.get("id") or properties.get("id") or properties.get("name") or number)
+    properties = feature.get("properties")
+    properties = properties if isinstance(properties, Mapping) else {}
+    for name in (feature.get("id"), properties.get("id"), properties.get("name")):
+        if name is not None and name != "":
+            return str(name)
+    return str(number)
 
 
 def _geometry(document: Mapping[str, Any] | None, where: str) -> BaseGeometry | None:
@@ -221,17 +237,24 @@ def _check_range(geometry: BaseGeometry, where: str) -> None:
             raise InvalidAOIError(
                 f"{where} with the position ({x:g}, {y:g})",
                 "longitude -180 to 180 and latitude -90 to 90, in that order",
-                "swap the coordinates, or reproject the file to EPSG:4326",
+                _SPLIT if 180 < abs(x) <= 360 and abs(y) <= 90 else "swap the coordinates, or reproject to EPSG:4326",
             )
 
 
-def _repaired(geometry: BaseGeometry, name: str, warnings: list[str]) -> Polygon | MultiPolygon:
+def _jumps(geometry: BaseGeometry) -> bool:
+    """Whether a ring jumps from one side of the 180th meridian to the other; edges along -180 to 180 are a world map's."""
+    rings = shapely.get_rings(shapely.get_parts(geometry))
+    steps = [np.abs(np.diff(shapely.get_coordinates(ring)[:, 0])) for ring in rings]
+    return any(((step > 180) & (step < 360)).any() for step in steps)
+
+
+def _repaired(geometry: BaseGeometry, name: str, where: str, warnings: list[str]) -> Polygon | MultiPolygon:
     if not geometry.is_valid:
         fixed = shapely.make_valid(geometry, method="structure")
         before, after = geometry.area, fixed.area
         if before <= 0 or abs(after - before) > _MAX_REPAIR_CHANGE * max(before, after):
             raise InvalidAOIError(
-                f"AOI feature {name}: {shapely.is_valid_reason(geometry)}",
+                f"{where}, feature {name}: {shapely.is_valid_reason(geometry)}",
                 "a polygon whose rings do not cross",
                 "repair the geometry, in QGIS with 'Fix geometries'",
             )
@@ -241,6 +264,6 @@ def _repaired(geometry: BaseGeometry, name: str, warnings: list[str]) -> Polygon
         geometry = fixed
     if not isinstance(geometry, Polygon | MultiPolygon) or geometry.area == 0:
         raise InvalidAOIError(
-            f"AOI feature {name} without an area", "a polygon with an area", "buffer it, or give a box"
+            f"{where}, feature {name} without an area", "a polygon with an area", "buffer it, or give a box"
         )
     return geometry

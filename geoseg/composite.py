@@ -3,7 +3,7 @@
 Rules (a pixel is *usable* on a date when every band was observed and the sensor's mask agrees):
 
 - ``first``: the newest scene in which the pixel is usable.
-- ``least-cloudy``: the same, scenes ordered by the cloud cover that their producer states for the whole scene.
+- ``least-cloudy``: the same, items ordered by the cloud cover that each states of itself.
 - ``median``: per band, the median of all scenes in which the pixel is usable (the mean of the two middle ones).
 
 A pixel that a scene should have given and whose read failed is *failed*: it never falls through to another scene,
@@ -32,7 +32,7 @@ class Composite:
     Attributes:
         values: (band, y, x) float32 in the unit that was asked for; NaN where ``reason`` is not ``OBSERVED``.
         reason: (y, x) uint8, see ``geoseg.pixels.Reason``.
-        used_px: Item id to the number of counted pixels it gave (for ``median``: had a say in).
+        used_px: Item key to the number of counted pixels it gave (for ``median``: had a say in).
         failures: What could not be read: file to GDAL's words.
     """
 
@@ -137,7 +137,7 @@ def _note(failures: dict[str, str], found: tuple[ReadFailure, ...]) -> None:
 def _count(used: dict[str, int], lazy: LazyItem, taken: NDArray[np.bool_], counted: NDArray[np.bool_]) -> None:
     share = int(np.count_nonzero(taken & counted))
     if share:
-        used[lazy.item.id] = used.get(lazy.item.id, 0) + share
+        used[lazy.item.key] = used.get(lazy.item.key, 0) + share
 
 
 def _merge_first(
@@ -170,6 +170,8 @@ def _merge_median(
     bands: int,
 ) -> _Strip:
     total = _Strip.empty(bands, counted.shape)
+    if not lazy:
+        return total
     stack = np.full((len(lazy), bands, *counted.shape), np.nan, dtype="float32")
     for number, scene in enumerate(lazy):
         strip = _Strip(stack[number], *(np.zeros(counted.shape, dtype=bool) for _ in range(3)))

@@ -228,3 +228,11 @@ def test_a_failed_read_that_is_not_needed_does_no_harm(tmp_path: Path, dates: li
     assert lost.any()
     assert not (lost & np.any(taken[:3], axis=0)).any()
     np.testing.assert_array_equal(image.values[:, ~lost], clean.values[:, ~lost])
+
+
+@pytest.mark.parametrize("rule", ["first", "least-cloudy", "median"])
+def test_without_scenes_nothing_is_observed(rule: str) -> None:
+    image = compose((), rule)
+    assert (image.reason == Reason.UNOBSERVED).all()
+    assert np.isnan(image.values).all()
+    assert image.used_px == {}

@@ -42,7 +42,9 @@ class GeosegError(Exception):
         super().__init__(given, expected, todo)
 
     def __str__(self) -> str:
-        return f"given:    {self.given}\nexpected: {self.expected}\nto do:    {self.todo}"
+        # Words of libraries may have line breaks; ours are three lines.
+        given, expected, todo = (" ".join(part.split()) for part in (self.given, self.expected, self.todo))
+        return f"given:    {given}\nexpected: {expected}\nto do:    {todo}"
 
 
 class RequestError(GeosegError):

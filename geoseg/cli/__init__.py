@@ -54,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as err:  # the job boundary: whatever is left is a fault of geoseg's own
         if "--debug" in words:
             raise
-        typer.echo(f"given:    {' '.join(words)}\nexpected: no {type(err).__name__}: {err}", err=True)
-        typer.echo("to do:    this is a fault in geoseg; run again with --debug and report what it prints", err=True)
-        sys.exit(1)
+        fault = GeosegError(
+            " ".join(words),
+            f"no {type(err).__name__}: {err}",
+            "this is a fault in geoseg; run again with --debug and report what it prints",
+        )
+        typer.echo(str(fault), err=True)
+        sys.exit(fault.exit_code)

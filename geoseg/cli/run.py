@@ -133,24 +133,32 @@ def plan_command(
     format: Format = None,  # noqa: A002  # the option's name
     min_area: MinArea = None,
     simplify: Simplify = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    update: Update = False,
     max_memory: MaxMemory = None,
+    max_failed: MaxFailed = None,
     tile_size: TileSize = None,
     workers: Workers = None,
     device: Device = None,
+    backend: Backend = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a run would do. Reads no pixels and writes nothing."""
+    """Say what a run with the same options would do. Reads no pixels and writes nothing."""
     del debug
     spec, settings = _read_options(locals())
     from geoseg.cli.show import plan_facts, show_before  # noqa: PLC0415
+    from geoseg.job import default_out, open_job  # noqa: PLC0415
     from geoseg.pipeline import prepare  # noqa: PLC0415
 
-    prepared = prepare(spec, settings)
+    job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
+    prepared = prepare(spec, settings, job.documents)
+    if not quiet:
+        show_before(prepared)
     if as_json:
         typer.echo(json.dumps(plan_facts(prepared)))
-    else:
-        show_before(prepared)
 
 
 # Command-line words whose field has another name; a test holds the rest to be equal.

@@ -1,0 +1,334 @@
+"""What to make and where: the spec's key, workflows, the time range, and the words of the command line."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from geoseg.cli import _app
+from geoseg.cli.run import RENAMED, _read_options, run_command
+from geoseg.errors import RequestError
+from geoseg.settings import Settings, default_memory_bytes, parse_size
+from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow
+
+BOX = "9,47,9.1,47.1"
+BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",)}
+# Two values for each field. A field that is missing here fails test_every_field_is_tried.
+OTHERS: dict[str, Any] = {
+    "workflow": ("landcover", "demo"),
+    "aoi": (BOX, "9,47,9.1,47.2"),
+    "model": ("m", "n"),
+    "catalog": (None, "catalog.json"),
+    "collection": (None, "sentinel-2-l2a"),
+    "scenes": (("a.tif",), ("b.tif",)),
+    "sensor": (None, "rgb"),
+    "bands": (("red", "green"), ("green", "red")),
+    "datetime": (None, "2022-01-01/2022-06-30"),
+    "composite": ("first", "median"),
+    "resolution": (None, 10.0),
+    "crs": (None, "EPSG:32632"),
+    "like": (None, "map"),
+    "format": (("parquet",), ("parquet", "geojson")),
+    "min_area_m2": (0.0, 1000.0),
+    "simplify_m": (0.0, 5.0),
+}
+
+
+def test_every_field_is_tried():
+    assert set(OTHERS) == set(JobSpec.model_fields)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_equal_specs_have_equal_keys_and_every_field_changes_the_key(name):
+    one, other = OTHERS[name]
+    assert JobSpec(**{**BASE, name: one}).key == JobSpec(**{**BASE, name: one}).key
+    assert JobSpec(**{**BASE, name: one}).key != JobSpec(**{**BASE, name: other}).key
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_spec_survives_json(name):
+    spec = JobSpec(**{**BASE, name: OTHERS[name][1]})
+    again = JobSpec.model_validate_json(spec.model_dump_json())
+    assert again == spec
+    assert again.key == spec.key
+
+
+def test_the_key_is_that_of_the_region_and_not_of_its_spelling(tmp_path):
+    ring = [[9.0, 47.0], [9.1, 47.0], [9.1, 47.1], [9.0, 47.1], [9.0, 47.0]]
+    document = {"type": "Polygon", "coordinates": [ring]}
+    path = tmp_path / "region.geojson"
+    path.write_text(json.dumps({"features": [{"geometry": document, "type": "Feature"}], "type": "FeatureCollection"}))
+    assert len({JobSpec(**{**BASE, "aoi": aoi}).key for aoi in (document, str(path), path)}) == 1
+
+
+def test_a_spec_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        JobSpec(**BASE).model = "n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("composite", "mean"),
+        ("resolution", 0),
+        ("resolution", -10),
+        ("min_area_m2", -1),
+        ("simplify_m", -1),
+        ("format", ("shp",)),
+        ("resolution", "ten"),
+        ("colour", "red"),
+        ("sensor", 7),
+    ],
+)
+def test_a_wrong_value_is_refused_in_three_lines_that_name_it(name, value):
+    with pytest.raises(RequestError) as refused:
+        JobSpec.build(**{**BASE, name: value})
+    assert refused.value.exit_code == 2
+    assert name in refused.value.given
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_a_job_needs_a_place():
+    with pytest.raises(RequestError, match="--aoi"):
+        JobSpec.build(model="m", workflow="demo")
+
+
+def test_bands_are_those_of_rasters():
+    with pytest.raises(RequestError, match="--bands"):
+        JobSpec.build(aoi=BOX, bands=("red",))
+
+
+# Workflows
+
+
+def test_shipped_workflows_have_titles_and_load():
+    names = list_workflows()
+    assert {"landcover", "demo"} <= set(names)
+    for name, title in names.items():
+        assert title
+        assert set(load_workflow(name)) <= set(JobSpec.model_fields)
+        assert JobSpec.build(workflow=name, aoi=BOX, default_catalog="c.json").workflow == name
+
+
+def test_landcover_is_the_default_workflow():
+    assert JobSpec.build(aoi=BOX) == JobSpec.build(aoi=BOX, workflow="landcover")
+
+
+def test_options_override_the_workflow_and_nothing_overrides_with_nothing(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"title": "Mine", "model": "m", "composite": "median", "min_area_m2": 500}))
+    plain = JobSpec.build(aoi=BOX, workflow=str(path), composite=None, bands=(), min_area_m2=None)
+    assert (plain.workflow, plain.composite, plain.min_area_m2) == ("mine", "median", 500)
+    other = JobSpec.build(aoi=BOX, workflow=str(path), composite="first", min_area_m2=0.0)
+    assert (other.composite, other.min_area_m2, other.model) == ("first", 0.0, "m")
+
+
+@pytest.mark.parametrize("text", ["model: [1", "- a list", "just words", "modle: m", "model: m\nout: here", ""])
+def test_a_workflow_file_that_is_none_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(RequestError) as refused:
+        JobSpec.build(aoi=BOX, workflow=str(path))
+    assert str(path) in refused.value.given
+    assert len(str(refused.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["landcovr", "no/such.yaml", "", "."])
+def test_an_unknown_workflow_is_refused_with_the_known_ones(name):
+    with pytest.raises(RequestError) as refused:
+        JobSpec.build(aoi=BOX, workflow=name)
+    assert "landcover" in refused.value.expected
+
+
+def test_rasters_replace_the_catalogue_and_its_time_range(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = JobSpec.build(scenes=("a.tif",), workflow="demo", default_catalog="c.json")
+    assert (spec.catalog, spec.collection, spec.datetime) == (None, None, None)
+    assert spec.scenes == (str(tmp_path / "a.tif"),)
+
+
+def test_the_key_does_not_depend_on_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "a.tif").touch()
+    monkeypatch.chdir(tmp_path)
+    here = JobSpec.build(scenes=("a.tif",), model="model")
+    monkeypatch.chdir(tmp_path / "model")
+    there = JobSpec.build(scenes=("../model/../a.tif",), model=str(tmp_path / "model"))
+    assert here.model == there.model
+    again = JobSpec.build(scenes=(str(tmp_path / "a.tif"),), model=str(tmp_path / "model"))
+    assert here.key == again.key
+
+
+def test_a_catalogue_comes_from_the_option_or_the_workflow_before_the_default(tmp_path):
+    assert JobSpec.build(aoi=BOX, default_catalog="https://default.example").catalog == "https://default.example"
+    assert JobSpec.build(aoi=BOX, catalog="https://c.example", default_catalog="d").catalog == "https://c.example"
+
+
+# Time range
+
+
+def test_default_time_range_is_the_last_twelve_complete_months_on_every_day_of_nine_years():
+    """Counted day by day: twelve months, each whole, the last one just before this month."""
+    day, one = dt.date(2019, 1, 1), dt.timedelta(days=1)
+    while day < dt.date(2028, 1, 1):
+        start, end = (dt.date.fromisoformat(text) for text in last_twelve_months(day).split("/"))
+        assert start.day == 1
+        assert (end + one).day == 1
+        assert end < day
+        assert (end + one).month == day.month
+        assert (day - end).days <= 31
+        assert len({(d.year, d.month) for d in (start + one * n for n in range((end - start).days + 1))}) == 12
+        day += one * 3 if day.day not in {1, 27, 28} else one
+
+
+def test_a_job_without_a_time_range_gets_the_default_one_and_keeps_its_own():
+    spec = JobSpec.build(aoi=BOX, today=dt.date(2024, 3, 15))
+    assert spec.datetime == "2023-03-01/2024-02-29"
+    assert JobSpec.build(aoi=BOX, datetime="2022-01-01/2022-01-31").datetime == "2022-01-01/2022-01-31"
+
+
+# The command line and the spec are one
+
+
+def options_of(command: str) -> dict[str, Any]:
+    """Field name → option, as the command line knows it; without those that only speak of the output."""
+    group = typer.main.get_command(_app())
+    found = {}
+    for parameter in group.commands[command].params:
+        word = max(parameter.opts, key=len).removeprefix("--").replace("-", "_")
+        found[RENAMED.get(word, word)] = parameter
+    return {name: found[name] for name in found if name not in {"json", "quiet", "debug", "help"}}
+
+
+def test_every_field_of_a_job_is_an_option_and_every_option_is_a_field():
+    options = set(options_of("run"))
+    assert set(JobSpec.model_fields) <= options
+    assert options - set(JobSpec.model_fields) <= set(Settings.model_fields)
+    # Folders of a machine are no matter of one job: they come from the environment.
+    assert set(Settings.model_fields) - options == {"cache", "models", "offline"}
+
+
+def test_plan_has_the_options_of_run():
+    assert set(options_of("plan")) == set(options_of("run"))
+
+
+def test_every_option_has_words_of_help():
+    assert all(option.help for command in ("run", "plan") for option in options_of(command).values())
+
+
+WORDS: dict[str, tuple[Any, Any]] = {
+    # option: what the command line gives, what the field holds
+    "aoi": (BOX, None),
+    "workflow": ("demo", "demo"),
+    "catalog": ("https://c.example", "https://c.example"),
+    "collection": ("c", "c"),
+    "scenes": (["/a.tif", "/b.tif"], ("/a.tif", "/b.tif")),
+    "sensor": ("rgb", "rgb"),
+    "bands": ("B04, B03", ("B04", "B03")),
+    "datetime": ("2022-01-01/2022-01-31", "2022-01-01/2022-01-31"),
+    "composite": ("median", "median"),
+    "model": ("m", "m"),
+    "resolution": (20.0, 20.0),
+    "crs": ("EPSG:32633", "EPSG:32633"),
+    "like": ("map", "map"),
+    "format": ("parquet,geojson", ("parquet", "geojson")),
+    "min_area": (500.0, 500.0),
+    "simplify": (3.0, 3.0),
+    "out": (Path("/out"), Path("/out")),
+    "fresh": (True, True),
+    "update": (True, True),
+    "max_memory": ("2GB", 2 * 10**9),
+    "max_failed": (0.25, 0.25),
+    "tile_size": (512, 512),
+    "workers": (3, 3),
+    "device": ("cpu", "cpu"),
+    "backend": ("torch", "torch"),
+}
+
+
+def test_every_option_is_tried():
+    assert set(WORDS) == set(inspect.signature(run_command).parameters) - {"as_json", "quiet", "debug"}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_what_an_option_says_is_what_its_field_holds(name):
+    said, held = WORDS[name]
+    around = {"scenes": ["/a.tif"]} if name == "bands" else {}
+    spec, settings = _read_options({"aoi": BOX, "as_json": True, "quiet": False, "debug": False, **around, name: said})
+    field = RENAMED.get(name, name)
+    if name == "aoi":
+        assert spec.region is not None
+        assert spec.region.bounds == (9, 47, 9.1, 47.1)
+    else:
+        assert getattr(spec if field in JobSpec.model_fields else settings, field) == held
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4e9), ("512MiB", 2**29), ("2e9", 2e9), ("1.5 GiB", 1.5 * 2**30), ("100", 100), ("3k", 3000), (7, 7)],
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"]))
+def test_a_unit_means_what_it_says(number, unit):
+    power = "kMGT".lower().index(unit[0].lower()) + 1
+    assert parse_size(f"{number}{unit}") == number * (1024 if "i" in unit else 1000) ** power
+
+
+@pytest.mark.parametrize("text", ["", "lots", "GB", "-4GB", "4 XB", "4GB!", "nan"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(RequestError) as refused:
+        Settings.with_options(max_memory=text)
+    assert "4GB" in refused.value.expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("workers", 0), ("device", "tpu"), ("backend", "jax"), ("max_failed", 2), ("max_failed", -0.1), ("tile_size", 0)],
+)
+def test_a_wrong_setting_is_refused_in_three_lines_that_name_it(name, value):
+    with pytest.raises(RequestError) as refused:
+        Settings.with_options(**{name: value})
+    assert name.replace("_", "-") in refused.value.given
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_options_come_before_the_environment_and_the_environment_before_defaults(monkeypatch, tmp_path):
+    assert Settings.with_options().workers == 1
+    monkeypatch.setenv("GEOSEG_WORKERS", "2")
+    monkeypatch.setenv("GEOSEG_MAX_MEMORY", "3GB")
+    monkeypatch.setenv("GEOSEG_MODELS", f"{tmp_path}:/other")
+    monkeypatch.setenv("GEOSEG_CATALOG", "https://c.example")
+    settings = Settings.with_options(workers=None)
+    assert (settings.workers, settings.max_memory) == (2, 3 * 10**9)
+    assert settings.models == (tmp_path, Path("/other"))
+    assert settings.catalog == "https://c.example"
+    assert Settings.with_options(workers=4).workers == 4
+
+
+def test_folders_do_not_move_with_the_working_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.with_options(out=Path("map"), cache=Path("~/cache"))
+    assert settings.out == tmp_path / "map"
+    assert settings.cache == Path.home() / "cache"
+
+
+def test_default_memory_leaves_room_for_others():
+    import psutil
+
+    assert 0 < default_memory_bytes() <= min(8 * 10**9, psutil.virtual_memory().total // 2)

@@ -53,5 +53,5 @@ def run(spec: JobSpec | None = None, *, settings: Settings | None = None, **opti
     from geoseg.spec import JobSpec  # noqa: PLC0415
 
     where = {name: options.pop(name) for name in list(options) if name in Settings.model_fields and name != "catalog"}
-    settings = settings or Settings.with_options(**where)
+    settings = Settings.with_options(**where) if settings is None else settings.model_copy(update=where)
     return run_job(spec or JobSpec.build(default_catalog=settings.catalog, **options), settings)

@@ -5,9 +5,11 @@ The rule, in this order:
 1. What the process needs before it computes (libraries, network, report) is set aside: ``_BASE_BYTES``.
 2. Of the rest, 5 % (16 MiB at least) goes to GDAL's block cache; what is left is shared by forward passes and tiles in
    flight as 60 to 35.
-3. The chip is the largest square of cells (up to the device's best) whose forward passes fit, one per worker.
-4. The tile is the largest square of cells, up to 2,048 px, of which ``workers + 1`` fit (one is read while others are
-   predicted and finished). A side that the user asks for is taken, or refused where it does not fit.
+3. The chip is the largest square of cells (up to the device's best) of which one forward pass fits.
+4. The tile is the largest square of cells, up to 2,048 px, of which two fit (one is read while the other is predicted
+   and finished). A side that the user asks for is taken, or refused where it does not fit.
+5. More workers change no size, because sizes are part of what a tile's bytes depend on; they run as many passes at
+   once as fit, one at least.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from geoseg.tiles import finite_halo, round_up
 # `make bench-memory` (0.55 GB) plus the join of polygons and the report.
 _BASE_BYTES = 800 * 10**6
 _MOST_TILE_PX = 2048
+_TILES_PLANNED = 2
 _CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60 / 0.95, 0.35 / 0.95
 _LEAST_CACHE_BYTES = 16 * 2**20
 # Bytes of a tile per padded pixel beside its bands: masks, reasons, classes, confidence, compressed copy.
@@ -42,6 +45,7 @@ class Budget:
         strip_bytes: For one strip of all dates of a composite.
         finish_bytes: For polygons and COGs after the last tile.
         tiles_in_flight: Tiles that may hold pixels at the same time.
+        passes_at_once: Forward passes at the same time.
     """
 
     tile_cells: int
@@ -50,6 +54,7 @@ class Budget:
     strip_bytes: int
     finish_bytes: int
     tiles_in_flight: int
+    passes_at_once: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Appetite:
         margin_px: Pixels read around a tile on one side, at most.
         workspace_bytes_per_px: Peak of one forward pass per chip pixel, without the input.
         chip_px: Side of a chip of a global network, ``None`` for a finite one.
+        standing_bytes: What the network and its libraries take beyond those of the shipped models.
     """
 
     bands: int
@@ -71,6 +77,7 @@ class Appetite:
     margin_px: int
     workspace_bytes_per_px: float
     chip_px: int | None
+    standing_bytes: int = 0
 
 
 def appetite_of(
@@ -81,10 +88,11 @@ def appetite_of(
     stride_px: int,
     workspace_bytes_per_px: float,
     chip_px: int | None,
+    standing_bytes: int = 0,
 ) -> Appetite:
     """The costs of a model from the facts in its spec."""
     margin = chip_px if chip_px is not None else max(finite_halo(radius_px, stride_px))
-    return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px)
+    return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes)
 
 
 def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
@@ -92,7 +100,7 @@ def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px
 
     Args:
         max_memory: Bytes for the whole process tree.
-        workers: Tiles predicted at the same time.
+        workers: Tiles that may be predicted at the same time.
         tile_px: Side of a tile that the user asked for.
         best_chip_px: Side above which the device gains nothing from larger chips.
         appetite: Costs of the model.
@@ -102,39 +110,41 @@ def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px
     """
     cell = appetite.cell_px
     side_px = round_up(tile_px, cell) if tile_px else cell
-    least = _least_bytes(appetite, side_px, workers)
+    least = _least_bytes(appetite, side_px)
     if max_memory < least:
         asked = f" and --tile-size {tile_px}" if tile_px else ""
         raise MemoryTooSmallError(
-            f"--max-memory {max_memory / 1e9:.2f} GB with {workers} worker(s){asked}",
+            f"--max-memory {max_memory / 1e9:.2f} GB{asked}",
             f"at least {least / 1e9:.2f} GB for this model",
-            "raise --max-memory"
-            + (" or lower --tile-size" if side_px > cell else " or lower --workers" * (workers > 1)),
+            "raise --max-memory" + " or lower --tile-size" * (side_px > cell),
         )
-    free = max_memory - _BASE_BYTES
+    free = max_memory - _BASE_BYTES - appetite.standing_bytes
     cache = max(free * _CACHE_SHARE, _LEAST_CACHE_BYTES)
     forward, tiles = (free - cache) * _FORWARD_SHARE, (free - cache) * _TILE_SHARE
-    chip_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward / workers)
+    chip_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward)
     if tile_px is None:
-        side_px = _largest(cell, _MOST_TILE_PX, lambda side: _tile_bytes(appetite, side) <= tiles / (workers + 1))
+        side_px = _largest(cell, _MOST_TILE_PX, lambda side: _tile_bytes(appetite, side) <= tiles / _TILES_PLANNED)
+    chip_px = min(chip_px, side_px)
+    passes = max(1, min(workers, int(forward // _forward_bytes(appetite, chip_px))))
     return Budget(
         tile_cells=side_px // cell,
-        chip_cells=min(chip_px, side_px) // cell,
+        chip_cells=chip_px // cell,
         gdal_cache_bytes=int(cache),
-        strip_bytes=int(tiles / (workers + 1)),
+        strip_bytes=int(tiles / _TILES_PLANNED),
         finish_bytes=int(forward + tiles),
-        tiles_in_flight=workers + 1,
+        tiles_in_flight=max(_TILES_PLANNED, min(passes + 1, int(tiles // _tile_bytes(appetite, side_px)))),
+        passes_at_once=passes,
     )
 
 
-def _least_bytes(appetite: Appetite, side_px: int, workers: int) -> int:
+def _least_bytes(appetite: Appetite, side_px: int) -> int:
     """The least memory in which tiles of a side fit with chips of one cell, rounded up to what two decimals show."""
     shared = max(
-        _forward_bytes(appetite, appetite.cell_px) * workers / _FORWARD_SHARE,
-        _tile_bytes(appetite, side_px) * (workers + 1) / _TILE_SHARE,
+        _forward_bytes(appetite, appetite.cell_px) / _FORWARD_SHARE,
+        _tile_bytes(appetite, side_px) * _TILES_PLANNED / _TILE_SHARE,
     )
     free = max(shared / (1 - _CACHE_SHARE), shared + _LEAST_CACHE_BYTES)
-    return round_up(math.ceil(_BASE_BYTES + free), 10**7)
+    return round_up(math.ceil(_BASE_BYTES + appetite.standing_bytes + free), 10**7)
 
 
 def _largest(cell: int, most: int, fits: Callable[[int], bool]) -> int:

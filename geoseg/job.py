@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from geoseg.errors import OutputError, OutputOccupiedError, RequestError
+from geoseg.outputs.files import remove_leftovers
 from geoseg.spec import JobSpec
 
-_FOLDER, _SPEC, _ITEMS = "job", "spec.json", "items.json"
+_FOLDER, _SPEC, _ITEMS, _LOCK = "job", "spec.json", "items.json", "lock"
 
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """An output folder that may be used for a spec; nothing is written or removed before ``freeze``.
+    """An output folder that belongs to one spec, for as long as this process lives or until it is released.
 
     Attributes:
         out: The folder.
         spec: The job.
         documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
-        fresh: Whether what is there is to be replaced.
+        replace: Whether results of another job are there, to be removed when this one begins.
+        lock: Open file that holds the folder's lock.
     """
 
     out: Path
     spec: JobSpec
     documents: tuple[dict[str, Any], ...]
-    fresh: bool
+    replace: bool
+    lock: TextIO
 
-    def freeze(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Make the folder this job's, and keep the items that the job works on.
+    def begin(self, documents: Sequence[dict[str, Any]]) -> None:
+        """The job is known to be good: remove what is to be replaced, keep the items that it works on.
 
         Raises:
-            RequestError: If the folder cannot be written.
+            OutputError: If the folder cannot be written.
         """
-        folder = self.out / _FOLDER
-        try:
-            if self.fresh and self.out.is_dir():
-                shutil.rmtree(self.out)
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise RequestError(
-                f"--out {self.out}: {err}", "a folder that can be written", "choose another --out"
-            ) from err
-        _write(folder / _SPEC, self.spec.model_dump(mode="json"))
-        _write(folder / _ITEMS, list(documents))
+        if self.replace:
+            for path in self.out.iterdir():
+                if path.name != _FOLDER:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove_leftovers(self.out)  # of a run that was killed; the lock says that none is alive
+        _write(self.out / _FOLDER / _SPEC, self.spec.model_dump(mode="json"))
+        _write(self.out / _FOLDER / _ITEMS, list(documents))
 
 
 def default_out(spec: JobSpec) -> Path:
@@ -58,50 +59,71 @@ def default_out(spec: JobSpec) -> Path:
 
 
 def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolder:
-    """Look whether an output folder can be used for a job.
-
-    Changes nothing: a job that is refused later, because no scene was found or the memory is too small, leaves the
-    folder as it was.
+    """Take the output folder for a job. Nothing that is there is changed before ``JobFolder.begin``.
 
     Args:
-        out: The folder; need not exist.
+        out: The folder; made where it does not exist.
         spec: The job.
         fresh: Replace the results of whatever job is there.
         update: Forget the frozen items.
 
     Raises:
-        OutputOccupiedError: If the folder holds something else.
-        RequestError: If it is a file or cannot be read.
+        OutputOccupiedError: If the folder holds something else, or another run has it.
+        RequestError: If it is a file or cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
-    marker, items = out / _FOLDER / _SPEC, out / _FOLDER / _ITEMS
+    folder = out / _FOLDER
     try:
-        if not marker.is_file():
-            if out.is_dir() and any(out.iterdir()):
-                raise OutputOccupiedError(
-                    f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
-                )
-            return JobFolder(out, spec, (), fresh=False)
-        if fresh:
-            return JobFolder(out, spec, (), fresh=True)
-        if _read(marker) != spec.model_dump(mode="json"):
+        if out.is_dir() and any(out.iterdir()) and not folder.is_dir():
             raise OutputOccupiedError(
-                f"--out {out} with the results of another job",
-                "an empty folder, or the same job",
-                "choose another --out, or replace what is there with --fresh",
+                f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
             )
-        documents = () if update or not items.is_file() else tuple(_read(items) or ())
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder / _LOCK, out)
     except OSError as err:
-        raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
-    return JobFolder(out, spec, documents, fresh=False)
+        raise RequestError(f"--out {out}: {err}", "a folder that can be written", "choose another --out") from err
+    known = _read(folder / _SPEC)
+    same = known == spec.model_dump(mode="json")
+    if (folder / _SPEC).exists() and not same and not fresh:
+        lock.close()
+        raise OutputOccupiedError(
+            f"--out {out} with the results of another job",
+            "an empty folder, or the same job",
+            "choose another --out, or replace what is there with --fresh",
+        )
+    documents = None if fresh or update or not same else _read(folder / _ITEMS)
+    return JobFolder(out, spec, tuple(documents or ()), fresh, lock)
 
 
-def _read(path: Path) -> Any:
-    """Content of a JSON file; ``None`` where it is torn."""
+def _locked(path: Path, out: Path) -> TextIO:
+    """The lock file, locked. The system lets go of it when the process ends, however it ends.
+
+    Raises:
+        OutputOccupiedError: If a living process has it.
+    """
+    lock = path.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        lock.seek(0)
+        owner = lock.read().strip() or "another process"
+        lock.close()
+        raise OutputOccupiedError(
+            f"--out {out}, where {owner} is at work",
+            "a folder of one run at a time",
+            "wait for it, or choose another --out",
+        ) from err
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+    return lock
+
+
+def _read(path: Path) -> Any:  # JSON, or None where there is none that is whole
     try:
         return json.loads(path.read_text())
-    except ValueError:
+    except (OSError, ValueError):
         return None
 
 

@@ -2,73 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.errors import OutputError
 from geoseg.grid import Window
-from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
-from geoseg.plan import Region
+from geoseg.pixels import NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
+from geoseg.plan import Region, TileTask
 from geoseg.store import TileRecord, TileStore
 
-_RECORDS_KEPT = 4
+# Larger blocks make the tracing of noisy maps need more memory than they save time.
+_MOST_BLOCK_PX = 1024
+_RECORD_BYTES = 3  # classes, confidence, reason
 
 
 @dataclass(slots=True)
 class Counts:
-    """Pixels of the finished map, by class and by reason.
+    """Pixels of the finished map, by reason.
 
     Attributes:
         aoi: Pixels inside the region.
         outside: Pixels of the raster outside it.
-        by_class: (256,) pixels per class value inside the region.
         unobserved: Pixels that no scene covers.
         masked: Pixels that were in the way of something on every date.
         failed: Pixels that should have been read and were not.
         failed_model: Pixels for which the network gave no finite score.
         near_failed: Classified pixels whose surroundings hold a failed one.
-        by_feature: Feature id to (256,) pixels per class value.
     """
 
     aoi: int = 0
     outside: int = 0
-    by_class: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype="int64"))
     unobserved: int = 0
     masked: int = 0
     failed: int = 0
     failed_model: int = 0
     near_failed: int = 0
-    by_feature: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-
-    @property
-    def failed_share(self) -> float:
-        """Failed pixels as a share of the region."""
-        return (self.failed + self.failed_model) / self.aoi if self.aoi else 0.0
 
 
 class Mosaic:
-    """The finished map, read block by block; a block is the part of a tile inside the map.
+    """The finished map, read block by block; a block is a part of one tile.
 
     Implements ``geoseg.polygons.ClassSource``.
 
     Args:
         region: The AOI on the lattice.
-        tile_px: Side of a tile.
+        tasks: Tiles of the map with the cells that the region wants.
         keys: (row, col) of a tile to the key of its record.
         store: The records.
+        memory_bytes: For records that are kept decoded.
     """
 
-    def __init__(self, region: Region, tile_px: int, keys: Mapping[tuple[int, int], str], store: TileStore) -> None:
+    def __init__(
+        self,
+        region: Region,
+        tasks: Sequence[TileTask],
+        keys: Mapping[tuple[int, int], str],
+        store: TileStore,
+        memory_bytes: int = 64 * 2**20,
+    ) -> None:
         self._region = region
-        self._tile_px = tile_px
+        self._tile_px = tasks[0].tile.side_px
+        self._tasks = {(task.tile.row, task.tile.col): task for task in tasks}
         self._keys = keys
+        self._store = store
+        block_px = self._tile_px
+        while block_px > _MOST_BLOCK_PX and block_px % 2 == 0:
+            block_px //= 2
         window = region.window
-        self.row_edges = _edges(window.row0, window.row1, tile_px)
-        self.col_edges = _edges(window.col0, window.col1, tile_px)
-        self._record = lru_cache(maxsize=_RECORDS_KEPT)(store.get)
+        self.row_edges = _edges(window.row0, window.row1, block_px)
+        self.col_edges = _edges(window.col0, window.col1, block_px)
+        kept = max(2, memory_bytes // (self._tile_px**2 * _RECORD_BYTES))
+        self._record = lru_cache(maxsize=kept)(self._load)
+
+    def _load(self, place: tuple[int, int]) -> TileRecord | None:
+        """The record of a tile; ``None`` where the region wants nothing of it.
+
+        Raises:
+            OutputError: If it lacks cells that were computed: somebody emptied the store meanwhile.
+        """
+        task = self._tasks.get(place)
+        if task is None:
+            return None
+        record = self._store.get(self._keys[place])
+        if record is None or (task.cells & ~record.cells).any():
+            raise OutputError(
+                f"the tile store, which no longer holds tile {place} as it was computed",
+                "a store that nobody empties during a run",
+                "run the same command again: it computes what is missing",
+            )
+        return record
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -121,21 +147,11 @@ class Mosaic:
         counts.failed_model += int(by_reason[Reason.MODEL])
         counts.near_failed += int(np.count_nonzero(reason & NEAR_FAILED_BIT))
 
-    def count_classes(self, counts: Counts, block_row: int, block_col: int, classes: NDArray[np.uint8]) -> None:
-        """Add a block's classes, as they stand in the finished map, in all and by feature."""
-        counts.by_class += np.bincount(classes[classes < FAILED_CLASS], minlength=256)
-        window = self.window(block_row, block_col)
-        for feature in self._region.features:
-            inside = self._region.mask(window, feature)
-            part = np.bincount(classes[inside & (classes < FAILED_CLASS)], minlength=256)
-            counts.by_feature[feature] = counts.by_feature.get(feature, np.zeros(256, dtype="int64")) + part
-
     def _layers(self, window: Window) -> dict[str, NDArray[np.uint8]] | None:
         """The layers of a block's record, cut to the block."""
         side = self._tile_px
         place = (window.row0 // side, window.col0 // side)
-        key = self._keys.get(place)
-        record: TileRecord | None = self._record(key) if key else None
+        record = self._record(place)
         if record is None:
             return None
         tile = Window(place[0] * side, place[1] * side, (place[0] + 1) * side, (place[1] + 1) * side)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import shapely
@@ -27,6 +26,7 @@ from geoseg.tiles import Tile, tiles_over
 _METRES_PER_DEGREE = 111_320.0
 # Edges of a region are straight in longitude and latitude; this many degrees between points keeps them so on any grid.
 _DENSIFY_DEGREES = 0.01
+_WIDE_PX, _PROBE_PX = 2.0, 2048
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,29 @@ class Region:
         rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=self.is_tiny)
         return inside
 
+    def touching(self, window: Window) -> list[tuple[str, Window]]:
+        """Features that may hold pixels of a window, with the part of the window in which they may lie."""
+        found = []
+        for name, geometry in self.features.items():
+            part = window & _bounding(geometry).padded(1, 1, 1, 1)
+            if part:
+                found.append((name, part))
+        return found
+
     @cached_property
     def is_tiny(self) -> bool:
         """Whether no pixel's centre lies inside."""
-        if self.window.size_px > 10_000 or not self.features:  # so many pixels cannot all miss an area
+        if not self.features:
             return False
-        shift = Affine.translation(self.window.col0, self.window.row0)
-        return not rasterize([(self._union, 1)], out_shape=self.window.shape, transform=shift).any()
+        west, north, east, south = self._union.bounds
+        if min(east - west, south - north) > _WIDE_PX and self._union.area > _WIDE_PX * max(east - west, south - north):
+            return False  # wider than two pixels on average: some centre lies inside
+        for tile in tiles_over(self.window, 1, _PROBE_PX):
+            part = tile.window & self.window
+            shift = Affine.translation(part.col0, part.row0)
+            if part and rasterize([(self._union, 1)], out_shape=part.shape, transform=shift).any():
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ class Coverage:
 
     Attributes:
         scenes: In the order of the composite rule.
-        outlines: Item id to its outline in lattice pixels.
+        outlines: Item key to its outline in lattice pixels.
     """
 
     scenes: tuple[Scene, ...]
@@ -94,7 +110,7 @@ class Coverage:
         box = shapely.box(window.col0, window.row0, window.col1, window.row1)
         found = []
         for scene in self.scenes:
-            items = tuple(item for item in scene.items if self.outlines[item.id].intersects(box))
+            items = tuple(item for item in scene.items if self.outlines[item.key].intersects(box))
             if items:
                 found.append(Scene(items))
         return tuple(found)
@@ -224,7 +240,7 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
 def cover(found: Found, rule: str, lattice: Lattice) -> Coverage:
     """The scenes on the lattice, in the order of a rule."""
     scenes = order_scenes(group_scenes(found.items), rule)
-    return Coverage(scenes, {item.id: _outline(item, lattice) for item in found.items})
+    return Coverage(scenes, {item.key: _outline(item, lattice) for item in found.items})
 
 
 def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
@@ -287,21 +303,15 @@ def resolution_m(lattice: Lattice, region: Region) -> float:
     return math.sqrt(abs(Geod(ellps="WGS84").geometry_area_perimeter(pixel.geom)[0]))
 
 
-def check_resolution(lattice: Lattice, region: Region, allowed_m: tuple[float, float] | None, model: str) -> None:
+def check_resolution(size: float, allowed_m: tuple[float, float] | None, model: str) -> None:
     """Refuse pixels far from what the model was made for.
 
     Raises:
         ModelMismatchError: If the pixel size is outside the range.
     """
-    size = resolution_m(lattice, region)
     if allowed_m is not None and not allowed_m[0] * 0.99 <= size <= allowed_m[1] * 1.01:
         raise ModelMismatchError(
             f"pixels of {size:.3g} m for the model {model}",
             f"pixels of {allowed_m[0]:g} to {allowed_m[1]:g} m",
             "set --resolution, or choose a model for this kind of image",
         )
-
-
-def frozen_documents(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Item documents to keep with the job, so that a resumed run uses the same items."""
-    return [dict(item.document) for item in items]

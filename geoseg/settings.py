@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 import psutil
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from geoseg.errors import RequestError
@@ -82,4 +82,9 @@ class Settings(BaseSettings):
     @classmethod
     def with_options(cls, **options: object) -> Self:
         """Settings from the environment, with the options that are not ``None`` on top."""
-        return cls(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]  # pydantic validates
+        try:
+            return cls(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]  # pydantic validates
+        except ValidationError as err:
+            first = err.errors()[0]
+            name = "--" + str(first["loc"][0]).replace("_", "-")
+            raise RequestError(f"{name} {first['input']}", first["msg"], "see geoseg run --help") from err

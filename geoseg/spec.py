@@ -52,6 +52,8 @@ class JobSpec(BaseModel):
     def _consistent(self) -> Self:
         if self.aoi is None and not self.scenes:
             raise RequestError("neither --aoi nor --scenes", "a region, or rasters to map", "add --aoi region.geojson")
+        if self.like and (self.crs or self.resolution):
+            raise RequestError("--like with --crs or --resolution", "one of the two", "drop the one you do not mean")
         if self.bands and not self.scenes:
             raise RequestError(
                 "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"

@@ -7,14 +7,15 @@ written under a temporary name, read back, and renamed; a torn or altered record
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import uuid
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,31 @@ class TileStore:
         except OSError:
             return None
         return _decode(body) if _is_whole(body) else None
+
+    def add(self, key: str, record: TileRecord) -> TileRecord:
+        """Write a record together with the cells that are there by now, perhaps by another run.
+
+        Returns:
+            What was written.
+
+        Raises:
+            OutputError: See ``put``.
+        """
+        with self._alone(key):
+            older = self.get(key)
+            if older is not None and not older.incomplete and (older.cells & ~record.cells).any():
+                record = record.merged_with(older)
+            self.put(key, record)
+        return record
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Hold the lock of a key's folder; it goes with the process, so a killed one leaves nothing behind."""
+        folder = self.path(key).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def put(self, key: str, record: TileRecord) -> None:
         """Write a record whole, in place of an older one.

@@ -20,7 +20,7 @@ from geoseg.composite import Composite, make_composite
 from geoseg.grid import Window
 from geoseg.keys import KeyParts, unsigned
 from geoseg.load import reading
-from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT
+from geoseg.pixels import NEAR_FAILED_BIT, Reason
 from geoseg.plan import Coverage, TileTask
 from geoseg.progress import Progress
 from geoseg.scenes import Scene
@@ -112,7 +112,7 @@ class Tally:
         computed_cells: Cells computed.
         incomplete: Tiles with a failed read in or near them.
         failures: File to the reason why it could not be read.
-        used_px: Item id to the pixels of computed cells that it gave, reused tiles included.
+        used_px: Item key to the pixels of computed cells that it gave, reused tiles included.
         seconds: Stage to seconds, summed over threads.
         keys: (row, col) of a tile to its key.
     """
@@ -182,15 +182,14 @@ class TileWorkers:
         ):
             try:
                 for task in tasks:
-                    work = self._missing(task, tally)
-                    if work is None:
+                    job = self._missing(task, tally)
+                    if job is None:
                         progress.tile_done(task.pixels, reused=True)
                         continue
                     pending = self._settle(pending, self._in_flight - 1, progress)
-                    job, older = work
                     image = readers.submit(self._read, job, tally)
                     result = predictors.submit(self._predict, job, image, tally)
-                    pending.add(finishers.submit(self._finish, job, older, image, result, tally))
+                    pending.add(finishers.submit(self._finish, job, image, result, tally))
                 self._settle(pending, 0, progress)
             except _Stopped:
                 pass
@@ -212,20 +211,20 @@ class TileWorkers:
             raise _Stopped
         return pending
 
-    def _missing(self, task: TileTask, tally: Tally) -> tuple[TileJob, TileRecord | None] | None:
-        """What is to be computed of a tile, and the older record that it joins; ``None`` when all is there."""
+    def _missing(self, task: TileTask, tally: Tally) -> TileJob | None:
+        """What is to be computed of a tile; ``None`` when all is there."""
         job = self._recipe.job(task)
         tally.keys[(task.tile.row, task.tile.col)] = job.key
         older = self._store.get(job.key)
         if older is None or older.incomplete:
-            return job, None
+            return job
         cells = task.cells & ~older.cells
         if not cells.any():
             with self._lock:
                 tally.reused += 1
                 tally.use(older)
             return None
-        return self._recipe.narrowed(job, cells), older
+        return self._recipe.narrowed(job, cells)
 
     def _read(self, job: TileJob, tally: Tally) -> Composite:
         if self._stopping():
@@ -244,16 +243,13 @@ class TileWorkers:
     def _finish(
         self,
         job: TileJob,
-        older: TileRecord | None,
         image: Future[Composite],
         result: Future[TileResult],
         tally: Tally,
     ) -> int:
         made, composite = result.result(), image.result()
         with self._timed("store", tally):
-            record = _record_of(job, made, composite)
-            record = record if older is None else record.merged_with(older)
-            self._store.put(job.key, record)
+            record = self._store.add(job.key, _record_of(job, made, composite))
         with self._lock:
             tally.use(record)
             tally.computed += 1
@@ -275,7 +271,7 @@ class TileWorkers:
 
 def _record_of(job: TileJob, made: TileResult, image: Composite) -> TileRecord:
     """What is remembered of a computed tile."""
-    failed = made.classes == FAILED_CLASS
+    failed = made.reason == Reason.FAILED  # what the network failed on, it fails on again
     near = (made.reason & NEAR_FAILED_BIT) > 0
     return TileRecord(
         {"classes": made.classes, "confidence": made.confidence, "reason": made.reason},

@@ -37,7 +37,7 @@ WORKERS = st.integers(1, 8)
 CHIPS = st.sampled_from([256, 1024, 2048])
 
 
-def planned_bytes(budget: Budget, appetite: Appetite, workers: int) -> float:
+def planned_bytes(budget: Budget, appetite: Appetite) -> float:
     """Everything at its largest at the same time, from the numbers that are documented."""
     margin = 2 * appetite.margin_px
     chip = appetite.chip_px or budget.chip_cells * appetite.cell_px + margin
@@ -45,7 +45,8 @@ def planned_bytes(budget: Budget, appetite: Appetite, workers: int) -> float:
     forward = chip**2 * (appetite.workspace_bytes_per_px + 4 * (appetite.bands + appetite.classes))
     pixels = (tile + margin) ** 2 * (12 * appetite.bands + 16)
     sums = tile**2 * 4 * (appetite.classes + 1) if appetite.chip_px else 0
-    return BASE + budget.gdal_cache_bytes + workers * forward + (workers + 1) * (pixels + sums)
+    standing = BASE + appetite.standing_bytes + budget.gdal_cache_bytes
+    return standing + budget.passes_at_once * forward + budget.tiles_in_flight * (pixels + sums)
 
 
 def least_of(refusal: MemoryTooSmallError) -> int:
@@ -60,10 +61,24 @@ def test_what_is_planned_fits_what_was_given(memory, workers, best_chip, tile_px
         budget = plan_budget(memory, workers, tile_px, best_chip, appetite)
     except MemoryTooSmallError:
         assume(False)
-    assert planned_bytes(budget, appetite, workers) <= memory + 1
-    assert budget.tiles_in_flight == workers + 1
+    assert planned_bytes(budget, appetite) <= memory + 1
+    assert 1 <= budget.passes_at_once <= workers
+    assert 2 <= budget.tiles_in_flight <= max(2, workers + 1)
     assert BASE + budget.gdal_cache_bytes + budget.finish_bytes <= memory
     assert 1 <= budget.chip_cells <= budget.tile_cells
+
+
+@given(MEMORY, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_the_number_of_workers_changes_no_size(memory, workers, best_chip, tile_px, appetite):
+    """Sizes are part of what a tile's bytes and key depend on."""
+    assume(plan_budget_or_none(memory, 1, tile_px, appetite) is not None)
+    one = plan_budget(memory, 1, tile_px, best_chip, appetite)
+    several = plan_budget(memory, workers, tile_px, best_chip, appetite)
+    assert (one.tile_cells, one.chip_cells, one.strip_bytes) == (
+        several.tile_cells,
+        several.chip_cells,
+        several.strip_bytes,
+    )
 
 
 @given(MEMORY, st.integers(0, 10 * GIGABYTE), WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
@@ -85,7 +100,6 @@ def test_too_little_names_what_is_enough_and_what_is_hardly_less_is_not(memory, 
     least = least_of(refused.value)
     assert refused.value.exit_code == 2
     assert "raise --max-memory" in refused.value.todo
-    assert ("--workers" in refused.value.todo) <= (workers > 1)
     assert least > memory
     plan_budget(least, workers, tile_px, 1024, appetite)
     with pytest.raises(MemoryTooSmallError):

@@ -12,12 +12,18 @@ app = typer.Typer(help="Models: what there is, and whether they are what they sa
 Reference = Annotated[str, typer.Argument(help="Name or folder of a model.")]
 
 
-def _folder(reference: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  # ModelFolder; importing it here costs --help
+def _folder(reference: str, *, measured: bool = True):  # type: ignore[no-untyped-def]  # noqa: ANN202  # ModelFolder; importing it here costs --help
     from geoseg.models import resolve  # noqa: PLC0415
     from geoseg.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
-    return resolve(reference, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    return resolve(
+        reference,
+        models_dirs=settings.models,
+        cache=settings.cache,
+        offline=settings.offline,
+        measured=measured,
+    )
 
 
 @app.command("list")
@@ -49,7 +55,7 @@ def check(
     del debug
     from geoseg.models.check import check_model  # noqa: PLC0415
 
-    report = check_model(_folder(model), write=write)
+    report = check_model(_folder(model, measured=False), write=write)
     typer.echo(report.describe())
     if not report.agrees and not write:
         raise ModelSpecError(

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -101,6 +102,8 @@ def run_command(
     from geoseg.machine import tune_allocator  # noqa: PLC0415
 
     tune_allocator()
+    # Arrays in memory have no geotransform, which rasterio remarks on for every warp.
+    warnings.filterwarnings("ignore", message="Dataset has no geotransform")
     from geoseg.cli.show import show_after, show_before, show_progress  # noqa: PLC0415
     from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from geoseg.errors import InterruptedRunError
@@ -12,7 +13,6 @@ from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
-from geoseg.plan import frozen_documents
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.settings import Settings
@@ -73,10 +73,10 @@ def run(
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     scratch_check(settings.cache)
-    with MemoryWatch() as memory:
+    with MemoryWatch() as memory, closing(job.lock):
         progress.stage("planning")
         prepared = prepare(spec, settings, job.documents)
-        job.freeze([] if spec.scenes else frozen_documents(prepared.found.items))
+        job.begin(prepared.found.documents)
         if before is not None:
             before(prepared)
         clock.lap("plan")
@@ -109,7 +109,7 @@ def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_st
         gdal_cache_bytes=budget.gdal_cache_bytes,
     )
     progress.stage("computing tiles")
-    workers = TileWorkers(recipe, predictor, store, prepared.settings.workers, budget.tiles_in_flight, should_stop)
+    workers = TileWorkers(recipe, predictor, store, budget.passes_at_once, budget.tiles_in_flight, should_stop)
     return workers.run(prepared.tasks, progress)
 
 

@@ -103,7 +103,7 @@ def describe(
             ClassFacts(index=c.index, name=c.name, colour=c.colour, code=c.code, description=c.description)
             for c in model.classes
         ),
-        scenes=tuple(_scene(item, prepared, tally) for item in prepared.coverage.items if tally.used_px.get(item.id)),
+        scenes=tuple(_scene(item, prepared, tally) for item in prepared.coverage.items if tally.used_px.get(item.key)),
         scenes_skipped=_skipped(prepared, tally),
         tiles=TileCounts(
             total=len(prepared.tasks), computed=tally.computed, reused=tally.reused, incomplete=tally.incomplete
@@ -172,7 +172,7 @@ def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tup
 def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
     offsets = sorted({source.offset for source in item.bands.values()})
     notes = [f"offset {offset:g} undone" for offset in offsets if offset]
-    share = None if prepared.spec.composite == "median" else tally.used_px[item.id] / sum(tally.used_px.values())
+    share = None if prepared.spec.composite == "median" else tally.used_px[item.key] / sum(tally.used_px.values())
     return SceneFacts(
         id=item.id,
         datetime=dt.datetime.fromisoformat(item.datetime) if item.datetime else None,
@@ -189,12 +189,12 @@ def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
 def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
     """Items that were refused, or gave no pixel."""
     refused = [SkippedScene(id=name, reason=reason) for name, reason in prepared.found.skipped]
-    near = {item.id for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
+    near = {item.key for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
     for item in prepared.coverage.items:
-        if not tally.used_px.get(item.id):
+        if not tally.used_px.get(item.key):
             reason = (
                 "gave no pixel: earlier scenes or its mask left none"
-                if item.id in near
+                if item.key in near
                 else "does not touch the region"
             )
             refused.append(SkippedScene(id=item.id, reason=reason))

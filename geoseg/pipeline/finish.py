@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import NothingToDoError
+from geoseg.grid import Window
 from geoseg.machine import MemoryWatch
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
@@ -24,6 +25,7 @@ from geoseg.outputs.vector import PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
+from geoseg.plan import Region
 from geoseg.polygons import ClassSource, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import TileStore
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from geoseg.pipeline import Clock
 
 Block = tuple[slice, slice, NDArray[np.uint8]]
+
+_STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
 def finish(
@@ -53,7 +57,7 @@ def finish(
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
     """
-    mosaic = Mosaic(prepared.region, prepared.tasks[0].tile.side_px, tally.keys, store)
+    mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8)
     source = _sieved(prepared, mosaic)
     counts, areas = Counts(), AreaTable(prepared.geobox, prepared.model.spec.classes, list(_features(prepared)))
     progress.stage("writing the mosaic")
@@ -103,7 +107,7 @@ def _sieved(prepared: Prepared, mosaic: Mosaic) -> ClassSource:
     """The map with the minimum mapping unit applied, if there is one."""
     if prepared.spec.min_area_m2 <= 0:
         return mosaic
-    least = int(np.ceil(prepared.spec.min_area_m2 / prepared.pixel_m**2 - 1e-9))
+    least = int(np.ceil(prepared.spec.min_area_m2 / prepared.planar_pixel_m**2 - 1e-9))
     return sieve(mosaic, least)
 
 
@@ -117,8 +121,9 @@ def _write_classes(
             rows, cols = mosaic.slices(*block)
             classes, _ = source.read(*block)
             mosaic.count(counts, *block)
-            window = mosaic.window(*block)
-            areas.add(rows, cols, classes, {name: prepared.region.mask(window, name) for name in features})
+            areas.add(rows, cols, classes)
+            if features:
+                _count_features(prepared.region, mosaic.window(*block), rows, cols, classes, areas)
             yield rows, cols, classes
 
     table = prepared.model.spec.classes
@@ -133,6 +138,24 @@ def _write_classes(
         memory_bytes=prepared.budget.finish_bytes // 4,
         threads=prepared.key_parts.threads,
     )
+
+
+def _count_features(
+    region: Region, window: Window, rows: slice, cols: slice, classes: NDArray[np.uint8], areas: AreaTable
+) -> None:
+    """Add a block to the areas of the features that it touches, one after the other."""
+    for name, part in region.touching(window):
+        inside = region.mask(part, name)
+        top, left = part.row0 - window.row0, part.col0 - window.col0
+        for start in range(0, inside.shape[0], _STRIP_ROWS):
+            strip = inside[start : start + _STRIP_ROWS]
+            if strip.any():
+                at = slice(top + start, top + start + len(strip)), slice(left, left + strip.shape[1])
+                place = (
+                    slice(rows.start + at[0].start, rows.start + at[0].stop),
+                    slice(cols.start + at[1].start, cols.start + at[1].stop),
+                )
+                areas.add_counts(*place, {name: np.bincount(classes[at][strip], minlength=256)})
 
 
 def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, out: Path) -> WrittenRaster:
@@ -155,7 +178,7 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
     spec, model = prepared.spec, prepared.model.spec
     batches = polygonize(source)
     if spec.simplify_m > 0:
-        tolerance_px = spec.simplify_m / prepared.pixel_m
+        tolerance_px = spec.simplify_m / prepared.planar_pixel_m
         batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -39,6 +40,10 @@ from geoseg.tiles import finite_halo
 # small network is already a small share. Measured by `make bench`; see docs/decisions/004-chips-and-memory.md.
 _BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
 _PRECISION = "float32"
+# A lattice may lie askew to the meridians.
+_SPARE = 1.1
+# What the large libraries of networks add to a process (proportional set size after import, in bytes).
+_LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,14 @@ class Prepared:
         return self.lattice.geobox(self.region.window)
 
     @property
+    def planar_pixel_m(self) -> float:
+        """Side of a pixel in the plane of the map, in metres; on degree grids that on the ground mid-region."""
+        crs = self.lattice.crs
+        if crs.geographic:
+            return self.pixel_m
+        return math.sqrt(self.lattice.pixel_area) * float(crs.proj.axis_info[0].unit_conversion_factor)
+
+    @property
     def pixels(self) -> int:
         """Pixels of the wanted cells."""
         return sum(task.pixels for task in self.tasks)
@@ -119,17 +132,23 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
     """
     folder = resolve_model(spec, settings)
     model = folder.spec
-    aoi = spec.region
-    found = find_scenes(spec, _bounds(aoi, model), model.bands, documents)
-    warnings = [*(aoi.warnings if aoi else ()), *_check_quantity(found, model)]
-    lattice, origin = choose_lattice(spec, found.items, aoi, _like(spec))
-    region = place_region(aoi, found.items, lattice)
-    check_resolution(lattice, region, model.resolution_range_m, model.name)
-    coverage = cover(found, spec.composite, lattice)
+    aoi, like = spec.region, _like(spec)
     device = _device(settings)
     budget = plan_budget(
         settings.max_memory, settings.workers, settings.tile_size, _BEST_CHIP_PX[device], appetite(model)
     )
+    reach_px = budget.tile_cells * model.cell_px + max(
+        *finite_halo(model.radius_px, model.stride_px), model.chip_px or 0
+    )
+    found = find_scenes(spec, _bounds(aoi, reach_px, model.resolution_m or 10.0), model.bands, documents)
+    lattice, origin = choose_lattice(spec, found.items, aoi, like)
+    region = place_region(aoi, found.items, lattice)
+    pixel_m = resolution_m(lattice, region)
+    if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
+        found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands)
+    warnings = [*(aoi.warnings if aoi else ()), *_check_quantity(found, model)]
+    check_resolution(pixel_m, model.resolution_range_m, model.name)
+    coverage = cover(found, spec.composite, lattice)
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
     return Prepared(
         spec=spec,
@@ -145,7 +164,7 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
         key_parts=_key_parts(spec, model, lattice, budget, device),
         asset_facts=asset_facts(source.href for item in found.items for source in item.sources),
         device=device,
-        pixel_m=resolution_m(lattice, region),
+        pixel_m=pixel_m,
         warnings=tuple(warnings),
     )
 
@@ -160,15 +179,17 @@ def appetite(model: ModelSpec) -> Appetite:
         model.stride_px,
         model.workspace_bytes_per_px,
         model.chip_px,
+        # Weights are in memory twice while they are loaded.
+        _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0) + 2 * (model.weights.size_bytes or 0),
     )
 
 
-def _bounds(aoi: AOI | None, model: ModelSpec) -> tuple[float, float, float, float] | None:
-    """What the search must cover: the AOI, grown to whole cells and the halo, with half as much to spare."""
-    if aoi is None:
-        return None
-    reach_px = model.cell_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
-    return search_bounds(aoi, 1.5 * reach_px * (model.resolution_m or 30.0))
+def _bounds(aoi: AOI | None, reach_px: int, pixel_m: float) -> tuple[float, float, float, float] | None:
+    """What the search must cover: every item that touches a tile of the AOI, halo included, and a little to spare.
+
+    A tile's key names all of them, so that a larger AOI finds the tile under the same key.
+    """
+    return None if aoi is None else search_bounds(aoi, _SPARE * reach_px * pixel_m)
 
 
 def _check_quantity(found: Found, model: ModelSpec) -> list[str]:

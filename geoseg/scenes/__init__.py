@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ModelMismatchError, NothingToDoError
@@ -35,11 +36,13 @@ class Found:
         items: Items that can be used, ordered by id.
         skipped: Item id and reason, for the others.
         notes: What was guessed, in plain words.
+        documents: Every item that was found, as JSON, to be frozen with the job.
     """
 
     items: tuple[Item, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    documents: tuple[dict[str, Any], ...] = ()
 
 
 def find_scenes(
@@ -72,7 +75,18 @@ def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:
     from geoseg.scenes.rasters import item_of_raster  # noqa: PLC0415  # rasterio only where a file is opened
 
     pairs = [item_of_raster(path, spec.bands, spec.sensor, bands) for path in spec.scenes]
-    return Found(tuple(item for item, _ in pairs), (), tuple(note for _, note in pairs))
+    return Found(_with_own_names([item for item, _ in pairs]), (), tuple(note for _, note in pairs))
+
+
+def _with_own_names(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Rasters of one name from several folders get numbers: an id names one item of a job."""
+    seen: Counter[str] = Counter()
+    named = []
+    for item in items:
+        seen[item.id] += 1
+        name = item.id if seen[item.id] == 1 else f"{item.id} ({seen[item.id]})"
+        named.append(replace(item, id=name, document={**item.document, "id": name}))
+    return tuple(named)
 
 
 def _from_catalog(
@@ -106,4 +120,6 @@ def _from_catalog(
             refused.append((item.id, err))
     if not items:
         raise refused[0][1]
-    return Found(tuple(items), tuple((name, f"{err.given}; expected {err.expected}") for name, err in refused))
+    reasons = tuple((name, f"{err.given}; expected {err.expected}") for name, err in refused)
+    frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in found)
+    return Found(tuple(items), reasons, (), frozen)

@@ -9,12 +9,27 @@ from typing import Any
 
 import pystac
 import shapely
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
+from pystac_client.warnings import DoesNotConformTo
 from shapely.geometry import box, shape
 
 from geoseg.errors import CatalogError, RequestError
 
 Bounds = tuple[float, float, float, float]
+
+# What pystac and pystac-client raise about documents that are no STAC, and about servers that answer otherwise.
+_UNREADABLE = (
+    APIError,
+    ClientTypeError,
+    DoesNotConformTo,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+    pystac.STACError,
+    pystac.STACTypeError,
+)
 
 
 def is_address(reference: str) -> bool:
@@ -55,7 +70,7 @@ def _search_api(catalog: str, collection: str | None, bounds: Bounds, time_range
             collections=[collection] if collection else None, bbox=bounds, datetime=time_range, limit=100
         )
         yield from search.items()
-    except (APIError, OSError, pystac.STACError) as err:
+    except _UNREADABLE as err:
         raise CatalogError(
             f"--catalog {catalog}: {type(err).__name__}: {str(err)[:200]}",
             "a STAC API that answers",
@@ -79,7 +94,7 @@ def _search_folder(
         for item in root.get_items(recursive=True):
             if collection in {None, item.collection_id} and _within(item, region, start, end):
                 yield item
-    except (OSError, pystac.STACError, ValueError, KeyError) as err:
+    except _UNREADABLE as err:
         raise CatalogError(
             f"--catalog {path}: {err}",
             "a static STAC catalogue (catalog.json)",
@@ -130,6 +145,9 @@ def licence_of(item: pystac.Item) -> str:
     """Licence that the item or its collection states."""
     stated: Any = item.properties.get("license")
     if stated is None:
-        collection = item.get_collection() if item.get_root() is not None else None
+        try:
+            collection = item.get_collection() if item.get_root() is not None else None
+        except _UNREADABLE:
+            return ""  # no reason to refuse the pixels
         stated = collection.license if collection is not None else ""
     return str(stated or "")

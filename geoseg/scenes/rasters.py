@@ -118,9 +118,10 @@ def _band_names(
             )
         return names, "named by --bands"
     if all(source.descriptions):
-        return [
-            n or d for n, d in zip(_alpha_only(interpretation), source.descriptions, strict=True)
-        ], "names in the file"
+        known = {*wanted, *(band for entry in SENSORS.values() for band in entry.aliases)}
+        alpha = _alpha_only(interpretation)  # GDAL calls the fourth of four bands alpha unless told otherwise
+        names = [d if d in known else a or d for a, d in zip(alpha, source.descriptions, strict=True)]
+        return names, "names in the file"
     if all(interpretation) and len(set(interpretation)) == source.count:
         return [str(name) for name in interpretation], "colours in the file"
     if source.count == len(wanted) and source.dtypes[0] == "uint8" and source.count in {3, 4}:

@@ -70,6 +70,11 @@ class Item:
     href: str = ""
 
     @property
+    def key(self) -> str:
+        """What tells the item from every other of a job: ids are unique in a collection only."""
+        return f"{self.collection or ''}/{self.id}"
+
+    @property
     def sources(self) -> tuple[BandSource, ...]:
         """Every source that the job reads of this item."""
         return (*self.bands.values(), *((self.mask,) if self.mask else ()))
@@ -90,11 +95,6 @@ class Scene:
         """Acquisition time, ISO 8601 in UTC, or ""."""
         return self.items[0].datetime
 
-    @property
-    def cloud_cover_percent(self) -> float:
-        """Mean cloud cover of the items as their producer states it; 0 where nothing is stated."""
-        return sum(item.cloud_cover_percent or 0.0 for item in self.items) / len(self.items)
-
 
 def group_scenes(items: Iterable[Item]) -> tuple[Scene, ...]:
     """Items to scenes: same platform and same minute belong together; newest scene first."""
@@ -111,10 +111,16 @@ def group_scenes(items: Iterable[Item]) -> tuple[Scene, ...]:
 def order_scenes(scenes: Iterable[Scene], rule: str) -> tuple[Scene, ...]:
     """Scenes in the order in which a composite rule asks them.
 
-    ``first``: newest first. ``least-cloudy``: by stated cloud cover of the whole scene (never of the AOI, so that the
-    AOI cannot change a pixel), newest first among equals. ``median``: newest first, the order does not matter.
+    ``first``: newest first. ``median``: newest first, the order does not matter. ``least-cloudy``: item by item, by the
+    cloud cover that each item states of itself, newest first among equals, unknown cover last. A mean over the items
+    of a scene would depend on which of them the AOI happens to find.
     """
-    newest_first = sorted(scenes, key=lambda s: (s.datetime, s.items[0].id), reverse=True)
-    if rule == "least-cloudy":
-        return tuple(sorted(newest_first, key=lambda s: s.cloud_cover_percent))
-    return tuple(newest_first)
+    newest_first = sorted(scenes, key=lambda s: (s.datetime, s.items[0].key), reverse=True)
+    if rule != "least-cloudy":
+        return tuple(newest_first)
+    items = [item for scene in newest_first for item in scene.items]
+    return tuple(Scene((item,)) for item in sorted(items, key=_stated_cover))
+
+
+def _stated_cover(item: Item) -> float:
+    return float("inf") if item.cloud_cover_percent is None else item.cloud_cover_percent

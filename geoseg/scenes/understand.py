@@ -10,7 +10,7 @@ from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
-from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.errors import AssetReadError, ModelMismatchError, RequestError
 from geoseg.scenes.catalog import licence_of
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import COLLECTION_SENSORS, SENSORS, Sensor, sentinel2_offset
@@ -115,16 +115,22 @@ def _mask_source(item: pystac.Item, sensor: Sensor) -> BandSource | None:
     if sensor.mask is None:
         return None
     key = _asset_key(item, sensor.mask.aliases)
-    return None if key is None else BandSource(key, 1, item.assets[key].href)
+    if key is None:
+        raise ModelMismatchError(
+            f"item {item.id} with the assets {', '.join(sorted(item.assets))}",
+            f"the quality band {sensor.mask.band} of {sensor.title}: without it clouds would pass as land",
+            "choose another collection",
+        )
+    return BandSource(key, 1, item.assets[key].href)
 
 
 def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> GeoBox:
     geoboxes = [g for g in (_geobox(item, source) for source in sources) if g is not None]
     if not geoboxes:
-        raise ModelMismatchError(
-            f"item {item.id} without proj:transform and proj:shape",
-            "the projection extension, or files that can be opened",
-            "check the catalogue and the files",
+        raise AssetReadError(
+            f"item {item.id} without proj:transform and proj:shape, and with files that cannot be opened",
+            "one of the two: leaving it out would let another scene stand in unannounced",
+            "repair the files, or leave the item out with --datetime",
         )
     return min(geoboxes, key=lambda g: abs(g.transform.determinant))
 

@@ -87,7 +87,11 @@ def _asset_key(item: pystac.Item, names: Sequence[str]) -> str | None:
             return name
     for key, asset in item.assets.items():
         stated = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
-        if len(stated) == 1 and isinstance(stated[0], dict) and ({stated[0].get("name"), stated[0].get("common_name")} & set(names)):
+        if (
+            len(stated) == 1
+            and isinstance(stated[0], dict)
+            and ({stated[0].get("name"), stated[0].get("common_name")} & set(names))
+        ):
             return key
     return None
 

@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,78 +22,54 @@ _FOLDER, _SPEC, _ITEMS, _LOCK = "job", "spec.json", "items.json", "lock"
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """An output folder that belongs to one spec, for as long as this process lives or until it is released.
+    """An output folder that may be used for a spec; nothing is written or removed before it is ``taken``.
 
     Attributes:
         out: The folder.
         spec: The job.
         documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
-        replace: Whether results of another job are there, to be removed when this one begins.
-        lock: Open file that holds the folder's lock.
+        fresh: Whether what is there is to be replaced.
     """
 
     out: Path
     spec: JobSpec
     documents: tuple[dict[str, Any], ...]
-    replace: bool
-    lock: TextIO
+    fresh: bool
 
-    def begin(self, documents: Sequence[dict[str, Any]]) -> None:
-        """The job is known to be good: remove what is to be replaced, keep the items that it works on.
+    @contextmanager
+    def taken(self, documents: Sequence[dict[str, Any]]) -> Iterator[None]:
+        """Have the folder to oneself; the job is known to be good by now.
+
+        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on.
 
         Raises:
-            OutputError: If the folder cannot be written.
+            OutputOccupiedError: If another run has it.
+            RequestError: If the folder cannot be written.
         """
-        if self.replace:
-            for path in self.out.iterdir():
-                if path.name != _FOLDER:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        remove_leftovers(self.out)  # of a run that was killed; the lock says that none is alive
-        _write(self.out / _FOLDER / _SPEC, self.spec.model_dump(mode="json"))
-        _write(self.out / _FOLDER / _ITEMS, list(documents))
+        folder = self.out / _FOLDER
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _locked(folder / _LOCK, self.out)
+        except OSError as err:
+            raise RequestError(
+                f"--out {self.out}: {err}", "a folder that can be written", "choose another --out"
+            ) from err
+        with closing(lock):
+            if self.fresh:
+                _clear(self.out)
+            remove_leftovers(self.out)
+            _write(folder / _SPEC, self.spec.model_dump(mode="json"))
+            _write(folder / _ITEMS, list(documents))
+            yield
 
 
-def default_out(spec: JobSpec) -> Path:
-    """Where results go unless told: a folder named after the workflow and the job."""
-    return Path.cwd() / "geoseg-out" / f"{spec.workflow}-{spec.key[:10]}"
-
-
-def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolder:
-    """Take the output folder for a job. Nothing that is there is changed before ``JobFolder.begin``.
-
-    Args:
-        out: The folder; made where it does not exist.
-        spec: The job.
-        fresh: Replace the results of whatever job is there.
-        update: Forget the frozen items.
-
-    Raises:
-        OutputOccupiedError: If the folder holds something else, or another run has it.
-        RequestError: If it is a file or cannot be written.
-    """
-    if out.exists() and not out.is_dir():
-        raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
-    folder = out / _FOLDER
-    try:
-        if out.is_dir() and any(out.iterdir()) and not folder.is_dir():
-            raise OutputOccupiedError(
-                f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder / _LOCK, out)
-    except OSError as err:
-        raise RequestError(f"--out {out}: {err}", "a folder that can be written", "choose another --out") from err
-    known = _read(folder / _SPEC)
-    same = known == spec.model_dump(mode="json")
-    if (folder / _SPEC).exists() and not same and not fresh:
-        lock.close()
-        raise OutputOccupiedError(
-            f"--out {out} with the results of another job",
-            "an empty folder, or the same job",
-            "choose another --out, or replace what is there with --fresh",
-        )
-    documents = None if fresh or update or not same else _read(folder / _ITEMS)
-    return JobFolder(out, spec, tuple(documents or ()), fresh, lock)
+def _clear(out: Path) -> None:
+    """Remove results, all but the folder that holds the lock."""
+    for path in out.iterdir():
+        if path.is_dir() and path.name != _FOLDER:
+            shutil.rmtree(path)
+        elif not path.is_dir():
+            path.unlink()
 
 
 def _locked(path: Path, out: Path) -> TextIO:
@@ -110,9 +86,7 @@ def _locked(path: Path, out: Path) -> TextIO:
         owner = lock.read().strip() or "another process"
         lock.close()
         raise OutputOccupiedError(
-            f"--out {out}, where {owner} is at work",
-            "a folder of one run at a time",
-            "wait for it, or choose another --out",
+            f"--out {out}, where {owner} is at work", "a folder of one run at a time", "wait, or choose another --out"
         ) from err
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -120,10 +94,56 @@ def _locked(path: Path, out: Path) -> TextIO:
     return lock
 
 
-def _read(path: Path) -> Any:  # JSON, or None where there is none that is whole
+def default_out(spec: JobSpec) -> Path:
+    """Where results go unless told: a folder named after the workflow and the job."""
+    return Path.cwd() / "geoseg-out" / f"{spec.workflow}-{spec.key[:10]}"
+
+
+def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolder:
+    """Look whether an output folder can be used for a job.
+
+    Changes nothing: a job that is refused later, because no scene was found or the memory is too small, leaves the
+    folder as it was.
+
+    Args:
+        out: The folder; need not exist.
+        spec: The job.
+        fresh: Replace the results of whatever job is there.
+        update: Forget the frozen items.
+
+    Raises:
+        OutputOccupiedError: If the folder holds something else.
+        RequestError: If it is a file or cannot be read.
+    """
+    if out.exists() and not out.is_dir():
+        raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
+    marker, items = out / _FOLDER / _SPEC, out / _FOLDER / _ITEMS
+    try:
+        if not marker.is_file():
+            if out.is_dir() and any(out.iterdir()):
+                raise OutputOccupiedError(
+                    f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
+                )
+            return JobFolder(out, spec, (), fresh=False)
+        if fresh:
+            return JobFolder(out, spec, (), fresh=True)
+        if _read(marker) != spec.model_dump(mode="json"):
+            raise OutputOccupiedError(
+                f"--out {out} with the results of another job",
+                "an empty folder, or the same job",
+                "choose another --out, or replace what is there with --fresh",
+            )
+        documents = () if update or not items.is_file() else tuple(_read(items) or ())
+    except OSError as err:
+        raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
+    return JobFolder(out, spec, documents, fresh=False)
+
+
+def _read(path: Path) -> Any:
+    """Content of a JSON file; ``None`` where it is torn."""
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):
+    except ValueError:
         return None
 
 

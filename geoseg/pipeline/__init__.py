@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from geoseg.errors import InterruptedRunError
@@ -73,19 +72,19 @@ def run(
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     scratch_check(settings.cache)
-    with MemoryWatch() as memory, closing(job.lock):
+    with MemoryWatch() as memory:
         progress.stage("planning")
         prepared = prepare(spec, settings, job.documents)
-        job.begin(prepared.found.documents)
-        if before is not None:
-            before(prepared)
-        clock.lap("plan")
-        store = TileStore(settings.cache / "tiles")
-        tally = _compute(prepared, store, progress, should_stop)
-        _remember_speed(prepared, tally, clock.lap("tiles"))
-        if should_stop():
-            raise _interrupted(prepared, tally)
-        return Result(out, finish(prepared, tally, store, out, progress, clock, memory))
+        with job.taken(prepared.found.documents):
+            if before is not None:
+                before(prepared)
+            clock.lap("plan")
+            store = TileStore(settings.cache / "tiles")
+            tally = _compute(prepared, store, progress, should_stop)
+            _remember_speed(prepared, tally, clock.lap("tiles"))
+            if should_stop():
+                raise _interrupted(prepared, tally)
+            return Result(out, finish(prepared, tally, store, out, progress, clock, memory))
 
 
 def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_stop: Callable[[], bool]) -> Tally:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo import CRS, geom
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
+from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
 
 from geoseg.aoi import AOI
@@ -164,7 +165,7 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
             return lattice, "the scenes' own grid"
     try:
         crs = CRS(spec.crs) if spec.crs else _main_crs(items, aoi)
-    except ValueError as err:
+    except CRSError as err:
         raise RequestError(f"--crs {spec.crs}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
     resolution = spec.resolution or min(_resolution_in(item.geobox, crs) for item in items)
     origin = (

@@ -207,6 +207,7 @@ class stop_on_signal:  # noqa: N801  # used like a function
         self.number = signal.SIGINT.value
         self._event = threading.Event()
         self._before: dict[int, Any] = {}
+        self._grace: threading.Timer | None = None
 
     def is_set(self) -> bool:
         """Whether a signal has come."""
@@ -218,6 +219,8 @@ class stop_on_signal:  # noqa: N801  # used like a function
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._grace is not None:
+            self._grace.cancel()  # it stopped in time
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -228,9 +231,9 @@ class stop_on_signal:  # noqa: N801  # used like a function
             _leave(number)
         self._event.set()
         sys.stderr.write("\nstopping; finished tiles are kept, the same command goes on from there\n")
-        timer = threading.Timer(_GRACE_S, _leave, (number,))
-        timer.daemon = True
-        timer.start()
+        self._grace = threading.Timer(_GRACE_S, _leave, (number,))
+        self._grace.daemon = True
+        self._grace.start()
 
 
 def _leave(number: int) -> None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from geoseg.tiles import finite_halo
+
 if TYPE_CHECKING:
     from geoseg.pipeline import Prepared
     from geoseg.progress import Progress as Receiver
@@ -42,7 +44,7 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
         "anchor": [row, col],
         "cell_px": model.cell_px,
         "stride_px": model.stride_px,
-        "halo_px": list(model.radius_px),
+        "halo_px": list(finite_halo(model.radius_px, model.stride_px)),
         "chip_px": model.chip_px or budget.chip_cells * model.cell_px,
         "tile_px": budget.tile_cells * model.cell_px,
         "tiles": len(prepared.tasks),

@@ -102,6 +102,32 @@ def finite_model(folder: Path, bands: tuple[str, ...] = BANDS, seed: int = 1, **
     return save_model(folder, spec, _lively(build(spec), seed))
 
 
+def exact_model(folder: Path) -> ModelFolder:
+    """A finite network whose weights are small integers: its sums are exact in float32, on every machine."""
+    spec = ModelSpec(
+        **{
+            **SPEC,
+            "transform": (Step.of("divide", by=4.0),),
+            "bands": BANDS,
+            "quantity": "digital-number",
+            "kind": "finite",
+            "stride_px": 8,
+            "radius_px": (36, 36, 29, 29),
+            "cell_px": 32,
+            "workspace_bytes_per_px": 400.0,
+            "architecture": "geoseg:small-unet",
+            "hyperparameters": {"widths": [4, 4, 4]},
+        }
+    )
+    module, rng = build(spec), np.random.default_rng(3)
+    for name, value in module.state_dict().items():
+        if value.ndim == 4:  # a kernel: mostly zeros, so that sums stay far below 2**24
+            value.copy_(torch.from_numpy(rng.choice([-1.0, 0.0, 0.0, 0.0, 1.0], size=value.shape).astype("float32")))
+        elif name.endswith("running_var"):
+            value.fill_(1 - 1e-5)  # with the norm's epsilon: a division by one
+    return save_model(folder, spec, module.eval())
+
+
 def global_model(folder: Path, bands: tuple[str, ...] = BANDS, seed: int = 1) -> ModelFolder:
     """A U-Net with squeeze-and-excite: every pixel of a chip depends on the whole chip."""
     spec = ModelSpec(

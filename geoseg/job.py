@@ -55,6 +55,7 @@ class JobFolder:
                 f"--out {self.out}: {err}", "a folder that can be written", "choose another --out"
             ) from err
         with closing(lock):
+            _check(self.out, self.spec, fresh=self.fresh)  # another run may have come and gone since ``open_job``
             if self.fresh:
                 _clear(self.out)
             remove_leftovers(self.out)
@@ -117,26 +118,39 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
     """
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
-    marker, items = out / _FOLDER / _SPEC, out / _FOLDER / _ITEMS
+    items = out / _FOLDER / _ITEMS
     try:
-        if not marker.is_file():
-            if out.is_dir() and any(out.iterdir()):
-                raise OutputOccupiedError(
-                    f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
-                )
-            return JobFolder(out, spec, (), fresh=False)
-        if fresh:
-            return JobFolder(out, spec, (), fresh=True)
-        if _read(marker) != spec.model_dump(mode="json"):
+        _check(out, spec, fresh=fresh)
+        known = (out / _FOLDER / _SPEC).is_file()
+        documents = () if fresh or update or not items.is_file() else tuple(_read(items) or ())
+    except OSError as err:
+        raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
+    return JobFolder(out, spec, documents, fresh=fresh and known)
+
+
+def _check(out: Path, spec: JobSpec, *, fresh: bool) -> None:
+    """Refuse a folder of another job, unless it is to be replaced, and a folder that is not geoseg's in any case."""
+    marker = out / _FOLDER / _SPEC
+    if marker.is_file():
+        if not fresh and _read(marker) != spec.model_dump(mode="json"):
             raise OutputOccupiedError(
                 f"--out {out} with the results of another job",
                 "an empty folder, or the same job",
                 "choose another --out, or replace what is there with --fresh",
             )
-        documents = () if update or not items.is_file() else tuple(_read(items) or ())
-    except OSError as err:
-        raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
-    return JobFolder(out, spec, documents, fresh=False)
+    elif out.is_dir() and _holds_foreign_files(out):
+        raise OutputOccupiedError(
+            f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
+        )
+
+
+def _holds_foreign_files(out: Path) -> bool:
+    """Whether anything is there but the lock of a run that was killed as it began."""
+    ours = out / _FOLDER
+    begun = [path.name for path in ours.iterdir()] if ours.is_dir() else []
+    return any(path != ours for path in out.iterdir()) or any(
+        name != _LOCK and not name.startswith(".") for name in begun
+    )
 
 
 def _read(path: Path) -> Any:

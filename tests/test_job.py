@@ -1,0 +1,152 @@
+"""The output folder: whose it is, who is at work in it, and that nothing of others is ever touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.job import default_out, open_job
+from geoseg.spec import JobSpec
+
+ONE = JobSpec(model="m", scenes=("a.tif",))
+OTHER = JobSpec(model="n", scenes=("a.tif",))
+ITEMS = [{"id": "an item"}]
+
+
+def take(out: Path, spec: JobSpec = ONE, *, fresh: bool = False, update: bool = False) -> None:
+    """A whole run that writes one file."""
+    with open_job(out, spec, fresh=fresh, update=update).taken(ITEMS):
+        (out / "classes.tif").write_text(spec.model)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refusal(out: Path, spec: JobSpec = ONE, *, fresh: bool = False) -> RequestError:
+    with pytest.raises(RequestError) as refused:
+        open_job(out, spec, fresh=fresh, update=False)
+    assert len(str(refused.value).splitlines()) == 3
+    assert str(out) in refused.value.given
+    return refused.value
+
+
+def test_looking_at_a_folder_writes_nothing(tmp_path):
+    assert open_job(tmp_path / "map", ONE, fresh=False, update=False).documents == ()
+    assert open_job(tmp_path / "map", ONE, fresh=True, update=False).documents == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_job_finds_its_frozen_items_again_until_it_is_to_search_anew(tmp_path):
+    take(tmp_path)
+    assert list(open_job(tmp_path, ONE, fresh=False, update=False).documents) == ITEMS
+    assert open_job(tmp_path, ONE, fresh=False, update=True).documents == ()
+    assert open_job(tmp_path, ONE, fresh=True, update=False).documents == ()
+
+
+def test_the_folder_says_which_job_it_is(tmp_path):
+    take(tmp_path)
+    assert JobSpec(**json.loads((tmp_path / "job" / "spec.json").read_text())) == ONE
+
+
+def test_another_job_is_refused_and_replaces_with_fresh(tmp_path):
+    take(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "file").touch()
+    before = contents(tmp_path)
+    assert "--fresh" in refusal(tmp_path, OTHER).todo
+    folder = open_job(tmp_path, OTHER, fresh=True, update=False)
+    assert contents(tmp_path) == before, "nothing goes before the job is known to be good"
+    with folder.taken(ITEMS):
+        assert not (tmp_path / "classes.tif").exists()
+        assert not (tmp_path / "more").exists()
+    refusal(tmp_path, ONE)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", ["photo.jpg", ".hidden", "job/diary.txt"])
+def test_files_of_others_are_refused_fresh_or_not(tmp_path, name, fresh):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    assert isinstance(refusal(tmp_path, fresh=fresh), OutputOccupiedError)
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "map").touch()
+    refusal(tmp_path / "map", fresh=True)
+
+
+def test_a_folder_below_a_file_is_refused_when_it_is_taken(tmp_path):
+    (tmp_path / "file").touch()
+    folder = open_job(tmp_path / "file" / "map", ONE, fresh=False, update=False)
+    with pytest.raises(RequestError), folder.taken(ITEMS):
+        pass
+
+
+def test_a_run_that_was_killed_as_it_began_is_no_obstacle(tmp_path):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "lock").write_text("process 1")
+    (tmp_path / "job" / ".spec.json.1.part").write_text("{")
+    take(tmp_path)
+    assert (tmp_path / "classes.tif").read_text() == "m"
+
+
+def test_a_torn_spec_is_another_jobs(tmp_path):
+    take(tmp_path)
+    (tmp_path / "job" / "spec.json").write_text("{")
+    refusal(tmp_path)
+    take(tmp_path, fresh=True)
+
+
+def test_a_torn_list_of_items_is_searched_anew(tmp_path):
+    take(tmp_path)
+    (tmp_path / "job" / "items.json").write_text("[")
+    assert open_job(tmp_path, ONE, fresh=False, update=False).documents == ()
+
+
+def test_one_run_at_a_time(tmp_path):
+    first, second = (open_job(tmp_path, ONE, fresh=False, update=False) for _ in range(2))
+    with first.taken(ITEMS), pytest.raises(OutputOccupiedError, match="at work"), second.taken(ITEMS):
+        pass
+    with second.taken(ITEMS):
+        pass
+
+
+def test_a_run_that_came_first_is_not_written_over(tmp_path):
+    """Both looked while the folder was empty."""
+    early, late = (open_job(tmp_path, spec, fresh=False, update=False) for spec in (ONE, OTHER))
+    with early.taken(ITEMS):
+        (tmp_path / "classes.tif").write_text("early")
+    with pytest.raises(OutputOccupiedError), late.taken(ITEMS):
+        pass
+    assert (tmp_path / "classes.tif").read_text() == "early"
+    assert JobSpec(**json.loads((tmp_path / "job" / "spec.json").read_text())) == ONE
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from geoseg.job import open_job
+from geoseg.spec import JobSpec
+
+with open_job(Path(sys.argv[1]), JobSpec(model="m", scenes=("a.tif",)), fresh=False, update=False).taken([]):
+    os._exit(9)
+"""
+
+
+def test_a_killed_run_lets_go_of_its_folder(tmp_path):
+    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == 9
+    take(tmp_path)
+
+
+def test_the_default_folder_is_named_after_workflow_and_job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert default_out(ONE).parent == tmp_path / "geoseg-out"
+    assert default_out(ONE) != default_out(OTHER)
+    assert default_out(ONE).name.startswith("landcover-")

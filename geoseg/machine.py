@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -127,4 +128,5 @@ class Speeds:
             temporary.write_text(json.dumps(known, indent=1, sort_keys=True))
             temporary.replace(self._path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what stopped the write may stop this too
+                temporary.unlink()

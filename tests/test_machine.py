@@ -1,0 +1,54 @@
+"""What the machine has, as far as it can be checked anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import psutil
+
+from geoseg.machine import MemoryWatch, Speeds, tree_memory_bytes, usable_cores
+
+
+def test_cores_are_those_that_this_process_may_use():
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_memory_is_of_the_order_of_what_the_process_holds():
+    assert 0 < tree_memory_bytes() <= 2 * psutil.Process().memory_info().rss + 2**30
+
+
+def test_a_peak_is_remembered_after_it_is_gone():
+    with MemoryWatch() as watch:
+        before = tree_memory_bytes()
+        block = np.ones(200 * 10**6, dtype="uint8")
+        while watch.peak_bytes < before + 150 * 10**6:  # a sample is taken every quarter of a second
+            assert block[0] == 1
+        del block
+    assert watch.peak_bytes >= before + 150 * 10**6
+
+
+def test_speeds_are_remembered_by_name(tmp_path):
+    speeds = Speeds(tmp_path / "cache")
+    assert speeds.get("a") is None
+    speeds.put("a", 1.5)
+    speeds.put("b", 2.5)
+    speeds.put("a", 3.5)
+    assert (Speeds(tmp_path / "cache").get("a"), speeds.get("b")) == (3.5, 2.5)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["speeds.json"]
+
+
+def test_torn_speeds_are_none(tmp_path):
+    for text in ("{", "[1]", "\x00"):
+        (tmp_path / "speeds.json").write_text(text)
+        assert Speeds(tmp_path).get("a") is None
+    Speeds(tmp_path).put("a", 1.0)
+    assert json.loads((tmp_path / "speeds.json").read_text()) == {"a": 1.0}
+
+
+def test_speeds_that_cannot_be_kept_are_no_reason_to_fail(tmp_path):
+    (tmp_path / "file").touch()
+    Speeds(tmp_path / "file").put("a", 1.0)
+    Speeds(tmp_path / "file" / "deeper").put("a", 1.0)
+    assert Speeds(tmp_path / "file").get("a") is None

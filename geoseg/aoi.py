@@ -102,7 +102,7 @@ class AOI:
         if len(polygons) < len(parts):
             warnings.append(f"{len(parts) - len(polygons)} AOI feature(s) without an area were left out")
         features = []
-        for name, geometry in polygons:
+        for name, (_, geometry) in zip(_distinct([name for name, _ in polygons]), polygons, strict=True):
             _check_range(geometry, where)
             if _jumps(geometry):
                 warnings.append(f"AOI feature {name} has an edge of more than 180 degrees; {_SPLIT}")
@@ -219,6 +219,19 @@ def _name(feature: Mapping[str, Any], number: int) -> str:
         if name is not None and name != "":
             return str(name)
     return str(number)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names that tell features apart: repeated ones get a number, and so does ``all``, the total's name in tables."""
+    taken: set[str] = {"all"}
+    distinct = []
+    for name in names:
+        free, number = name, 2
+        while free in taken:
+            free, number = f"{name} ({number})", number + 1
+        taken.add(free)
+        distinct.append(free)
+    return distinct
 
 
 def _geometry(document: Mapping[str, Any] | None, where: str) -> BaseGeometry | None:

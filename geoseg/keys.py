@@ -26,6 +26,7 @@ _SIGNATURE = {"sig", "se", "st", "sp", "sv", "sr", "sks", "skt", "ske", "skv", "
 _SIGNATURE |= {"key-pair-id", "policy", "awsaccesskeyid", "googleaccessid", "token", "access_token"}
 _HEAD_TIMEOUT_S = 20
 _HEADS_AT_ONCE = 8
+_HEAD_REFUSED = {403, 405, 501}  # 403: addresses signed for GET alone
 
 
 def unsigned(href: str) -> str:
@@ -47,13 +48,16 @@ def asset_facts(hrefs: Iterable[str]) -> dict[str, str]:
     They tell one version of a file from another; the content itself is not read.
     """
     wanted = sorted(set(hrefs))
-    with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-        return dict(zip(wanted, pool.map(_fact, wanted), strict=True))
+    with (
+        httpx.Client(follow_redirects=True, timeout=_HEAD_TIMEOUT_S) as client,
+        ThreadPoolExecutor(_HEADS_AT_ONCE) as pool,
+    ):
+        return dict(zip(wanted, pool.map(lambda href: _fact(href, client), wanted), strict=True))
 
 
-def _fact(href: str) -> str:
+def _fact(href: str, client: httpx.Client) -> str:
     if href.startswith(("http://", "https://")):
-        return _remote_fact(href)
+        return _remote_fact(href, client)
     if "://" in href or href.startswith("/vsi"):
         return "remote"
     try:
@@ -63,21 +67,31 @@ def _fact(href: str) -> str:
     return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
 
-def _remote_fact(href: str) -> str:
+def _remote_fact(href: str, client: httpx.Client) -> str:
+    """Version of a remote file, from HEAD, or from a read of its first byte where HEAD is refused."""
     try:
-        for attempt in stamina.retry_context(on=httpx.TransportError, attempts=3, timeout=_HEAD_TIMEOUT_S * 2):
+        for attempt in stamina.retry_context(on=_passing, attempts=4, timeout=_HEAD_TIMEOUT_S * 2):
             with attempt:
-                answer = httpx.head(href, follow_redirects=True, timeout=_HEAD_TIMEOUT_S)
+                answer = client.head(href)
+                if answer.status_code in _HEAD_REFUSED:
+                    with client.stream("GET", href, headers={"Range": "bytes=0-0"}) as answer:
+                        pass
+                answer.raise_for_status()
+    except httpx.HTTPStatusError as err:
+        status = err.response.status_code
+        return "missing" if status in {404, 410} else f"unknown: {status}"
     except httpx.HTTPError as err:
         return f"unknown: {type(err).__name__}"
-    if answer.status_code in {404, 410}:
-        return "missing"
-    stated = [
-        f"{name}={answer.headers[name]}"
-        for name in ("content-length", "etag", "last-modified")
-        if name in answer.headers
-    ]
-    return ", ".join(stated) if answer.is_success else f"unknown: {answer.status_code}"
+    length = answer.headers.get("content-range", "").rpartition("/")[2] or answer.headers.get("content-length", "")
+    stated = [f"{name}={answer.headers[name]}" for name in ("etag", "last-modified") if name in answer.headers]
+    return ", ".join([f"length={length}", *stated])
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a fault may pass by itself."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in {429, 500, 502, 503, 504}
+    return isinstance(error, httpx.TransportError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.composite import Composite
-from geoseg.errors import RequestError
+from geoseg.errors import GeosegError, RequestError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
 from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
@@ -186,6 +186,20 @@ class Predictor:
         values = torch.from_numpy(np.ascontiguousarray(image.values[:, rows, cols])).to(self._device)
         valid = torch.from_numpy(np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)).to(self._device)
         chips = Chips(inputs={"image": values[None, None]}, valid=valid[None], gsd_m=self._resolution_m)
+        try:
+            return self._forward(chips)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        try:
+            return self._forward(chips)
+        except torch.OutOfMemoryError as err:
+            raise GeosegError(
+                f"a chip of {chip.shape[0]} x {chip.shape[1]} px, too large for the device's memory",
+                "room for one forward pass",
+                "lower --tile-size or --workers, or use --device cpu; finished tiles are kept",
+            ) from err
+
+    def _forward(self, chips: Chips) -> Tensor:
         with torch.inference_mode():
             return self._head(chips).scores[0]
 

@@ -293,3 +293,19 @@ def test_area_is_geodesic_and_without_holes():
     assert holed == pytest.approx(whole * 0.96, rel=1e-3)
     clockwise = shape({"type": "Polygon", "coordinates": [list(SQUARE.exterior.coords)[::-1]]})
     assert AOI.read(clockwise).area_km2 == pytest.approx(whole)
+
+
+def test_features_with_one_name_stay_apart_and_none_takes_the_name_of_the_total():
+    def square(west: float, name: object) -> dict[str, object]:
+        ring = [[west, 0], [west + 1, 0], [west + 1, 1], [west, 1], [west, 0]]
+        return {"type": "Feature", "id": name, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+    names = ["a", "a", 0, "all", "a"]
+    document = {"type": "FeatureCollection", "features": [square(2 * n, name) for n, name in enumerate(names)]}
+    ids = [feature.id for feature in AOI.from_geojson(document).features]
+    assert len(set(ids)) == len(names)
+    assert ids[0] == "a"
+    assert ids[2] == "0"
+    assert "all" not in ids
+    again = AOI.from_geojson(AOI.from_geojson(document).to_geojson())
+    assert [feature.id for feature in again.features] == ids

@@ -32,7 +32,7 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
     scenes = prepared.coverage.touching(prepared.region.window)
     row, col = prepared.region.window.row0, prepared.region.window.col0
     return {
-        "km2": round(prepared.region.window.size_px * prepared.pixel_m**2 / 1e6, 4),
+        "km2": round(_area_km2(prepared), 4),
         "scenes": [{"datetime": s.datetime, "items": [item.id for item in s.items]} for s in scenes],
         "model": {"name": model.name, "licence": model.licence, "kind": model.kind},
         "grid": {
@@ -51,6 +51,12 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
         "megapixels": round(prepared.pixels / 1e6, 3),
         "seconds": prepared.estimate_s,
     }
+
+
+def _area_km2(prepared: Prepared) -> float:
+    """Area of the region, or of the raster where there is no region."""
+    region = prepared.spec.region
+    return region.area_km2 if region else prepared.region.window.size_px * prepared.pixel_m**2 / 1e6
 
 
 def show_before(prepared: Prepared) -> None:

@@ -161,6 +161,18 @@ def test_a_bow_tie_is_refused_and_named(tmp_path):
     assert "0.5 0.5" in err.given
 
 
+@pytest.mark.parametrize(("height", "refused"), [(0.2, True), (0.02, False)])
+def test_crossing_rings_are_repaired_only_where_that_hardly_changes_the_area(height, refused):
+    """Two triangles that meet in a point; the left one holds 4 % of the area, or next to nothing."""
+    crossing = {"type": "Polygon", "coordinates": [[[0, 0], [3, 1], [3, 0], [0, height], [0, 0]]]}
+    if refused:
+        assert "Self-intersection" in refusal(crossing).given
+        return
+    region = AOI.read(crossing)
+    assert region.geometry.is_valid
+    assert "repaired" in region.warnings[0]
+
+
 @pytest.mark.parametrize("geometry", [Point(9, 47), LineString([(9, 47), (9.1, 47.1)]), Point(9, 47).buffer(0)])
 def test_what_has_no_area_is_refused(tmp_path, geometry):
     path = written(tmp_path / "points.geojson", collection(feature(geometry)))

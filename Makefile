@@ -14,8 +14,10 @@ help: ## List the targets
 
 setup: $(STAMP) ## Make .venv and install the pinned versions (the other targets do it when needed)
 
-demo: $(STAMP) ## Map the embedded region and say where the map is
+demo-data/catalog.json: | $(STAMP)
 	$(PY) -m geoseg demo demo-data
+
+demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where the map is
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
 test: $(STAMP) ## Run the tests (ARGS="tests/grid -x" for some of them)

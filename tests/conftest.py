@@ -6,11 +6,16 @@ import itertools
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before any import of a library that reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile("geoseg", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("geoseg")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -86,7 +86,7 @@ def expected(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
 
 @PLANS
 @given(st.integers(-40, 40), st.integers(-40, 40), arrays(bool, (6, 6)).filter(np.any))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_painted_world_comes_back_pixel_for_pixel(plan, row, col, cells):
     tile = Tile(row, col, 6, 8)
     window = reach_of(plan, tile, cells)
@@ -227,7 +227,7 @@ REASONS = arrays("uint8", (SIDE, SIDE), elements=st.sampled_from([0, 0, 0, 1, 2,
 
 @PLANS
 @given(REASONS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_was_not_observed_has_no_class_whatever_the_network_says(plan, inside):
     tile = Tile(2, 2, 6, 8)
     window = reach_of(plan, tile, everything(tile))
@@ -299,7 +299,7 @@ def test_spreading_equals_looking_around_each_pixel(failed, radius):
 
 
 @given(st.lists(st.tuples(st.integers(-8, SIDE + 3), st.integers(-4, SIDE + 3)), min_size=1, max_size=3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_near_failed_is_what_the_asymmetric_field_of_view_reaches(places):
     """Failures in the halo count too. The radius, not the halo rounded up to strides, decides."""
     tile = Tile(0, 0, 6, 8)

@@ -47,7 +47,7 @@ FACTS = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)
 
 
 @given(st.dictionaries(st.sampled_from(LAYERS), LAYER), arrays(bool, (3, 3)), st.booleans(), FACTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_put_comes_back(tmp_path_factory, layers, cells, incomplete, facts):
     store = TileStore(tmp_path_factory.getbasetemp() / "round trips")
     written = TileRecord(layers, cells, incomplete, facts)
@@ -124,7 +124,6 @@ def test_a_folder_in_its_place_is_no_record(tmp_path):
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(1, 4), st.integers(1, 4))
-@settings(deadline=None)
 def test_merging_takes_each_cell_from_the_record_that_has_it(seed, other_seed, cells, cell_px):
     newer, older = record(seed, cells, cell_px), record(other_seed, cells, cell_px)
     merged = newer.merged_with(older)

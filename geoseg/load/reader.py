@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +35,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window as RasterWindow
 
 from geoseg.grid import Lattice
+from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
 
 # Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
@@ -45,8 +45,6 @@ _KERNEL_PAD_PX = 3
 _PIXELS = "EPSG:3857"
 # Grids that fit together do so at multiples of this share of a pixel.
 _FRACTIONS = 3600
-
-Roi = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +91,13 @@ class ExactDriver(RioDriver):
         self._sources = sources
         self._log = log
         self._previews = previews
+        self._shared = SharedReads(sources.values())
 
     def open(self, src: RasterSource, ctx: LocalContext) -> ExactReader:  # type: ignore[override]  # a narrower reader
         """A reader of one band of one file."""
         del ctx
-        return ExactReader(self._sources[(src.uri, src.band)], src.geobox, self._log, previews=self._previews)
+        source = self._sources[(src.uri, src.band)]
+        return ExactReader(source, src.geobox, self._log, self._shared, previews=self._previews)
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> GlobalContext:
         """State of one load; nothing is kept between reads."""
@@ -111,11 +111,13 @@ class ExactReader:
         source: Facts of the band.
         claimed: Pixel grid of the file as its item states it, for files that cannot be opened.
         log: Where failures go.
+        shared: Gives raw windows.
         previews: Whether overviews may be used.
     """
 
-    def __init__(self, source: BandSource, claimed: Any, log: ReadLog, *, previews: bool) -> None:
+    def __init__(self, source: BandSource, claimed: Any, log: ReadLog, shared: SharedReads, *, previews: bool) -> None:
         self._source = source
+        self._shared = shared
         self._claimed = claimed
         self._log = log
         self._previews = previews
@@ -170,7 +172,7 @@ class ExactReader:
         if plan is not None:
             self._warp(file, src_geobox, plan, cfg.resampling, dst_geobox[roi], out)
             return roi, out
-        pixels, failed, cause = _read_window(file, self._source.index, roi_src)
+        pixels, failed, cause = self._shared.window(file, self._source, roi_src)
         self._store(pixels, out, file)
         if failed is not None:
             self._log.add(ReadFailure(self._source.href, cause, dst_geobox[roi], failed))
@@ -195,7 +197,7 @@ class ExactReader:
             window_geobox = window_geobox.zoom_to(shape)
             failed, cause = None, ""
         else:
-            pixels, failed, cause = _read_window(file, self._source.index, roi_src)
+            pixels, failed, cause = self._shared.window(file, self._source, roi_src)
         kernel = _kernel(window_geobox if self._previews else src_geobox, target, resampling)
         values = np.full(pixels.shape, np.nan, dtype="float32") if out.dtype.kind == "f" else pixels
         if out.dtype.kind == "f":
@@ -335,38 +337,6 @@ def _outline(geobox: GeoBox) -> GeoBox:
     """The same area as a single pixel."""
     rows, cols = geobox.shape
     return GeoBox((1, 1), geobox.transform @ Affine.scale(cols, rows), geobox.crs)
-
-
-def _read_window(
-    file: rasterio.DatasetReader, index: int, roi: Roi
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str]:
-    """A window's raw pixels, which of them could not be read, and why. Failed pixels hold zero."""
-    window = RasterWindow.from_slices(*roi)
-    try:
-        return file.read(index, window=window), None, ""
-    except RasterioError as err:
-        cause = str(err)
-    pixels = np.zeros(roi_shape(roi), dtype=file.dtypes[index - 1])
-    failed = np.zeros(pixels.shape, dtype=bool)
-    for block, part in _blocks_within(file, index, roi):
-        try:
-            pixels[part] = file.read(index, window=block)
-        except RasterioError as err:
-            failed[part] = True
-            cause = str(err.__cause__ or err)
-    return pixels, failed if failed.any() else None, cause
-
-
-def _blocks_within(file: rasterio.DatasetReader, index: int, roi: Roi) -> Iterator[tuple[RasterWindow, Roi]]:
-    """Parts of the file's blocks that lie in a window, as file window and as slices of the window's array."""
-    rows, cols = roi
-    height, width = file.block_shapes[index - 1]
-    for row in range(rows.start // height * height, rows.stop, height):
-        for col in range(cols.start // width * width, cols.stop, width):
-            r0, r1 = max(row, rows.start), min(row + height, rows.stop)
-            c0, c1 = max(col, cols.start), min(col + width, cols.stop)
-            part = (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
-            yield RasterWindow(c0, r0, c1 - c0, r1 - r0), part
 
 
 def _warped_failure(

@@ -20,6 +20,7 @@ from pyproj import Geod, Transformer
 from rasterio.warp import Resampling, reproject
 
 from geoseg.load.reader import ExactReader, ReadLog
+from geoseg.load.shared import SharedReads
 from geoseg.scenes import BandSource
 from tests import imagery
 
@@ -47,7 +48,8 @@ def read_on(
 ) -> tuple[NDArray[Any], NDArray[np.bool_], ReadLog]:
     """A band on a geobox, where its reader reports failure, and the log."""
     log, missing = ReadLog(), np.nan if dtype == "float32" else 0
-    reader = ExactReader(replace(BandSource("data", 1, str(path)), **facts), claimed, log, previews=False)
+    source = replace(BandSource("data", 1, str(path)), **facts)
+    reader = ExactReader(source, claimed, log, SharedReads([source]), previews=False)
     roi, part = reader.read(RasterLoadParams(dtype=dtype, fill_value=missing, resampling=resampling), target)
     values = np.full(target.shape, missing, dtype)
     values[roi] = part

@@ -1,0 +1,116 @@
+"""One read for all bands of a file that keeps them together.
+
+In a pixel-interleaved file every block holds all bands. odc-stac asks band by band, each time with a handle of its own,
+so that every block would be decoded once for each band.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.roi import roi_shape
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from geoseg.scenes import BandSource
+
+Roi = tuple[slice, slice]
+# Raw pixels, which of them could not be read (None where all could), and why.
+WindowRead = tuple[NDArray[Any], NDArray[np.bool_] | None, str]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A window of a file while some of its bands are still to be fetched."""
+
+    left: set[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    pixels: NDArray[Any] | None = None
+    is_tried: bool = False
+
+
+class SharedReads:
+    """Raw windows of files, read once for all wanted bands where a file keeps its bands together.
+
+    Args:
+        sources: Everything that the load will read. What one band's read brings along is kept until the other bands
+            have taken it.
+    """
+
+    def __init__(self, sources: Iterable[BandSource]) -> None:
+        wanted: dict[str, set[int]] = {}
+        for source in sources:
+            wanted.setdefault(source.href, set()).add(source.index)
+        self._wanted = {href: tuple(sorted(indexes)) for href, indexes in wanted.items()}
+        self._entries: dict[tuple[str, int, int, int, int], _Entry] = {}
+        self._lock = threading.Lock()
+
+    def window(self, file: rasterio.DatasetReader, source: BandSource, roi: Roi) -> WindowRead:
+        """Raw pixels of a band in a window of its file."""
+        bands = self._wanted[source.href]
+        if len(bands) == 1 or not _keeps_bands_together(file, bands):
+            return read_window(file, source.index, roi)
+        rows, cols = roi
+        key = (source.href, rows.start, rows.stop, cols.start, cols.stop)
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry(set(bands)))
+        with entry.lock:
+            if not entry.is_tried:
+                entry.is_tried = True
+                entry.pixels = _read_all(file, bands, roi)
+            pixels = None if entry.pixels is None else entry.pixels[bands.index(source.index)]
+            entry.left.discard(source.index)
+            if not entry.left:
+                with self._lock:
+                    self._entries.pop(key, None)
+        return read_window(file, source.index, roi) if pixels is None else (pixels, None, "")
+
+
+def _keeps_bands_together(file: rasterio.DatasetReader, bands: tuple[int, ...]) -> bool:
+    same_type = len({file.dtypes[index - 1] for index in bands}) == 1
+    return same_type and file.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") != "BAND"
+
+
+def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi) -> NDArray[Any] | None:
+    """All bands of a window; ``None`` where something fails, which each band then finds out for itself."""
+    try:
+        pixels: NDArray[Any] = file.read(list(bands), window=RasterWindow.from_slices(*roi))
+    except RasterioError:
+        return None
+    return pixels
+
+
+def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRead:
+    """A band's raw pixels in a window. What fails is found block by block; failed pixels hold zero."""
+    window = RasterWindow.from_slices(*roi)
+    try:
+        return file.read(index, window=window), None, ""
+    except RasterioError as err:
+        cause = str(err)
+    pixels = np.zeros(roi_shape(roi), dtype=file.dtypes[index - 1])
+    failed = np.zeros(pixels.shape, dtype=bool)
+    for block, part in _blocks_within(file, index, roi):
+        try:
+            pixels[part] = file.read(index, window=block)
+        except RasterioError as err:
+            failed[part] = True
+            cause = str(err.__cause__ or err)
+    return pixels, failed if failed.any() else None, cause
+
+
+def _blocks_within(file: rasterio.DatasetReader, index: int, roi: Roi) -> Iterator[tuple[RasterWindow, Roi]]:
+    """Parts of the file's blocks that lie in a window, as file window and as slices of the window's array."""
+    rows, cols = roi
+    height, width = file.block_shapes[index - 1]
+    for row in range(rows.start // height * height, rows.stop, height):
+        for col in range(cols.start // width * width, cols.stop, width):
+            r0, r1 = max(row, rows.start), min(row + height, rows.stop)
+            c0, c1 = max(col, cols.start), min(col + width, cols.stop)
+            part = (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
+            yield RasterWindow(c0, r0, c1 - c0, r1 - r0), part

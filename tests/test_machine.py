@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 
-import numpy as np
 import psutil
 
-from geoseg.machine import MemoryWatch, Speeds, tree_memory_bytes, usable_cores
+from geoseg import machine
+from geoseg.machine import Speeds, tree_memory_bytes, usable_cores
 
 
 def test_cores_are_those_that_this_process_may_use():
@@ -19,14 +20,21 @@ def test_memory_is_of_the_order_of_what_the_process_holds():
     assert 0 < tree_memory_bytes() <= 2 * psutil.Process().memory_info().rss + 2**30
 
 
-def test_a_peak_is_remembered_after_it_is_gone():
-    with MemoryWatch() as watch:
-        before = tree_memory_bytes()
-        block = np.ones(200 * 10**6, dtype="uint8")
-        while watch.peak_bytes < before + 150 * 10**6:  # a sample is taken every quarter of a second
-            assert block[0] == 1
-        del block
-    assert watch.peak_bytes >= before + 150 * 10**6
+def test_the_peak_is_the_largest_sample_and_sampling_ends_with_the_run(monkeypatch):
+    samples, all_taken = iter([5, 9, 3]), threading.Event()
+
+    def sample() -> int:
+        value = next(samples, None)
+        if value is None:
+            all_taken.set()
+        return value or 1
+
+    monkeypatch.setattr(machine, "tree_memory_bytes", sample)
+    monkeypatch.setattr(machine, "_SAMPLE_S", 0.001)
+    with machine.MemoryWatch() as watch:
+        assert all_taken.wait(timeout=60)
+    assert watch.peak_bytes == 9
+    assert "memory-watch" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_speeds_are_remembered_by_name(tmp_path):

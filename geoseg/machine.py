@@ -40,6 +40,12 @@ def tune_allocator() -> bool:
     return all(mallopt(option, value) == 1 for option, value in _ALLOCATOR)
 
 
+def release_memory() -> None:
+    """Give memory that is free but kept by the allocator back to the system, where the C library can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def tree_memory_bytes(pid: int | None = None, *, proportional: bool = True) -> int:
     """Memory of a process, by default this one, and its children.
 

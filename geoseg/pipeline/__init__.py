@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from geoseg.errors import InterruptedRunError
 from geoseg.job import default_out, open_job
-from geoseg.machine import MemoryWatch, Speeds
+from geoseg.machine import MemoryWatch, Speeds, release_memory
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
 from geoseg.progress import Progress, Silent
@@ -84,6 +84,7 @@ def run(
             _remember_speed(prepared, tally, clock.lap("tiles"))
             if should_stop():
                 raise _interrupted(prepared, tally)
+            release_memory()  # what forward passes left behind would add to what finishing needs
             return Result(out, finish(prepared, tally, store, out, progress, clock, memory))
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Block = tuple[slice, slice, NDArray[np.uint8]]
 
+# GDAL needs a few rows of blocks and gains nothing from more.
+_COG_CACHE_BYTES = 64 * 2**20
 _STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
@@ -135,7 +137,7 @@ def _write_classes(
         names=name_table(table),
         overview_resampling="mode",
         description="class",
-        memory_bytes=prepared.budget.finish_bytes // 4,
+        memory_bytes=_COG_CACHE_BYTES,
         threads=prepared.key_parts.threads,
     )
 
@@ -169,7 +171,7 @@ def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, o
         blocks(),
         overview_resampling="average",
         description="confidence of the class in percent",
-        memory_bytes=prepared.budget.finish_bytes // 4,
+        memory_bytes=_COG_CACHE_BYTES,
         threads=prepared.key_parts.threads,
     )
 

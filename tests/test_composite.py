@@ -221,6 +221,8 @@ def test_a_failed_read_is_failed_where_the_rule_asks_for_it(tmp_path: Path, date
     np.testing.assert_array_equal(image.reason == Reason.FAILED, lost)
     assert np.isnan(image.values[:, lost]).all()
     assert list(image.failures) == [items[broken].bands["B08"].href]
+    if rule != "median":  # nothing else gave a failed pixel
+        assert sum(image.used_px.values()) == (image.reason == Reason.OBSERVED).sum()
 
 
 def test_a_failed_read_that_is_not_needed_does_no_harm(tmp_path: Path, dates: list[Date]) -> None:

@@ -21,13 +21,16 @@ def test_memory_is_of_the_order_of_what_the_process_holds():
 
 
 def test_the_peak_is_the_largest_sample_and_sampling_ends_with_the_run(monkeypatch):
-    samples, all_taken = iter([5, 9, 3]), threading.Event()
+    resident, all_taken, now = iter([50, 90, 30]), threading.Event(), [0]
 
-    def sample() -> int:
-        value = next(samples, None)
-        if value is None:
+    def sample(pid: int | None = None, *, proportional: bool = True) -> int:
+        """A tenth of the resident size counts as its own."""
+        if proportional:
+            return now[0] // 10
+        now[0] = next(resident, 0)
+        if not now[0]:
             all_taken.set()
-        return value or 1
+        return now[0]
 
     monkeypatch.setattr(machine, "tree_memory_bytes", sample)
     monkeypatch.setattr(machine, "_SAMPLE_S", 0.001)

@@ -12,7 +12,7 @@ def info() -> None:
     """Say where the cache is and how much it holds."""
     from geoseg.settings import Settings  # noqa: PLC0415
 
-    folder = Settings().cache
+    folder = Settings.with_options().cache
     typer.echo(f"folder: {folder}")
     for part in ("tiles", "weights"):
         files = [path for path in (folder / part).rglob("*") if path.is_file()] if (folder / part).is_dir() else []
@@ -26,7 +26,7 @@ def clear() -> None:
 
     from geoseg.settings import Settings  # noqa: PLC0415
 
-    folder = Settings().cache / "tiles"
+    folder = Settings.with_options().cache / "tiles"
     if folder.is_dir():
         shutil.rmtree(folder)
     typer.echo(f"empty: {folder}")

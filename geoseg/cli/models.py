@@ -16,7 +16,7 @@ def _folder(reference: str, *, measured: bool = True):  # type: ignore[no-untype
     from geoseg.models import resolve  # noqa: PLC0415
     from geoseg.settings import Settings  # noqa: PLC0415
 
-    settings = Settings()
+    settings = Settings.with_options()
     return resolve(
         reference,
         models_dirs=settings.models,
@@ -32,7 +32,7 @@ def list_command() -> None:
     from geoseg.models import list_models  # noqa: PLC0415
     from geoseg.settings import Settings  # noqa: PLC0415
 
-    settings = Settings()
+    settings = Settings.with_options()
     for folder in list_models(models_dirs=settings.models, cache=settings.cache):
         typer.echo(f"{folder.spec.name:<20} {folder.spec.title} ({folder.spec.licence})")
 

@@ -334,3 +334,26 @@ def test_a_signal_ends_a_run_in_time_and_the_same_command_goes_on(
     tiles = json.loads(plain)["tiles"]
     assert tiles["reused"] == kept
     assert tiles["reused"] + tiles["computed"] == tiles["total"] == 8 * 8
+
+
+@pytest.mark.parametrize("command", [["cache", "info"], ["cache", "clear"], ["models", "list"]])
+def test_a_wrong_environment_is_a_wrong_request(ends, monkeypatch, command):
+    monkeypatch.setenv("GEOSEG_WORKERS", "many")
+    status, out, err = ends(*command)
+    assert (status, out) == (2, "")
+    assert "many" in three_lines(err)[0]
+
+
+def test_clearing_the_cache_removes_tiles_and_keeps_weights(ends, words, monkeypatch, tmp_path):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("GEOSEG_CACHE", str(cache))
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "w.safetensors").write_bytes(b"w")
+    tiles = json.loads(ends("run", *words, "--quiet", "--json")[1])["tiles"]["computed"]
+    assert f"tiles: {tiles} files" in ends("cache", "info")[1]
+    assert ends("cache", "clear")[0] == 0
+    assert "tiles: 0 files" in ends("cache", "info")[1]
+    assert not any(cache.rglob("*.zip"))
+    assert (cache / "weights" / "w.safetensors").is_file()
+    status, out, _ = ends("run", *words, "--quiet", "--json")
+    assert (status, json.loads(out)["tiles"]["computed"]) == (0, tiles)

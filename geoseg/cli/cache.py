@@ -15,7 +15,7 @@ def info() -> None:
     folder = Settings.with_options().cache
     typer.echo(f"folder: {folder}")
     for part in ("tiles", "weights"):
-        files = [path for path in (folder / part).rglob("*") if path.is_file()] if (folder / part).is_dir() else []
+        files = [path for path in (folder / part).rglob("[!.]*") if path.is_file()]  # locks are no content
         typer.echo(f"{part}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:,.1f} MB")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pystac
 import shapely
@@ -47,7 +46,7 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
         time_range: ``START/END`` with dates or instants; ``..`` leaves a side open.
 
     Returns:
-        Items with absolute asset hrefs, ordered by id.
+        Items with absolute asset hrefs and, where the collection states one, their licence; ordered by id.
 
     Raises:
         CatalogError: If the catalogue cannot be read.
@@ -55,8 +54,15 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
     """
     found = _search_api if is_address(catalog) else _search_folder
     items = {(item.collection_id, item.id): item for item in found(catalog, collection, bounds, time_range)}
+    licences: dict[str | None, str] = {}
     for item in items.values():
         item.make_asset_hrefs_absolute()
+        # Items keep the licence with them, so that a resumed run asks nobody.
+        if "license" not in item.properties:
+            if item.collection_id not in licences:
+                licences[item.collection_id] = _licence_of_collection(item)
+            if licence := licences[item.collection_id]:
+                item.properties["license"] = licence
     return sorted(items.values(), key=lambda item: item.id)
 
 
@@ -141,13 +147,10 @@ def parse_time_range(text: str | None) -> tuple[dt.datetime, dt.datetime]:
     return start, end
 
 
-def licence_of(item: pystac.Item) -> str:
-    """Licence that the item or its collection states."""
-    stated: Any = item.properties.get("license")
-    if stated is None:
-        try:
-            collection = item.get_collection() if item.get_root() is not None else None
-        except _UNREADABLE:
-            return ""  # no reason to refuse the pixels
-        stated = collection.license if collection is not None else ""
-    return str(stated or "")
+def _licence_of_collection(item: pystac.Item) -> str:
+    """Licence that the item's collection states, or "" where it cannot be had: no reason to refuse the pixels."""
+    try:
+        collection = item.get_collection()
+    except _UNREADABLE:
+        return ""
+    return collection.license if collection is not None else ""

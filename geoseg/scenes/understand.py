@@ -11,7 +11,6 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from geoseg.errors import AssetReadError, ModelMismatchError, RequestError
-from geoseg.scenes.catalog import licence_of
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import COLLECTION_SENSORS, SENSORS, Sensor, sentinel2_offset
 
@@ -70,7 +69,7 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
         bands=sources,
         mask=mask,
         alpha=False,
-        licence=licence_of(item),
+        licence=str(properties.get("license", "")),
         document=item.to_dict(include_self_link=False, transform_hrefs=False),
         href=item.get_self_href() or "",
     )

@@ -221,8 +221,10 @@ class Api(BaseHTTPRequestHandler):
     collection: Mapping[str, Any] = {}
     fault = ""
     page = 2
+    asked = 0
 
     def do_GET(self) -> None:
+        type(self).asked += 1
         parts = urlsplit(self.path)
         if parts.path.startswith("/collections/"):
             self.answer(self.collection, 404 if self.fault == "no collection" else 200)
@@ -235,6 +237,7 @@ class Api(BaseHTTPRequestHandler):
             self.landing()
 
     def do_POST(self) -> None:
+        type(self).asked += 1
         self.search(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     @property
@@ -302,6 +305,8 @@ def api(demo: DemoCatalog) -> Iterator[tuple[str, type[Api]]]:
         item.to_dict(include_self_link=False, transform_hrefs=False)
         for item in find_items(str(demo.catalog), None, EVERYWHERE, None)
     )
+    for item in items:
+        del item["properties"]["license"]  # the collection states it
     collection = json.loads((demo.folder / "sentinel-2-l2a" / "collection.json").read_text())
     handler = type("ThisApi", (Api,), {"items": items, "collection": {**collection, "links": []}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -332,6 +337,20 @@ def test_an_api_and_a_folder_give_a_job_the_same_scenes(demo: DemoCatalog, api: 
     facts = [[(i.id, i.bands, i.mask, i.geobox, i.version, i.licence) for i in found.items] for found in (here, there)]
     assert facts[0] == facts[1]
     assert {item.licence for item in there.items} == {"Apache-2.0"}
+
+
+def test_a_job_goes_on_with_its_items_when_the_server_is_gone(api: tuple[str, type[Api]]) -> None:
+    first = find_scenes(job(api[0]), EVERYWHERE, BANDS)
+    asked = api[1].asked
+    again = find_scenes(job(api[0]), EVERYWHERE, BANDS, json.loads(json.dumps(first.documents)))
+    assert api[1].asked == asked > 0
+    facts = [[(i.id, i.bands, i.mask, i.geobox, i.version, i.licence) for i in found.items] for found in (first, again)]
+    assert facts[0] == facts[1]
+
+
+def test_a_collection_is_asked_once(api: tuple[str, type[Api]]) -> None:
+    find_scenes(job(api[0]), EVERYWHERE, BANDS)
+    assert api[1].asked == 5  # the landing page, three pages, the collection
 
 
 def test_items_whose_collection_cannot_be_had_are_items_all_the_same(api: tuple[str, type[Api]]) -> None:

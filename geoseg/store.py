@@ -30,6 +30,7 @@ RESULTS_VERSION = 1
 
 _FACTS = "facts.json"
 _DIGEST_BYTES = 64
+_HOW_ON = "free space or set GEOSEG_CACHE, then run the same command: finished tiles are kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,12 @@ class TileStore:
     def _alone(self, key: str) -> Iterator[None]:
         """Hold the lock of a key's folder; it goes with the process, so a killed one leaves nothing behind."""
         folder = self.path(key).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / ".lock").open("w")
+        except OSError as err:
+            raise OutputError(f"the tile store {folder}: {err}", "a folder that can be written", _HOW_ON) from err
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -143,7 +148,7 @@ class TileStore:
         raise OutputError(
             f"the tile record {path}: {problem}",
             f"room for {len(body)} bytes in the tile store",
-            "free space or set GEOSEG_CACHE, then run the same command: finished tiles are kept",
+            _HOW_ON,
         ) from cause
 
 

@@ -137,6 +137,36 @@ def test_merging_takes_each_cell_from_the_record_that_has_it(seed, other_seed, c
             assert merged.layers[name].dtype == np.uint8
 
 
+def halves() -> tuple[TileRecord, TileRecord]:
+    """Two records of one tile, with the left and the right column of its cells."""
+    left, right = record(2), record(4)
+    left.cells[:] = [[True, False], [True, False]]
+    right.cells[:] = ~left.cells
+    return left, right
+
+
+def test_adding_keeps_the_cells_that_are_there(tmp_path):
+    store, (left, right) = TileStore(tmp_path), halves()
+    assert same(store.add(KEY, left), left)
+    both = store.add(KEY, right)
+    assert both.cells.all()
+    assert same(store.get(KEY), both)
+    assert same(both, right.merged_with(left))
+
+
+def test_adding_does_not_keep_what_a_failed_read_touched(tmp_path):
+    store, (left, right) = TileStore(tmp_path), halves()
+    store.put(KEY, TileRecord(left.layers, left.cells, incomplete=True, facts=left.facts))
+    assert same(store.add(KEY, right), right)
+
+
+def test_adding_to_a_torn_record_replaces_it(tmp_path):
+    store, (left, right) = TileStore(tmp_path), halves()
+    store.put(KEY, left)
+    store.path(KEY).write_bytes(store.path(KEY).read_bytes()[:-5])
+    assert same(store.add(KEY, right), right)
+
+
 def test_merging_adds_the_shares_of_the_items():
     newer, older = (
         TileRecord({}, np.ones((1, 1), bool), facts={"used_px": used}) for used in ({"a": 2, "b": 3}, {"a": 5, "c": 7})
@@ -196,10 +226,11 @@ def test_a_store_where_a_file_is_in_the_way_says_so(tmp_path):
     (tmp_path / "tiles").write_text("a file")
     store = TileStore(tmp_path / "tiles")
     assert store.get(KEY) is None
-    with pytest.raises(OutputError) as failed:
-        store.put(KEY, record())
-    assert len(str(failed.value).splitlines()) == 3
-    assert "GEOSEG_CACHE" in failed.value.todo
+    for write in (store.put, store.add):
+        with pytest.raises(OutputError) as failed:
+            write(KEY, record())
+        assert len(str(failed.value).splitlines()) == 3
+        assert "GEOSEG_CACHE" in failed.value.todo
 
 
 def test_put_replaces_a_record_whole(tmp_path):

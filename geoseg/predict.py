@@ -150,13 +150,30 @@ class Predictor:
         for chip in self._chips.chips(tile, cells):
             if should_stop():
                 return
-            if not (image.reason[chip.core.within(window)] == Reason.OBSERVED).any():
-                blank = np.zeros(chip.core.shape, dtype="uint8")
-                yield chip.core, blank.astype("float32"), blank
-                continue
-            scores = self._scores(chip.window, image, window)
-            rows, cols = chip.core.within(chip.window)
-            yield chip.core, *_best(scores[:, rows, cols])
+            core = self._observed(chip.core, image, window)
+            if core is None:
+                continue  # its pixels have a reason for having no class
+            # Neither farther than the data reach, nor out of step with the stride.
+            top, left = chip.core.row0 - chip.window.row0, chip.core.col0 - chip.window.col0
+            bottom, right = chip.window.row1 - chip.core.row1, chip.window.col1 - chip.core.col1
+            seen = core.padded(top, left, bottom, right)
+            scores = self._scores(seen, image, window)
+            rows, cols = core.within(seen)
+            yield core, *_best(scores[:, rows, cols])
+
+    def _observed(self, core: Window, image: Composite, window: Window) -> Window | None:
+        """The part of a chip's core around its observed pixels, in whole strides; ``None`` where there are none."""
+        observed = image.reason[core.within(window)] == Reason.OBSERVED
+        rows, cols = np.flatnonzero(observed.any(axis=1)), np.flatnonzero(observed.any(axis=0))
+        if not rows.size:
+            return None
+        part = Window(
+            core.row0 + int(rows[0]),
+            core.col0 + int(cols[0]),
+            core.row0 + int(rows[-1]) + 1,
+            core.col0 + int(cols[-1]) + 1,
+        )
+        return part.snapped(self._chips.stride_px) & core
 
     def _blended_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]

@@ -16,7 +16,7 @@ from geoseg.plan import Region, TileTask
 from geoseg.store import TileRecord, TileStore
 
 # Larger blocks make the tracing of noisy maps need more memory than they save time.
-_MOST_BLOCK_PX = 1024
+_MOST_BLOCK_PX = 512
 _RECORD_BYTES = 3  # classes, confidence, reason
 
 

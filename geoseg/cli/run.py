@@ -48,7 +48,10 @@ Resolution = Annotated[float | None, _job("Pixel size in CRS units; default that
 Crs = Annotated[str | None, _job("CRS of the map, such as EPSG:32633; default that of the scenes.", "--crs")]
 Like = Annotated[str | None, _job("An earlier result whose pixel grid to use.", "--like")]
 Format = Annotated[str | None, _job("Formats of the polygons: parquet,geojson.", "--format")]
-MinArea = Annotated[float | None, _job("Minimum mapping unit in square metres.", "--min-area")]
+MinArea = Annotated[
+    float | None,
+    _job("Regions below so many square metres take their longest neighbour's class, in one pass.", "--min-area"),
+]
 Simplify = Annotated[
     float | None, _job("Tolerance of the outlines in metres; neighbours keep their border.", "--simplify")
 ]

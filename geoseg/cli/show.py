@@ -63,6 +63,7 @@ def show_before(prepared: Prepared) -> None:
     """Say what will be done."""
     facts = plan_facts(prepared)
     days = sorted({scene["datetime"][:10] for scene in facts["scenes"] if scene["datetime"]})
+    dates = len({scene["datetime"] or tuple(scene["items"]) for scene in facts["scenes"]})
     items = sum(len(scene["items"]) for scene in facts["scenes"])
     span = f", {days[0]} to {days[-1]}" if len(days) > 1 else f", {days[0]}" if days else ""
     rows, cols = facts["grid"]["shape"]
@@ -70,7 +71,7 @@ def show_before(prepared: Prepared) -> None:
     lines = [
         ("map", f"{facts['km2']:,.2f} km2, {rows} x {cols} px of {prepared.pixel_m:.3g} m, {facts['grid']['crs']}"),
         ("grid", facts["grid"]["origin"]),
-        ("scenes", f"{items} item(s) on {len(facts['scenes'])} date(s){span}; {prepared.spec.composite}"),
+        ("scenes", f"{items} item(s) on {dates} date(s){span}; {prepared.spec.composite}"),
         ("time range", prepared.spec.datetime or ""),
         ("model", f"{prepared.model.spec.title} ({facts['model']['licence']}), {facts['model']['kind']}"),
         ("tiles", f"{facts['tiles']} of {facts['tile_px']} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
@@ -100,7 +101,7 @@ def show_after(result: Result) -> None:
     inside = max(1, pixels["total"] - pixels["outside_aoi"])
     console.print(f"tiles: {tiles['computed']} computed, {tiles['reused']} reused", markup=False)
     for words, count in (
-        ("without a scene", pixels["nodata_unobserved"]),
+        ("without data in any scene", pixels["nodata_unobserved"]),
         ("masked on every date", pixels["nodata_masked"]),
         *((f"failed ({cause})", count) for cause, count in pixels["failed"].items()),
         ("classified, but near failed ones", pixels["near_failed"]),

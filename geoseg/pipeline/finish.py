@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import NothingToDoError
 from geoseg.grid import Window
-from geoseg.machine import MemoryWatch
+from geoseg.machine import MemoryWatch, release_memory
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
 from geoseg.outputs.item import build_item, output_file, write_item
@@ -38,6 +38,8 @@ Block = tuple[slice, slice, NDArray[np.uint8]]
 
 # GDAL needs a few rows of blocks and gains nothing from more.
 _COG_CACHE_BYTES = 64 * 2**20
+# A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
+_REGIONS_AT_ONCE = 2_000
 _STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
@@ -66,10 +68,12 @@ def finish(
     classes = _write_classes(prepared, mosaic, source, counts, areas, out)
     _write_confidence(prepared, mosaic, source, out)
     clock.lap("mosaic")
+    release_memory()
     progress.stage("writing polygons")
     polygons, files = _write_polygons(prepared, source, out)
     write_areas(out / "areas.csv", areas.rows())
     clock.lap("polygons")
+    release_memory()
     progress.stage("writing the report")
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
@@ -193,7 +197,8 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
         metadata={name: text for name, text in notes.items() if text},
     ) as writer:
         for batch in batches:
-            writer.add(batch)
+            for start in range(0, len(batch), _REGIONS_AT_ONCE):
+                writer.add(batch.take(np.arange(start, min(start + _REGIONS_AT_ONCE, len(batch)))))
         files = [path.name for path in writer.close()]
     counts = PolygonCounts(
         count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m

@@ -211,7 +211,8 @@ class SceneFacts(_Part):
     item_hrefs: tuple[Href, ...] = ()
     """Addresses of its STAC items, or paths of its files."""
     share: float | None = None
-    """Of the classified pixels, those made from it; ``None`` where the composite mixes dates per pixel."""
+    """Of the pixels of the computed cells (which reach beyond the AOI), those made from it; ``None`` where the composite
+    mixes dates per pixel."""
     notes: tuple[Text, ...] = ()
     """What to know of it: offset applied, metadata that contradict the pixels, ``unverified`` …"""
 

@@ -103,7 +103,7 @@ def describe(
             ClassFacts(index=c.index, name=c.name, colour=c.colour, code=c.code, description=c.description)
             for c in model.classes
         ),
-        scenes=tuple(_scene(item, prepared, tally) for item in prepared.coverage.items if tally.used_px.get(item.key)),
+        scenes=_scenes(prepared, tally),
         scenes_skipped=_skipped(prepared, tally),
         tiles=TileCounts(
             total=len(prepared.tasks), computed=tally.computed, reused=tally.reused, incomplete=tally.incomplete
@@ -169,6 +169,12 @@ def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tup
     return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
 
 
+def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:
+    """Items that gave pixels to the computed cells and touch the region."""
+    near = prepared.coverage.touching(prepared.region.window)
+    return tuple(_scene(item, prepared, tally) for scene in near for item in scene.items if tally.used_px.get(item.key))
+
+
 def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
     offsets = sorted({source.offset for source in item.bands.values()})
     notes = [f"offset {offset:g} undone" for offset in offsets if offset]
@@ -191,7 +197,7 @@ def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
     refused = [SkippedScene(id=name, reason=reason) for name, reason in prepared.found.skipped]
     near = {item.key for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
     for item in prepared.coverage.items:
-        if not tally.used_px.get(item.key):
+        if not tally.used_px.get(item.key) or item.key not in near:
             reason = (
                 "gave no pixel: earlier scenes or its mask left none"
                 if item.key in near

@@ -202,6 +202,8 @@ def _check_quantity(found: Found, model: ModelSpec) -> list[str]:
                 f"reflectance, which the model {model.name} wants",
                 "say what the image is with --sensor, or choose another model",
             )
+    if any(item.sensor.quantity == "reflectance" and item.mask is None for item in found.items):
+        warnings.append("these scenes come without a cloud mask: clouds are classified as if they were ground")
     sensors = sorted({item.sensor.name for item in found.items})
     if model.expects and any(sensor != model.expects for sensor in sensors):
         warnings.append(f"{model.name} was trained on {model.expects}; this run reads {', '.join(sensors)}")

@@ -26,13 +26,11 @@ HEAVY = ("torch", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_
 
 # The rooms about tensors and what runs them; of the models room, all but what reads a model's facts.
 WITH_NETWORKS = (
+    "geoseg.bench",
     "geoseg.heads",
     "geoseg.models.",
-    "geoseg.mosaic",
-    "geoseg.pipeline",
     "geoseg.predict",
     "geoseg.training",
-    "geoseg.work",
 )
 FACTS_OF_MODELS = {"geoseg.models.folder", "geoseg.models.registry", "geoseg.models.spec"}
 

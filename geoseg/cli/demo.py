@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from geoseg.errors import RequestError
+
 
 def demo_command(
     folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("demo-data"),
@@ -17,6 +19,8 @@ def demo_command(
     del debug
     from geoseg.demo import write_demo  # noqa: PLC0415  # numpy, scipy and rasterio
 
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder}, a file", "a folder to write the demo into", "name another folder")
     write_demo(folder, seed=seed)
     typer.echo(f"catalogue: {folder / 'catalog.json'}")
     typer.echo(f"region:    {folder / 'region.geojson'}")

@@ -38,6 +38,7 @@ def demo_spec(model: DemoModel, *, title: str, quantity: Quantity, resolution_m:
         hyperparameters={"widths": list(model.widths)},
         weights=weights_reference(model.weights),
         resolution_m=resolution_m,
+        resolution_range_m=(resolution_m / 2, resolution_m * 2),
         notes=(
             "Trained on generated scenes only (geoseg.training.demo): it shows how geoseg works and knows nothing of the world.",
         ),

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from geoseg.errors import MemoryTooSmallError
 from geoseg.tiles import finite_halo, round_up
 
-# Proportional set size of a run before its first tile: interpreter, torch, GDAL, GEOS, pandas; measured by
-# `make bench-memory` (0.55 GB) plus the join of polygons and the report.
+# Proportional set size of a process that has loaded torch and the pipeline (0.56 GB when it was looked at), and room for
+# the join of polygons and the report.
 _BASE_BYTES = 800 * 10**6
 _MOST_TILE_PX = 2048
 _TILES_PLANNED = 2

@@ -37,7 +37,7 @@ from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
 
 # Chips above this side gain nothing: eager torch slows down as its temporaries outgrow the caches, and the halo of a
-# small network is already a small share. Measured by `make bench`; see docs/decisions/004-chips-and-memory.md.
+# small network is already a small share. See docs/decisions/004-chips-and-memory.md.
 _BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
 _PRECISION = "float32"
 # A lattice may lie askew to the meridians.

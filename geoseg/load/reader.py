@@ -189,15 +189,11 @@ class ExactReader:
     ) -> None:
         roi_src = _padded(_rois(plan)[0], src_geobox.shape.yx)
         window_geobox = src_geobox[roi_src]
-        if self._previews and plan.read_shrink > 1:
-            shrink = plan.read_shrink
-            rows, cols = roi_shape(roi_src)
-            shape = (max(1, rows // shrink), max(1, cols // shrink))
-            pixels = file.read(self._source.index, window=RasterWindow.from_slices(*roi_src), out_shape=shape)
-            window_geobox = window_geobox.zoom_to(shape)
-            failed, cause = None, ""
-        else:
-            pixels, failed, cause = self._shared.window(file, self._source, roi_src)
+        shrink = min(plan.read_shrink, *roi_shape(roi_src)) if self._previews else 1
+        pixels, failed, cause = self._shared.window(file, self._source, roi_src, shrink)
+        if shrink > 1:
+            rows, cols = pixels.shape
+            window_geobox = window_geobox[: rows * shrink, : cols * shrink].zoom_to(pixels.shape)
         kernel = _kernel(window_geobox if self._previews else src_geobox, target, resampling)
         values = np.full(pixels.shape, np.nan, dtype="float32") if out.dtype.kind == "f" else pixels
         if out.dtype.kind == "f":

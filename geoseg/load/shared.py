@@ -48,28 +48,35 @@ class SharedReads:
         for source in sources:
             wanted.setdefault(source.href, set()).add(source.index)
         self._wanted = {href: tuple(sorted(indexes)) for href, indexes in wanted.items()}
-        self._entries: dict[tuple[str, int, int, int, int], _Entry] = {}
+        self._entries: dict[tuple[str, int, int, int, int, int], _Entry] = {}
         self._lock = threading.Lock()
 
-    def window(self, file: rasterio.DatasetReader, source: BandSource, roi: Roi) -> WindowRead:
-        """Raw pixels of a band in a window of its file."""
+    def window(self, file: rasterio.DatasetReader, source: BandSource, roi: Roi, shrink: int = 1) -> WindowRead:
+        """Raw pixels of a band in a window of its file.
+
+        Args:
+            file: The open file.
+            source: The band.
+            roi: Rows and columns.
+            shrink: For previews: one pixel for so many in each direction.
+        """
         bands = self._wanted[source.href]
         if len(bands) == 1 or not _keeps_bands_together(file, bands):
-            return read_window(file, source.index, roi)
+            return _read_alone(file, source.index, roi, shrink)
         rows, cols = roi
-        key = (source.href, rows.start, rows.stop, cols.start, cols.stop)
+        key = (source.href, rows.start, rows.stop, cols.start, cols.stop, shrink)
         with self._lock:
             entry = self._entries.setdefault(key, _Entry(set(bands)))
         with entry.lock:
             if not entry.is_tried:
                 entry.is_tried = True
-                entry.pixels = _read_all(file, bands, roi)
+                entry.pixels = _read_all(file, bands, roi, shrink)
             pixels = None if entry.pixels is None else entry.pixels[bands.index(source.index)]
             entry.left.discard(source.index)
             if not entry.left:
                 with self._lock:
                     self._entries.pop(key, None)
-        return read_window(file, source.index, roi) if pixels is None else (pixels, None, "")
+        return _read_alone(file, source.index, roi, shrink) if pixels is None else (pixels, None, "")
 
 
 def _keeps_bands_together(file: rasterio.DatasetReader, bands: tuple[int, ...]) -> bool:
@@ -77,13 +84,45 @@ def _keeps_bands_together(file: rasterio.DatasetReader, bands: tuple[int, ...]) 
     return same_type and file.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") != "BAND"
 
 
-def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi) -> NDArray[Any] | None:
+def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> NDArray[Any] | None:
     """All bands of a window; ``None`` where something fails, which each band then finds out for itself."""
     try:
+        if shrink > 1:
+            return _read_small(file, bands, roi, shrink)
         pixels: NDArray[Any] = file.read(list(bands), window=RasterWindow.from_slices(*roi))
     except RasterioError:
         return None
     return pixels
+
+
+def _read_alone(file: rasterio.DatasetReader, index: int, roi: Roi, shrink: int) -> WindowRead:
+    if shrink > 1:
+        return _read_small(file, (index,), roi, shrink)[0], None, ""
+    return read_window(file, index, roi)
+
+
+def _read_small(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> NDArray[Any]:
+    """One pixel for ``shrink`` x ``shrink``, from an overview where there is one.
+
+    GDAL goes through a shrunk window line by line, and decodes a row of blocks for every line when its cache is smaller
+    than that row. Part by part, each about a block, everything is decoded once.
+
+    Raises:
+        RasterioError: If something cannot be read.
+    """
+    rows, cols = roi
+    shape = tuple(max(1, size // shrink) for size in roi_shape(roi))
+    step = shrink if file.overviews(bands[0]) else 1
+    height, width = (max(1, side * step // shrink) for side in file.block_shapes[bands[0] - 1])
+    small = np.empty((len(bands), *shape), dtype=file.dtypes[bands[0] - 1])
+    for row in range(0, shape[0], height):
+        for col in range(0, shape[1], width):
+            high, wide = min(height, shape[0] - row), min(width, shape[1] - col)
+            window = RasterWindow(cols.start + col * shrink, rows.start + row * shrink, wide * shrink, high * shrink)
+            small[:, row : row + high, col : col + wide] = file.read(
+                list(bands), window=window, out_shape=(len(bands), high, wide)
+            )
+    return small
 
 
 def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRead:

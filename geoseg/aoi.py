@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import shapely
@@ -116,9 +116,19 @@ class AOI:
         Raises:
             InvalidAOIError: If the four numbers do not make a box.
         """
+        return cls.from_bounds(text.split(","), text)
+
+    @classmethod
+    def from_bounds(cls, bounds: Sequence[Any], text: str = "") -> Self:  # Any: numbers, or what should be some
+        """A box from west, south, east and north in degrees; ``text`` is how messages call it.
+
+        Raises:
+            InvalidAOIError: If the four numbers do not make a box.
+        """
+        text = text or ",".join(str(number) for number in bounds)
         try:
-            west, south, east, north = (float(part) for part in text.split(","))
-        except ValueError as err:
+            west, south, east, north = (float(part) for part in bounds)
+        except (TypeError, ValueError) as err:
             raise InvalidAOIError(
                 f"--aoi {text}",
                 "an existing file, or WEST,SOUTH,EAST,NORTH in degrees",
@@ -133,16 +143,32 @@ class AOI:
         return cls.from_geojson(mapping(box(west, south, east, north)), f"the box {text}")
 
     @classmethod
-    def read(cls, source: str | Path | Mapping[str, Any] | BaseGeometry) -> Self:
-        """Read a region from a vector file, a box in words, GeoJSON or a shapely geometry.
+    def read(cls, source: Any) -> Self:  # whatever a caller of the Python interface has
+        """Read a region.
+
+        Args:
+            source: Vector file; box in words, or as four numbers; GeoJSON; shapely geometry in longitude and latitude;
+                GeoDataFrame or GeoSeries with a CRS; anything else with a ``__geo_interface__``.
 
         Raises:
             InvalidAOIError: If it cannot be read or has no area.
         """
-        if isinstance(source, BaseGeometry):
-            return cls.from_geojson(mapping(source))
         if isinstance(source, Mapping):
             return cls.from_geojson(source)
+        if isinstance(source, tuple | list | np.ndarray):
+            return cls.from_bounds(list(source))
+        if hasattr(source, "__geo_interface__"):
+            return cls.from_geojson(_geo_interface(source))
+        if isinstance(source, str | Path):
+            return cls._read_words(source)
+        raise InvalidAOIError(
+            f"a region of type {type(source).__name__}",
+            "a file, four numbers, GeoJSON, a shapely geometry or a GeoDataFrame",
+            "turn it into one of these",
+        )
+
+    @classmethod
+    def _read_words(cls, source: str | Path) -> Self:
         path = Path(source)
         if not path.exists() and str(source).count(",") == 3:  # four numbers have three commas
             return cls.from_bbox(str(source))
@@ -171,8 +197,21 @@ class AOI:
         if frame.crs is None:
             raise InvalidAOIError(f"--aoi {path} without a CRS", "a file that declares its CRS", "assign one in QGIS")
         names = [name for name in ("id", "name") if name in frame]
-        placed = frame[[*names, frame.geometry.name]].to_crs("EPSG:4326")
-        return cls.from_geojson(json.loads(placed.to_json(drop_id=True)), str(path))
+        return cls.from_geojson(_geo_interface(frame[[*names, frame.geometry.name]]), str(path))
+
+
+def _geo_interface(source: Any) -> Mapping[str, Any]:  # Any: a geometry or a table of any library
+    """GeoJSON in longitude and latitude of whatever has a ``__geo_interface__``; tables must state their CRS."""
+    if not hasattr(source, "to_crs"):
+        return cast("Mapping[str, Any]", source.__geo_interface__)
+    if source.crs is None:
+        raise InvalidAOIError(
+            f"a {type(source).__name__} without a CRS", "one that states its CRS", "give it one with set_crs"
+        )
+    document: dict[str, Any] = dict(source.to_crs("EPSG:4326").__geo_interface__)
+    # Rows of a table are counted from 0; its columns "id" and "name", else the place in it, name a feature here.
+    document["features"] = [{**feature, "id": None} for feature in document.get("features", ())]
+    return document
 
 
 def _file_problem(path: Path) -> str | None:

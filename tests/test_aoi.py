@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import geopandas
+import numpy as np
 import pandas as pd
 import pytest
 import shapely
@@ -73,6 +74,31 @@ def test_every_kind_of_geojson_is_the_same_region_from_a_file_and_as_a_value(tmp
 
 def test_a_shapely_geometry_is_a_region():
     assert AOI.read(HOLED).geometry.equals(HOLED)
+
+
+def test_four_numbers_are_that_box():
+    for numbers in ((9, 47, 9.1, 47.1), [9.0, 47.0, 9.1, 47.1], np.array([9, 47, 9.1, 47.1])):
+        assert AOI.read(numbers).geometry.equals(SQUARE)
+
+
+@pytest.mark.parametrize("numbers", [(9, 47, 9.1), (9, 47, 9.1, "north"), (9.1, 47, 9, 47.1), [], (None,) * 4])
+def test_numbers_that_are_no_box_are_refused(numbers):
+    refusal(numbers)
+
+
+def test_a_table_is_the_region_of_its_rows_wherever_its_crs_puts_them():
+    degrees = geopandas.GeoDataFrame({"name": ["a", "b"], "when": pd.Timestamp("2022-01-01")}, geometry=[SQUARE, OTHER])
+    placed = degrees.set_crs("EPSG:4326").to_crs("EPSG:32632")
+    region = AOI.read(placed)
+    assert [feature.id for feature in region.features] == ["a", "b"]
+    assert region.geometry.symmetric_difference(shapely.union(SQUARE, OTHER)).area < 1e-9
+    assert [feature.id for feature in AOI.read(placed.geometry).features] == ["1", "2"]
+    assert "CRS" in refusal(degrees).given
+
+
+@pytest.mark.parametrize("source", [7, None, {1, 2}, object()], ids=str)
+def test_what_is_no_region_at_all_is_refused_by_its_type(source):
+    assert type(source).__name__ in refusal(source).given
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

@@ -40,7 +40,8 @@ def run(spec: JobSpec | None = None, *, settings: Settings | None = None, **opti
         spec: What to make; or give its fields as keywords.
         settings: Where it runs; from the environment where it is not given.
         **options: Fields of ``JobSpec``, such as ``aoi="region.geojson"``, and fields of ``Settings``, such as
-            ``out="map"``.
+            ``out="map"``. The region may be a vector file, a box (west, south, east, north) in degrees, GeoJSON, a
+            shapely geometry in longitude and latitude, or a GeoDataFrame.
 
     Returns:
         The finished map.
@@ -49,9 +50,35 @@ def run(spec: JobSpec | None = None, *, settings: Settings | None = None, **opti
         GeosegError: Three lines each: what was given, what was expected, what to do.
     """
     from geoseg.pipeline import run as run_job  # noqa: PLC0415
+
+    job, where = _understand(spec, settings, options)
+    return run_job(job, where)
+
+
+def _understand(spec: JobSpec | None, settings: Settings | None, options: dict[str, Any]) -> tuple[JobSpec, Settings]:
+    """What to make and where, from what ``run`` was given."""
+    from geoseg.errors import RequestError, unknown_name  # noqa: PLC0415
     from geoseg.settings import Settings  # noqa: PLC0415
     from geoseg.spec import JobSpec  # noqa: PLC0415
 
-    where = {name: options.pop(name) for name in list(options) if name in Settings.model_fields and name != "catalog"}
-    settings = Settings.with_options(**where) if settings is None else settings.model_copy(update=where)
-    return run_job(spec or JobSpec.build(default_catalog=settings.catalog, **options), settings)
+    if spec is not None and not isinstance(spec, JobSpec):
+        raise RequestError(
+            f"geoseg.run with {spec!r} as its job",
+            "a JobSpec, or keywords",
+            'name it: geoseg.run(aoi="region.geojson")',
+        )
+    known = {*JobSpec.model_fields, *Settings.model_fields}
+    for name in options:
+        if name not in known:
+            raise unknown_name("the keyword", name, known, "correct the name; help(geoseg.JobSpec) has them all")
+    where = {name: options[name] for name in options if name in Settings.model_fields and name != "catalog"}
+    make = {name: value for name, value in options.items() if name not in where}
+    if spec is not None and make:
+        raise RequestError(
+            f"a JobSpec, and {', '.join(make)} beside it",
+            "one of the two",
+            "put them into the JobSpec, or leave it out",
+        )
+    given = {} if settings is None else {name: getattr(settings, name) for name in type(settings).model_fields}
+    settings = Settings.with_options(**{**given, **where}) if where or settings is None else settings
+    return spec or JobSpec.build(default_catalog=settings.catalog, **make), settings

@@ -21,7 +21,9 @@ A message has three parts, and prints as three lines: what was given, what was e
 
 from __future__ import annotations
 
-from typing import ClassVar
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 
 class GeosegError(Exception):
@@ -118,3 +120,52 @@ class InterruptedRunError(GeosegError):
     def __init__(self, given: str, expected: str, todo: str, exit_code: int = 130) -> None:
         super().__init__(given, expected, todo)
         self.exit_code = exit_code  # type: ignore[misc]  # the only error whose status depends on its cause
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], todo: str) -> RequestError:
+    """The refusal of a name that nothing has, with the nearest ones that something has.
+
+    Args:
+        what: Kind of name, such as ``the keyword``.
+        name: As it was given.
+        known: What there is.
+        todo: What the user can do next.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    nearest = "the nearest name" if len(near) == 1 else "the nearest names"
+    expected = f"{' or '.join(near)} ({nearest})" if near else f"one of {', '.join(names)}"
+    return RequestError(f"{what} {name}", expected, todo)
+
+
+def wrong_value(problem: Mapping[str, Any], name: str, aside: str = "") -> RequestError:
+    """The refusal of a value, in the words of the user instead of those of pydantic.
+
+    Args:
+        problem: One entry of ``ValidationError.errors()``.
+        name: Under which the user gave the value: an option, a variable of the environment.
+        aside: What to add in brackets.
+    """
+    return RequestError(
+        f"{name} {problem['input']}" + (f" ({aside})" if aside else ""),
+        _expectation(str(problem["type"]), problem.get("ctx", {}), str(problem["msg"])),
+        "correct the value; geoseg run --help says what it may be",
+    )
+
+
+def _expectation(kind: str, limits: Mapping[str, Any], message: str) -> str:
+    if kind in _EXPECTED:
+        return _EXPECTED[kind].format_map(limits).replace("'", "")
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+# Kinds of pydantic's errors, in plain words.
+_EXPECTED = {
+    "literal_error": "one of {expected}",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    "string_type": "text",
+}

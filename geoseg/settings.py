@@ -12,7 +12,7 @@ import psutil
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from geoseg.errors import RequestError
+from geoseg.errors import RequestError, wrong_value
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 
@@ -31,6 +31,13 @@ def parse_size(text: str | int) -> int:
     if match is None:
         raise RequestError(f"the size {text!r}", "a number with a unit, such as 4GB or 512MiB", "write it that way")
     return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _size(value: str | int) -> int:
+    try:
+        return parse_size(value)
+    except RequestError as err:
+        raise ValueError(err.expected) from err  # the settings know the name under which it was given
 
 
 def _split_paths(value: object) -> object:
@@ -57,7 +64,7 @@ class Settings(BaseSettings):
     out: Path | None = Field(None, description="Output folder; default geoseg-out/<workflow>-<run key>.")
     fresh: bool = Field(False, description="Replace what is in the output folder.")
     update: bool = Field(False, description="Search anew instead of using the items frozen at the job's start.")
-    max_memory: Annotated[int, BeforeValidator(parse_size)] = Field(
+    max_memory: Annotated[int, BeforeValidator(_size)] = Field(
         default_factory=default_memory_bytes, description="Upper bound of the process tree's memory in bytes."
     )
     max_failed: float = Field(0.0, ge=0, le=1, description="Share of failed pixels that is still a success.")
@@ -86,5 +93,6 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]  # pydantic validates
         except ValidationError as err:
             first = err.errors()[0]
-            name = "--" + str(first["loc"][0]).replace("_", "-")
-            raise RequestError(f"{name} {first['input']}", first["msg"], "see geoseg run --help") from err
+            field = str(first["loc"][0])
+            name = f"--{field.replace('_', '-')}" if options.get(field) is not None else f"GEOSEG_{field.upper()}"
+            raise wrong_value(dict(first), name) from err

@@ -13,9 +13,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from geoseg.aoi import AOI
-from geoseg.errors import RequestError
+from geoseg.errors import RequestError, unknown_name, wrong_value
 
 Rule = Literal["first", "least-cloudy", "median"]
+
+# Fields whose option has another name; the other options are called like their fields.
+_OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
 
 
 class JobSpec(BaseModel):
@@ -85,13 +88,18 @@ class JobSpec(BaseModel):
             RequestError: If an option is unknown or has a wrong value.
             InvalidAOIError: If the region cannot be read.
         """
-        given = {name: value for name, value in options.items() if value is not None and value != ()}
-        fields: dict[str, Any] = {**load_workflow(str(given.pop("workflow", "landcover"))), **given}
+        given = {name: _as_typed(name, value) for name, value in options.items() if not _is_nothing(value)}
+        for name in given:
+            if name not in cls.model_fields:
+                raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
+        workflow = str(given.pop("workflow", "landcover"))
+        fields: dict[str, Any] = {**load_workflow(workflow), **given}
         if fields.get("scenes"):
             fields["scenes"] = tuple(str(Path(scene).absolute()) for scene in fields["scenes"])
             fields.update(catalog=None, collection=None, datetime=None)
         else:
-            fields["catalog"] = _absolute(fields.get("catalog") or default_catalog)
+            catalog = fields.get("catalog") or default_catalog
+            fields["catalog"] = _absolute(str(catalog)) if catalog else None
             fields.setdefault("datetime", last_twelve_months(today or dt.datetime.now(tz=dt.UTC).date()))
         for name in ("model", "like"):
             if fields.get(name):
@@ -100,13 +108,33 @@ class JobSpec(BaseModel):
             return cls(**fields)
         except ValidationError as err:
             first = err.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RequestError(f"{where} = {first['input']!r}", first["msg"], "see geoseg run --help") from err
+            field = str(first["loc"][0])
+            if field not in given:
+                raise wrong_value(dict(first), f"{field} in the workflow {workflow}:") from err
+            raise wrong_value(dict(first), option_of(field), f"{field} in Python" if field in _OPTIONS else "") from err
 
 
-def _absolute(reference: str | None) -> str | None:
+def option_of(field: str) -> str:
+    """The option of ``geoseg run`` that sets a field, such as ``--min-area``."""
+    return _OPTIONS.get(field, "--" + field.replace("_", "-"))
+
+
+def _is_nothing(value: Any) -> bool:  # whatever a caller gives; tables have no truth value
+    return value is None or (isinstance(value, list | tuple) and not value)
+
+
+def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
+    """One scene, or names with commas between them, where a field takes several."""
+    if name == "scenes" and isinstance(value, str | Path):
+        return (str(value),)
+    if name in {"bands", "format"} and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return value
+
+
+def _absolute(reference: str) -> str:
     """Paths that exist become absolute, so that a job's key does not depend on the working folder."""
-    return str(Path(reference).absolute()) if reference and Path(reference).exists() else reference
+    return str(Path(reference).absolute()) if Path(reference).exists() else reference
 
 
 def last_twelve_months(today: dt.date) -> str:

@@ -128,14 +128,45 @@ def test_a_wrong_request_ends_with_2_in_three_lines_and_leaves_nothing(ends, wor
     assert ends("plan", *words, *more)[0] == 2
 
 
-@pytest.mark.parametrize("more", [["--no-such-option"], ["--resolution", "ten"], ["--aoi"]])
-def test_words_that_are_no_options_end_with_2(ends, words, tmp_path, more):
-    status, out, err = ends("run", *words, *more)
-    assert status == 2
-    assert out == ""
-    assert more[0] in err
-    assert "Traceback" not in err
+@pytest.mark.parametrize(
+    ("typed", "given", "right"),
+    [
+        (["run", "--zzz"], "--zzz", "--sensor"),
+        (["run", "--min-arae", "5"], "--min-arae", "--min-area"),
+        (["run", "--resolution", "ten"], "--resolution ten", "number"),
+        (["plan", "--workers=many"], "--workers many", "integer"),
+        (["run", "--aoi"], "--aoi", "a value"),
+        (["run", "--fresh=1"], "--fresh", "no value"),
+        (["run", "region.geojson"], "region.geojson", "an option before"),
+        (["rnu"], "rnu", "run"),
+        (["models", "sow"], "sow", "show"),
+        (["models", "show"], "geoseg models show", "MODEL"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_make_no_command_end_with_2_in_three_lines(ends, tmp_path, monkeypatch, typed, given, right):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = ends(*typed)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 3
+    lines = three_lines(err)
+    assert given in lines[0]
+    assert right in lines[1]
+    assert "--help" in lines[2]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_is_named_as_it_was_typed(ends, words):
+    for more in (["--min-area", "-1"], ["--simplify", "-2"], ["--tile-size", "0"], ["--composite", "mean"]):
+        assert " ".join(more) in three_lines(ends("run", *words, *more)[2])[0].replace(".0", "")
+
+
+@pytest.mark.parametrize("typed", [[], ["models"], ["--help"], ["run", "--help"], ["--version"]], ids=" ".join)
+def test_asking_for_help_is_no_mistake(ends, typed):
+    status, out, err = ends(*typed)
+    assert status == (0 if any(word.startswith("-") for word in typed) else 2)
+    assert "Usage" in out + err or geoseg.__version__ in out
+    assert "given:" not in err
 
 
 def test_too_small_memory_names_the_least_and_that_is_enough(ends, words):

@@ -19,7 +19,7 @@ from geoseg.cli import _app
 from geoseg.cli.run import RENAMED, _read_options, run_command
 from geoseg.errors import RequestError
 from geoseg.settings import Settings, default_memory_bytes, parse_size
-from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow
+from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow, option_of
 
 BOX = "9,47,9.1,47.1"
 BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",)}
@@ -96,6 +96,42 @@ def test_a_wrong_value_is_refused_in_three_lines_that_name_it(name, value):
     assert refused.value.exit_code == 2
     assert name in refused.value.given
     assert len(str(refused.value).splitlines()) == 3
+
+
+def test_every_option_is_named_as_it_is_typed():
+    """In what the messages call a field, and in what the command line makes of it."""
+    for option in inspect.signature(run_command).parameters:
+        field = RENAMED.get(option, option)
+        if field in JobSpec.model_fields:
+            assert option_of(field) == "--" + option.replace("_", "-")
+
+
+def test_a_refusal_says_what_would_be_right():
+    for name, value, right in (
+        ("composite", "mean", JobSpec.model_fields["composite"].annotation.__args__),
+        ("min_area_m2", -1, ("at least 0",)),
+        ("resolution", 0, ("above 0",)),
+        ("resolution", "ten", ("number",)),
+    ):
+        with pytest.raises(RequestError) as refused:
+            JobSpec.build(**{**BASE, name: value})
+        assert all(word in refused.value.expected for word in right)
+
+
+def test_a_wrong_value_of_a_workflow_is_not_taken_for_an_option(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"model": "m", "min_area_m2": -1}))
+    with pytest.raises(RequestError) as refused:
+        JobSpec.build(aoi=BOX, workflow=str(path))
+    assert str(path) in refused.value.given
+    assert "min_area_m2" in refused.value.given
+    assert "--" not in refused.value.given
+
+
+def test_one_value_is_as_good_as_several(tmp_path):
+    several = JobSpec.build(scenes=(str(tmp_path / "a.tif"),), model="m", bands=("red", "nir"), format=("geojson",))
+    for scene in (str(tmp_path / "a.tif"), tmp_path / "a.tif"):
+        assert JobSpec.build(scenes=scene, model="m", bands="red, nir", format="geojson") == several
 
 
 def test_a_job_needs_a_place():
@@ -299,13 +335,30 @@ def test_what_is_no_size_is_refused(text):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("workers", 0), ("device", "tpu"), ("backend", "jax"), ("max_failed", 2), ("max_failed", -0.1), ("tile_size", 0)],
+    [
+        ("workers", 0),
+        ("workers", 1.5),
+        ("max_memory", "lots"),
+        ("device", "tpu"),
+        ("backend", "jax"),
+        ("max_failed", 2),
+        ("max_failed", -0.1),
+        ("tile_size", 0),
+    ],
 )
 def test_a_wrong_setting_is_refused_in_three_lines_that_name_it(name, value):
     with pytest.raises(RequestError) as refused:
         Settings.with_options(**{name: value})
     assert name.replace("_", "-") in refused.value.given
     assert len(str(refused.value).splitlines()) == 3
+
+
+def test_a_wrong_variable_of_the_environment_is_named_as_one(monkeypatch):
+    monkeypatch.setenv("GEOSEG_MAX_FAILED", "2")
+    with pytest.raises(RequestError, match="GEOSEG_MAX_FAILED 2") as refused:
+        Settings.with_options(workers=2)
+    assert "at most 1" in refused.value.expected
+    assert Settings.with_options(max_failed=0.5).max_failed == 0.5
 
 
 def test_options_come_before_the_environment_and_the_environment_before_defaults(monkeypatch, tmp_path):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from geoseg.errors import GeosegError
+from geoseg.cli.usage import UsageError, refusal
+from geoseg.errors import GeosegError, RequestError
 
 __all__ = ["main"]
 
@@ -45,7 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _app()(args=words, prog_name="geoseg", standalone_mode=True)
+        # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
+        sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False))
+    except UsageError as err:
+        if type(err).__name__ == "NoArgsIsHelpError":
+            err.show()
+        else:
+            typer.echo(str(refusal(err, words)), err=True)
+        sys.exit(RequestError.exit_code)
     except GeosegError as err:
         if "--debug" in words:
             raise

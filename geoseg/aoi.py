@@ -34,6 +34,16 @@ _NOTES = "geoseg:notes"  # member of our own GeoJSON, so that what was noticed o
 _SPLIT = "a region that crosses the 180th meridian must be split there"
 
 
+def box_in_words(bounds: Sequence[float]) -> str:
+    """West, south, east, north in degrees, as people read them: a ten-thousandth of a degree is some ten metres."""
+
+    def span(low: float, high: float, signs: str) -> str:
+        return " to ".join(f"{abs(value):.4f} {signs[value >= 0]}" for value in (low, high))
+
+    west, south, east, north = bounds
+    return f"longitude {span(west, east, 'WE')}, latitude {span(south, north, 'SN')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One part of the region, with the name that tables show.

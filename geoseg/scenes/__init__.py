@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geoseg.aoi import box_in_words
 from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, Sensor
+
+_SHOWN = 5  # collections in a message
 
 if TYPE_CHECKING:
     from geoseg.spec import JobSpec
@@ -75,7 +79,16 @@ def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:
     from geoseg.scenes.rasters import item_of_raster  # noqa: PLC0415  # rasterio only where a file is opened
 
     pairs = [item_of_raster(path, spec.bands, spec.sensor, bands) for path in spec.scenes]
-    return Found(_with_own_names([item for item, _ in pairs]), (), tuple(note for _, note in pairs))
+    alike: dict[str, list[str]] = {}
+    for path, (_, note) in zip(spec.scenes, pairs, strict=True):
+        alike.setdefault(note, []).append(Path(path).name)
+    notes = tuple(f"{_named(names)}: {note}" for note, names in alike.items())
+    return Found(_with_own_names([item for item, _ in pairs]), (), notes)
+
+
+def _named(names: Sequence[str]) -> str:
+    """A file by its name, several by their number and the first one."""
+    return names[0] if len(names) == 1 else f"{len(names)} rasters ({names[0]} …)"
 
 
 def _with_own_names(items: Sequence[Item]) -> tuple[Item, ...]:
@@ -106,11 +119,7 @@ def _from_catalog(
         assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
         found = find_items(spec.catalog, spec.collection, bounds, spec.datetime)
     if not found:
-        raise NothingToDoError(
-            f"no item of {spec.collection or 'any collection'} in {spec.catalog} for {spec.datetime} and the box {bounds}",
-            "at least one item",
-            "widen --datetime, check --collection, or move the region",
-        )
+        raise _nothing_found(spec, bounds)
     items: list[Item] = []
     refused: list[tuple[str, ModelMismatchError]] = []
     for item in found:
@@ -120,6 +129,34 @@ def _from_catalog(
             refused.append((item.id, err))
     if not items:
         raise refused[0][1]
-    reasons = tuple((name, f"{err.given}; expected {err.expected}") for name, err in refused)
+    reasons = tuple((name, f"does not have {err.expected}") for name, err in refused)
     frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in found)
     return Found(tuple(items), reasons, (), frozen)
+
+
+def _nothing_found(spec: JobSpec, bounds: tuple[float, float, float, float] | None) -> NothingToDoError:
+    """What was asked for, what there is, and which of the two does not fit the other."""
+    from geoseg.scenes.catalog import holdings, parse_time_range  # noqa: PLC0415  # as above
+
+    assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
+    has = holdings(spec.catalog)
+    named = [holding for holding in has if spec.collection in {None, holding.collection}]
+    there = [h for h in named if any(_meet(box, bounds) for box in h.boxes)]
+    start, end = parse_time_range(spec.datetime)
+    ways = {
+        "name one of its collections with --collection": not named,
+        "move the region (--aoi)": named and not there,
+        "set --datetime to a time that it has": named and not any(h.start <= end and h.end >= start for h in named),
+    }
+    fitting = " and ".join(way for way, fits in ways.items() if fits) if has else ""
+    shown = "; ".join(str(holding) for holding in has[:_SHOWN]) + ("; …" if len(has) > _SHOWN else "")
+    return NothingToDoError(
+        f"no item of {spec.collection or 'any collection'} in {spec.catalog} for {spec.datetime or 'any time'} "
+        f"and {box_in_words(bounds)}",
+        f"at least one item; the catalogue has {shown}" if has else "at least one item",
+        fitting or "widen --datetime, check --collection, or move the region (--aoi)",
+    )
+
+
+def _meet(box: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return box[0] <= other[2] and box[2] >= other[0] and box[1] <= other[3] and box[3] >= other[1]

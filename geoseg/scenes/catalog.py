@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pystac
@@ -13,6 +14,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.warnings import DoesNotConformTo
 from shapely.geometry import box, shape
 
+from geoseg.aoi import box_in_words
 from geoseg.errors import CatalogError, RequestError
 
 Bounds = tuple[float, float, float, float]
@@ -106,6 +108,57 @@ def _search_folder(
             "a static STAC catalogue (catalog.json)",
             "check the path; `geoseg demo` writes one",
         ) from err
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a catalogue says that a collection has.
+
+    Attributes:
+        collection: Its id.
+        boxes: West, south, east, north in degrees, each.
+        start: First instant, in UTC; that of all time where it is open.
+        end: Last instant.
+    """
+
+    collection: str
+    boxes: tuple[Bounds, ...]
+    start: dt.datetime
+    end: dt.datetime
+
+    def __str__(self) -> str:
+        span = " to ".join(
+            "open" if moment.year in {dt.MINYEAR, dt.MAXYEAR} else f"{moment:%Y-%m-%d}"
+            for moment in (self.start, self.end)
+        )
+        return ", ".join([self.collection, span, *(box_in_words(box) for box in self.boxes[:1])])
+
+
+def holdings(catalog: str) -> tuple[Holding, ...]:
+    """Collections of a static catalogue by their own account; none of an API, which would have to be asked again."""
+    if is_address(catalog):
+        return ()
+    path = Path(catalog)
+    try:
+        root = pystac.read_file(str(path / "catalog.json" if path.is_dir() else path))
+        if not isinstance(root, pystac.Catalog):
+            return ()
+        own = [root] if isinstance(root, pystac.Collection) else []
+        return tuple(_holding(collection) for collection in (*own, *root.get_all_collections()))
+    except _UNREADABLE:  # it is asked for a hint only
+        return ()
+
+
+def _holding(collection: pystac.Collection) -> Holding:
+    spans = collection.extent.temporal.intervals or [[None, None]]
+    earliest, latest = parse_time_range(None)
+    corners = [(*box[:2], *box[len(box) // 2 :][:2]) for box in collection.extent.spatial.bboxes]  # heights left out
+    return Holding(
+        collection.id,
+        tuple((float(w), float(s), float(e), float(n)) for w, s, e, n in corners),
+        min(_utc(start) if start else earliest for start, _ in spans),
+        max(_utc(end) if end else latest for _, end in spans),
+    )
 
 
 def _within(item: pystac.Item, region: shapely.Geometry, start: dt.datetime, end: dt.datetime) -> bool:

@@ -21,6 +21,7 @@ from geoseg.scenes.sensors import SENSORS, Sensor
 from geoseg.scenes.understand import sensor_named
 
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
+_BANDS_SHOWN = 12
 _DATE = re.compile(r"(?<!\d)(19|20)(\d\d)-?([01]\d)-?([0-3]\d)(?!\d)")
 
 
@@ -43,7 +44,7 @@ def item_of_raster(path: str, bands: Sequence[str], sensor: str | None, wanted: 
         wanted: Bands that the model reads.
 
     Returns:
-        The item, and in words what was guessed.
+        The item, and in words what was guessed; rasters of one kind have the same words.
 
     Raises:
         RequestError: If the file does not exist or has no georeference.
@@ -62,21 +63,11 @@ def item_of_raster(path: str, bands: Sequence[str], sensor: str | None, wanted: 
 def _describe(
     path: str, source: rasterio.DatasetReader, bands: Sequence[str], sensor: str | None, wanted: Sequence[str]
 ) -> tuple[Item, str]:
-    if source.crs is None or source.transform.is_identity:
-        raise RequestError(
-            f"--scenes {path} without a {'CRS' if source.crs is None else 'geotransform'}",
-            "a georeferenced raster",
-            "assign one with gdal_edit.py (-a_srs, -a_ullr)",
-        )
+    _refuse_unplaced(path, source)
     names, origin = _band_names(source, bands, wanted, path)
     entry = sensor_named(sensor) if sensor else _guess_sensor(names)
-    missing = [band for band in wanted if band not in names]
-    if missing:
-        raise ModelMismatchError(
-            f"{path} with the bands {', '.join(names)} ({origin})",
-            f"the bands {', '.join(wanted)}",
-            "name the file's bands in order with --bands, or choose another model",
-        )
+    if not set(wanted) <= set(names):
+        raise _lacking(path, f"the bands {', '.join(names)} ({origin})", source.count, wanted)
     geobox = GeoBox(source.shape, source.transform, source.crs)
     item = pystac.Item.from_dict(_document(path, source, names, geobox))
     nodata = _file_nodata(source, entry)
@@ -98,7 +89,54 @@ def _describe(
         document=item.to_dict(include_self_link=False, transform_hrefs=False),
         href=path,
     )
-    return described, f"{Path(path).name}: {entry.title}; bands {', '.join(names)} ({origin})"
+    return described, f"{entry.title}; bands {', '.join(names)} ({origin})"
+
+
+def _refuse_unplaced(path: str, source: rasterio.DatasetReader) -> None:
+    """Refuse a raster that does not say where its pixels lie, with what it says instead."""
+    if source.crs is not None and not source.transform.is_identity:
+        return
+    points, system = source.gcps
+    if points or source.rpcs:
+        has, options = "rational polynomial coefficients (RPC)", "-rpc -t_srs EPSG:CODE "
+        if points and (system or source.crs):
+            has, options = f"{len(points)} ground control points", ""
+        elif points:
+            has, options = f"{len(points)} ground control points without a CRS", "-s_srs EPSG:CODE -t_srs EPSG:CODE "
+        raise RequestError(
+            f"--scenes {path} with {has} and no geotransform",
+            "a geotransform: pixels on a regular grid of a CRS",
+            f"lay it on one with gdalwarp {options}{path} warped.tif, and map warped.tif",
+        )
+    lacks = {"CRS": source.crs is None, "geotransform": source.transform.is_identity}
+    ways = {"CRS": "-a_srs EPSG:CODE", "geotransform": "-a_ullr WEST NORTH EAST SOUTH"}
+    missing = [name for name, lacking in lacks.items() if lacking]
+    raise RequestError(
+        f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC",
+        "a raster that says where its pixels lie: a CRS and a geotransform",
+        f"state what is missing with gdal_edit.py {' '.join(ways[name] for name in missing)} {path}",
+    )
+
+
+def _lacking(path: str, has: str, count: int, wanted: Sequence[str]) -> ModelMismatchError:
+    """The refusal of a file in which bands of the model cannot be found.
+
+    Args:
+        path: The file.
+        has: What is in it, in words.
+        count: Number of its bands.
+        wanted: Bands that the model reads.
+    """
+    other = "choose a model for these bands with --model (geoseg models show NAME names what it reads)"
+    if count < len(wanted):
+        todo = (
+            f"put the bands into one file with gdalbuildvrt -separate all.vrt FILE FILE …, and map all.vrt with "
+            f"--bands {','.join(wanted)} in the order of the files; or {other}"
+        )
+    else:
+        names = "its band" if count == 1 else f"all {count} bands of the file in their order"
+        todo = f"if they are there under other names, name {names} with --bands, {', '.join(wanted)} among them; or {other}"
+    return ModelMismatchError(f"{path} with {has}", f"the bands {', '.join(wanted)}, which the model reads", todo)
 
 
 def _band_names(
@@ -112,9 +150,9 @@ def _band_names(
             names.append("alpha")
         if len(names) != source.count:
             raise RequestError(
-                f"--bands with {len(given)} names for {path} with {source.count} bands",
-                "a name for each band",
-                "add them",
+                f"--bands {','.join(given)}: {len(given)} for {path} with {source.count} {_bands_in_words(source)}",
+                "a name for each band of the file, in its order",
+                "give as many names as there are bands; those that the model does not read may have any",
             )
         return names, "named by --bands"
     if all(source.descriptions):
@@ -126,11 +164,18 @@ def _band_names(
         return [str(name) for name in interpretation], "colours in the file"
     if source.count == len(wanted) and source.dtypes[0] == "uint8" and source.count in {3, 4}:
         return ["red", "green", "blue", "nir"][: source.count], "guessed from 8 bits and the number of bands"
-    raise ModelMismatchError(
-        f"{path} with {source.count} bands without names",
-        f"the bands {', '.join(wanted)}",
-        "name them in order with --bands",
-    )
+    raise _lacking(path, f"{source.count} {_bands_in_words(source)}, not all of them named", source.count, wanted)
+
+
+def _bands_in_words(source: rasterio.DatasetReader) -> str:
+    """Such as ``bands (1 red, 2 unnamed; uint8)``."""
+    words = [
+        name or (colour.name if colour in _COLOURS or colour is ColorInterp.gray else "unnamed")
+        for name, colour in zip(source.descriptions, source.colorinterp, strict=True)
+    ]
+    listed = [f"{number} {word}" for number, word in enumerate(words[:_BANDS_SHOWN], start=1)]
+    rest = [f"{len(words) - _BANDS_SHOWN} more"] if len(words) > _BANDS_SHOWN else []
+    return f"{'band' if source.count == 1 else 'bands'} ({', '.join(listed + rest)}; {source.dtypes[0]})"
 
 
 def _alpha_only(interpretation: Sequence[str | None]) -> list[str | None]:

@@ -53,6 +53,7 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
     Raises:
         ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
     """
+    _refuse_lacking(item, bands, sensor)
     sources = {band: _source(item, band, sensor) for band in bands}
     mask = _mask_source(item, sensor)
     properties = item.properties
@@ -95,14 +96,24 @@ def _asset_key(item: pystac.Item, names: Sequence[str]) -> str | None:
     return None
 
 
-def _source(item: pystac.Item, band: str, sensor: Sensor) -> BandSource:
-    key = _asset_key(item, (band, *sensor.aliases.get(band, ())))
-    if key is None:
+def _band_key(item: pystac.Item, band: str, sensor: Sensor) -> str | None:
+    return _asset_key(item, (band, *sensor.aliases.get(band, ())))
+
+
+def _refuse_lacking(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> None:
+    missing = [band for band in bands if _band_key(item, band, sensor) is None]
+    if missing:
         raise ModelMismatchError(
-            f"item {item.id} with the assets {', '.join(sorted(item.assets))}",
-            f"the band {band}",
-            "choose another model or collection",
+            f"item {item.id} of {sensor.title}, with the assets {', '.join(sorted(item.assets))}",
+            f"the band{'s' * (len(missing) > 1)} {', '.join(missing)} (the model reads {', '.join(bands)})",
+            "choose a model for these bands with --model (geoseg models show NAME names what it reads), another "
+            "--collection, or say what the imagery is with --sensor",
         )
+
+
+def _source(item: pystac.Item, band: str, sensor: Sensor) -> BandSource:
+    key = _band_key(item, band, sensor)
+    assert key is not None  # noqa: S101  # items that lack a band are refused before
     asset = item.assets[key]
     facts = (asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or [{}])[0]
     scale = float(facts.get("scale", facts.get("raster:scale", sensor.scale)))

@@ -155,6 +155,35 @@ def test_items_that_lack_a_band_are_skipped_with_the_reason(demo: DemoCatalog, t
     assert "B11" in reason
 
 
+def nothing(catalog: Path | str, bounds: tuple[float, float, float, float], **options: Any) -> NothingToDoError:
+    with pytest.raises(NothingToDoError) as refused:
+        find_scenes(job(catalog, **options), bounds, BANDS)
+    return refused.value
+
+
+def test_nothing_found_says_what_there_is_and_which_of_the_two_does_not_fit(demo: DemoCatalog) -> None:
+    outline = shape(documents(demo)[0]["geometry"]).bounds
+    moved = nothing(demo.catalog, (12.345678901234567, -0.5, 13.0, 0.25))
+    assert "longitude 12.3457 E to 13.0000 E, latitude 0.5000 S to 0.2500 N" in moved.given
+    assert "sentinel-2-l2a, 2021-12-19 to 2022-02-07" in moved.expected
+    assert f"{outline[0]:.1f}" in moved.expected
+    assert "--aoi" in moved.todo
+    assert "--datetime" not in moved.todo
+    late = nothing(demo.catalog, outline, datetime="2025-01-01/2025-12-31")
+    assert "--datetime" in late.todo
+    assert "--aoi" not in late.todo
+    other = nothing(demo.catalog, outline, collection="landsat-c2-l2")
+    assert "landsat-c2-l2" in other.given
+    assert "--collection" in other.todo
+    assert "--aoi" not in other.todo
+
+
+def test_nothing_found_at_an_api_asks_it_nothing_more(api: tuple[str, type[Api]]) -> None:
+    err = nothing(api[0], (12.0, 0.0, 13.0, 1.0))
+    assert api[1].asked == 2  # the landing page, one page of nothing
+    assert "--datetime" in err.todo
+
+
 def test_squares_of_one_pass_are_one_scene(demo: DemoCatalog) -> None:
     found = find_scenes(job(demo.catalog), EVERYWHERE, BANDS)
     scenes = group_scenes(found.items)

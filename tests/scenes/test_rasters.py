@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import worlds
+from rasterio.control import GroundControlPoint
 
 from geoseg.errors import AssetReadError, GeosegError, ModelMismatchError, RequestError
 from geoseg.scenes import Found, find_scenes
@@ -182,3 +183,73 @@ def test_what_cannot_be_used_is_refused_in_three_lines(tmp_path: Path, name: str
     lines = str(refused.value).splitlines()
     assert [line.split(":")[0] for line in lines] == ["given", "expected", "to do"]
     assert Path(name).name in lines[0] or "landsat-99" in lines[0]
+
+
+def refusal(path: Path, wanted: tuple[str, ...] = RGB, **options: Any) -> GeosegError:
+    with pytest.raises(GeosegError) as refused:
+        found(path, wanted=wanted, **options)
+    assert refused.value.exit_code == 2
+    return refused.value
+
+
+def test_a_file_of_one_band_is_sent_to_be_stacked_and_not_to_be_named(tmp_path: Path) -> None:
+    """Naming cannot help a file that has fewer bands than the model reads."""
+    path = raster(tmp_path / "B04.tif", 1, "uint16")
+    for given in ({}, {"bands": ("red",)}):
+        err = refusal(path, **given)
+        assert "red" in err.given if given else "1 band" in err.given
+        assert all(band in err.expected for band in RGB)
+        assert "gdalbuildvrt -separate" in err.todo
+        assert "--bands red,green,blue" in err.todo
+        assert "geoseg models show" in err.todo
+    assert "--bands" not in str(refusal(path, wanted=("pan",))).splitlines()[1]
+
+
+def test_a_file_of_enough_bands_is_sent_to_be_named(tmp_path: Path) -> None:
+    for path in (raster(tmp_path / "five.tif", 5, "uint16"), raster(tmp_path / "abcde.tif", 5, names=tuple("abcde"))):
+        err = refusal(path)
+        assert "all 5 bands" in err.todo
+        assert "--bands" in err.todo
+        assert "gdalbuildvrt" not in err.todo
+    assert all(name in err.given for name in "abcde")
+
+
+def control_points(path: Path, crs: str | None) -> Path:
+    corners = [(0, 0, 15.0, 45.1), (0, 20, 15.1, 45.1), (16, 0, 15.0, 45.0), (16, 20, 15.1, 45.0)]
+    points = [GroundControlPoint(row, col, x, y) for row, col, x, y in corners]
+    with rasterio.open(path, "w", driver="GTiff", count=3, width=20, height=16, dtype="uint8") as file:
+        file.gcps = (points, rasterio.CRS.from_string(crs) if crs else rasterio.CRS())
+        file.write(np.ones((3, 16, 20), "uint8"))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_control_points_are_named_and_sent_to_be_warped(tmp_path: Path) -> None:
+    err = refusal(control_points(tmp_path / "placed.tif", "EPSG:4326"))
+    assert "4 ground control points" in err.given
+    assert "geotransform" in err.given
+    assert "gdalwarp" in err.todo
+    assert "-s_srs" not in err.todo
+    assert "gdal_edit" not in err.todo
+    assert "-s_srs" in refusal(control_points(tmp_path / "lost.tif", None)).todo
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_what_is_missing_of_a_place_is_named_and_nothing_else(tmp_path: Path) -> None:
+    refusals(tmp_path)
+    no_crs, no_place = refusal(tmp_path / "no-crs.tif"), refusal(tmp_path / "no-place.tif")
+    assert "without a CRS," in no_crs.given
+    assert "-a_srs" in no_crs.todo
+    assert "-a_ullr" not in no_crs.todo
+    assert "without a geotransform," in no_place.given
+    assert "-a_ullr" in no_place.todo
+    assert "-a_srs" not in no_place.todo
+
+
+def test_rasters_of_one_kind_are_noted_in_one_line(tmp_path: Path) -> None:
+    alike = [raster(tmp_path / f"{number}.tif", names=RGB) for number in range(3)]
+    other = raster(tmp_path / "other.tif", 4, names=(*RGB, "nir"))
+    notes = found(*alike, other).notes
+    assert len(notes) == 2
+    assert notes[0].startswith("3 rasters (0.tif")
+    assert notes[1].startswith("other.tif:")

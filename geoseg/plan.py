@@ -17,7 +17,7 @@ from pyproj import Geod
 from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
 
-from geoseg.aoi import AOI
+from geoseg.aoi import AOI, box_in_words
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
@@ -273,19 +273,27 @@ def plan_tiles(region: Region, coverage: Coverage, side_cells: int, cell_px: int
     Raises:
         NothingToDoError: If no scene touches the region.
     """
-    seen = [outline for outline in coverage.outlines.values() if outline.intersects(_box_of(region.window))]
+    # Before the tiles: those of a region far from fine scenes are too many to count.
+    if not any(outline.intersects(_box_of(region.window)) for outline in coverage.outlines.values()):
+        raise _apart(coverage)
     tasks = []
     for tile in tiles_over(region.window, side_cells, cell_px):
         cells = tile.touched_cells(region.mask(tile.window))
         if cells.any():
             tasks.append(TileTask(tile, cells))
-    if not seen or not tasks:
-        raise NothingToDoError(
-            "a region that no scene touches",
-            "scenes over the region",
-            "compare the region's place with that of the scenes, or widen --datetime",
-        )
+    if not tasks:
+        raise _apart(coverage)
     return tasks
+
+
+def _apart(coverage: Coverage) -> NothingToDoError:
+    places = [item.geobox.footprint("EPSG:4326").boundingbox.bbox for item in coverage.items]
+    west, south, east, north = zip(*places, strict=True)
+    return NothingToDoError(
+        "a region that no scene touches",
+        f"scenes over the region; those found cover {box_in_words((min(west), min(south), max(east), max(north)))}",
+        "move the region (--aoi), or choose other scenes",
+    )
 
 
 def _box_of(window: Window) -> shapely.Geometry:

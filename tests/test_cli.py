@@ -238,6 +238,16 @@ def test_nothing_to_work_on_ends_with_3(ends, world, words, tmp_path):
     assert not (tmp_path / "map").exists()
 
 
+def test_a_wide_region_far_from_the_scenes_is_refused_before_its_tiles_are_counted(ends, words, monkeypatch):
+    def counted(*_: object) -> None:
+        raise AssertionError("the tiles of a region without scenes were asked for")
+
+    monkeypatch.setattr("geoseg.plan.tiles_over", counted)
+    status, _, err = ends("plan", *words, "--aoi", "100,10,120,30")
+    assert status == 3
+    assert "longitude 15.0000 E to 15.01" in three_lines(err)[1]  # where the raster lies
+
+
 def test_a_raster_of_nodata_ends_with_3_and_with_files_that_are_valid_and_empty(ends, world, tmp_path):
     blank = worlds.write_raster(tmp_path / "blank.tif", np.zeros((3, 70, 90), "uint8"), names=worlds.BANDS, nodata=0)
     out = tmp_path / "map"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from geoseg.errors import ModelSpecError
 from geoseg.models.spec import ModelSpec
@@ -55,6 +56,11 @@ class ModelFolder:
     cache: Path | None = None
     offline: bool = False
     undeclared: frozenset[str] = frozenset()
+
+    @property
+    def may_fetch(self) -> bool:
+        """Whether weights that are not on this machine would be fetched."""
+        return not self.offline and self.cache is not None and urlsplit(self.spec.weights.href).scheme == "https"
 
     @classmethod
     def open(
@@ -157,7 +163,7 @@ def _read_json(path: Path) -> dict[str, Any]:  # Any: parsed JSON
         raise ModelSpecError(
             f"the model folder {path.parent}",
             f"a file {path.name} of at most {MAX_JSON_BYTES >> 20} MiB in it",
-            "write the model's STAC item there; `geoseg models show demo-landcover` shows one",
+            "write the model's STAC item there; `geoseg models show --json demo-landcover` shows one",
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -43,21 +43,33 @@ def find_weights(folder: ModelFolder, *, client: httpx.Client | None = None) -> 
     Raises:
         WeightsError: If a file is there but altered or truncated, or there is none and it cannot be fetched.
     """
+    found = weights_at_hand(folder)
+    if found is not None:
+        return found
+    kept = _cache_path(folder, folder.spec.weights)
+    if kept is not None:
+        kept.unlink(missing_ok=True)  # altered since it was checked: fetch it again
+    return _fetch(folder, kept, client)
+
+
+def weights_at_hand(folder: ModelFolder) -> Path | None:
+    """The verified weights file where it is on this machine; nothing is fetched and nothing removed.
+
+    Raises:
+        WeightsError: If a file lies beside the item but is altered or truncated.
+    """
     reference = folder.spec.weights
     names = {reference.file_name} if urlsplit(reference.href).scheme else {reference.href, reference.file_name}
     for beside in (folder.path / name for name in sorted(names, reverse=True)):
         if beside.is_file():
             _verify(beside, reference)
             return beside
-    for path in _candidates(folder.search, reference):
+    kept = _cache_path(folder, reference)
+    elsewhere = [kept] if kept is not None and kept.is_file() else []
+    for path in itertools.chain(_candidates(folder.search, reference), elsewhere):
         if _matches(path, reference):
             return path
-    kept = _cache_path(folder, reference)
-    if kept is not None and kept.is_file():
-        if _matches(kept, reference):
-            return kept
-        kept.unlink()  # altered since it was checked: fetch it again
-    return _fetch(folder, kept, client)
+    return None
 
 
 def _candidates(search: tuple[Path, ...], reference: WeightsRef) -> Iterator[Path]:
@@ -118,7 +130,7 @@ def _cache_path(folder: ModelFolder, reference: WeightsRef) -> Path | None:
 def _fetch(folder: ModelFolder, target: Path | None, client: httpx.Client | None) -> Path:
     """Fetch the weights into the cache."""
     reference = folder.spec.weights
-    if folder.offline or target is None or urlsplit(reference.href).scheme != "https":
+    if target is None or not folder.may_fetch:
         raise WeightsError(
             f"the weights {reference.file_name} of the model {folder.spec.name!r}, which are not on this machine",
             f"the file with SHA-256 {reference.sha256} (published at {reference.href})",

@@ -17,7 +17,7 @@ from geoseg.models import ModelFolder, WeightsRef
 from geoseg.models.network import load_network
 from geoseg.models.networks import build
 from geoseg.models.saving import save_model
-from geoseg.models.weights import find_weights
+from geoseg.models.weights import find_weights, weights_at_hand
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +71,28 @@ def test_weights_are_found_by_checksum_under_any_name_at_any_depth(saved, tmp_pa
     (saved.path / "weights.safetensors").rename(store / "another.bin")
     folder = elsewhere(saved, search=(tmp_path / "missing", tmp_path / "store"), offline=True)
     assert find_weights(folder) == store / "another.bin"
+
+
+def test_asking_whether_weights_are_here_fetches_nothing_and_removes_nothing(saved, tmp_path):
+    beside = saved.path / "weights.safetensors"
+    assert weights_at_hand(saved) == beside
+    folder = elsewhere(saved, cache=tmp_path / "cache")
+    assert weights_at_hand(folder) is None
+    assert folder.may_fetch
+    assert not (tmp_path / "cache").exists()
+    kept = find_weights(folder, client=server([httpx.Response(200, content=beside.read_bytes())]))
+    assert weights_at_hand(folder) == kept
+    kept.write_bytes(b"altered")
+    assert weights_at_hand(folder) is None
+    assert kept.read_bytes() == b"altered"
+    assert find_weights(folder, client=server([httpx.Response(200, content=beside.read_bytes())])) == kept
+    assert weights_at_hand(folder) == kept
+
+
+@pytest.mark.parametrize("options", [{"offline": True}, {"cache": None}])
+def test_what_is_not_fetched_is_known_before(saved, tmp_path, options):
+    assert not elsewhere(saved, **{"cache": tmp_path / "cache", **options}).may_fetch
+    assert not elsewhere(saved, href="http://example.org/w", cache=tmp_path).may_fetch
 
 
 def test_a_truncated_file_is_refused_with_both_digests(saved):

@@ -6,7 +6,7 @@ What ``geoseg models check`` and ``geoseg models add`` run.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from geoseg.errors import ModelSpecError
 from geoseg.models.folder import ModelFolder, add_checksums, read_item, write_item
@@ -20,6 +20,23 @@ from geoseg.models.workspace import measure_workspace
 _CELL_PX = 256
 #: Memory may be declared this much lower than measured before that is an error.
 _WORKSPACE_TOLERANCE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a check, in words.
+
+    Attributes:
+        name: What it is about.
+        declared: What the item says.
+        measured: What the network does.
+        verdict: ``ok`` (with a word on what is more than needed), ``differs`` or ``not stated``.
+    """
+
+    name: str
+    declared: str
+    measured: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -47,22 +64,72 @@ class CheckReport:
         """Whether the item states every fact, and none that would give wrong results."""
         return not self.errors and not self.folder.undeclared
 
-    def describe(self) -> str:
-        """A few lines for people."""
-        spec, found = self.measured, self.neighbourhood
-        lines = [
-            f"{spec.name}: {found.kind}, stride {spec.stride_px} px",
-            f"radius      top {spec.radius_px[0]}, left {spec.radius_px[1]}, bottom {spec.radius_px[2]},"
-            f" right {spec.radius_px[3]} px"
-            if found.kind == "finite"
-            else f"chips       {spec.chip_px} px every {spec.chip_step_px} px ({found.reason})",
-            f"workspace   {self.workspace_bytes_per_px:.0f} bytes per pixel",
-            f"weights     {spec.weights.file_name}, SHA-256 {spec.weights.sha256}",
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Each fact as it was declared and as it was measured."""
+        spec, found = self.folder.spec, self.neighbourhood
+        over = spec.kind == "global" and found.kind == "finite"
+        rows = [
+            self._fact("kind", PREFIX + "kind", spec.kind, found.kind, spec.kind == found.kind or over, over=over),
+            self._fact(
+                "stride",
+                PREFIX + "stride_px",
+                f"{spec.stride_px} px",
+                f"{found.stride_px} px",
+                spec.stride_px % found.stride_px == 0,
+                over=spec.stride_px > found.stride_px,
+            ),
         ]
-        lines += [f"not stated  {fact}" for fact in sorted(self.folder.undeclared)]
-        lines += [f"wrong       {error}" for error in self.errors]
-        lines += [f"note        {note}" for note in self.notes]
+        if spec.kind == found.kind == "finite":
+            pairs = list(zip(spec.radius_px, found.radius_px, strict=True))
+            enough, over = all(told >= seen for told, seen in pairs), spec.radius_px != found.radius_px
+            told, seen = (", ".join(map(str, sides)) + " px" for sides in (spec.radius_px, found.radius_px))
+            rows.append(
+                self._fact(f"radius ({', '.join(_SIDES)})", PREFIX + "radius_px", told, seen, enough, over=over)
+            )
+        told_bytes, seen_bytes = spec.workspace_bytes_per_px, self.workspace_bytes_per_px
+        kept = found.outputs in _outputs(spec)
+        return (
+            *rows,
+            self._fact(
+                "workspace",
+                PREFIX + "workspace_bytes_per_px",
+                f"{told_bytes:.0f} bytes per pixel",
+                f"{seen_bytes:.0f} bytes per pixel",
+                told_bytes >= _WORKSPACE_TOLERANCE * seen_bytes,
+            ),
+            self._fact("classes", "", f"{len(spec.classes)}", f"{found.outputs} outputs", kept),
+            self._fact("twice the same", "", "yes", _yes(found.deterministic), found.deterministic),
+            self._fact("alone as in a batch", "", "yes", _yes(found.batch_independent), found.batch_independent),
+            self._fact("weights", "file:checksum", f"SHA-256 {spec.weights.sha256[:16]}…", "the same", True),
+        )
+
+    def _fact(self, name: str, key: str, declared: str, measured: str, holds: bool, *, over: bool = False) -> Fact:
+        if key in self.folder.undeclared:
+            return Fact(name, "-", measured, "not stated")
+        return Fact(name, declared, measured, "differs" if not holds else "ok, more than needed" if over else "ok")
+
+    def describe(self) -> str:
+        """A line per fact for people, and what to know about them."""
+        rows = [Fact("fact", "declared", "measured", "verdict"), *self.facts]
+        wide = [max(len(text) for text in column) for column in zip(*map(astuple, rows), strict=True)]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(astuple(row), wide, strict=True)).rstrip()
+            for row in rows
+        ]
+        lines += [f"wrong: {error}" for error in self.errors]
+        lines += [f"note: {note}" for note in self.notes]
+        lines.append(f"{self.folder.spec.name}: {'keeps' if self.agrees else 'does not keep'} what its item says")
         return "\n".join(lines)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _outputs(spec: ModelSpec) -> set[int]:
+    """Numbers of outputs that fit the classes; one is enough for two."""
+    return {len(spec.classes), 1} if len(spec.classes) == 2 else {len(spec.classes)}
 
 
 def check_model(folder: ModelFolder, *, write: bool = False, allow_pickle: bool = False) -> CheckReport:
@@ -157,8 +224,7 @@ def _errors(folder: ModelFolder, found: Neighbourhood, workspace: float) -> list
         errors.append("the same image gave two different results")
     if not found.batch_independent:
         errors.append("an image's result depends on the other images of its batch")
-    outputs = {len(spec.classes), 1} if len(spec.classes) == 2 else {len(spec.classes)}
-    if found.outputs not in outputs:
+    if found.outputs not in _outputs(spec):
         errors.append(f"the network gives {found.outputs} outputs for {len(spec.classes)} classes")
     if PREFIX + "kind" not in undeclared and spec.kind == "finite" and found.kind == "global":
         errors.append(f"declared finite, measured global: {found.reason}")

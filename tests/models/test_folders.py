@@ -170,6 +170,8 @@ def test_an_smp_folder_needs_only_an_item(tmp_path, make_spec):
     report = check_model(resolve(str(tmp_path), measured=False), write=True)
     assert not report.agrees
     assert not report.errors
+    unstated = {fact.name.split()[0] for fact in report.facts if fact.verdict == "not stated"}
+    assert unstated == {"kind", "stride", "radius", "workspace", "weights"}
     folder = resolve(str(tmp_path))
     assert folder.spec.kind == "finite"
     assert folder.spec.stride_px == 8
@@ -198,7 +200,24 @@ def test_a_declaration_below_the_measurement_is_an_error(tmp_path, make_spec, ch
     report = check_model(save_model(tmp_path, spec, build(spec)))
     assert not report.agrees
     assert [word in error for error in report.errors] == [True]
-    assert word in report.describe()
+    verdicts = {fact.name.split()[0]: fact.verdict for fact in report.facts}
+    assert verdicts.pop(word) == "differs"
+    assert {verdict.partition(",")[0] for verdict in verdicts.values()} == {"ok"}
+    (line,) = [line for line in report.describe().splitlines() if line.startswith(word)]
+    assert line.endswith("differs")
+    assert "does not keep" in report.describe().splitlines()[-1]
+
+
+def test_a_declaration_that_is_kept_is_ok_and_more_than_needed_is_said(tmp_path, make_spec, monkeypatch):
+    monkeypatch.setattr("geoseg.models.check.measure_workspace", lambda folder, allow_pickle: 90.0)
+    spec = make_spec(radius_px=(36, 36, 29, 32), workspace_bytes_per_px=100.0)
+    report = check_model(save_model(tmp_path, spec, build(spec)))
+    facts = {fact.name.split()[0]: fact for fact in report.facts}
+    assert report.agrees
+    assert facts.pop("radius").verdict == "ok, more than needed"
+    assert {fact.verdict for fact in facts.values()} == {"ok"}
+    assert (facts["workspace"].declared, facts["workspace"].measured) == ("100 bytes per pixel", "90 bytes per pixel")
+    assert report.describe().splitlines()[-1].endswith("keeps what its item says")
 
 
 def test_a_global_network_that_calls_itself_finite_is_an_error(tmp_path, make_spec, monkeypatch):

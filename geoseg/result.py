@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _CHUNK_PX = 2048
+_SHOWN = 5  # classes in a line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished map on disk; arrays and tables are opened when they are asked for.
 
@@ -57,6 +58,19 @@ class Result:
         import pystac  # noqa: PLC0415
 
         return pystac.Item.from_file(str(self.out / "item.json"))
+
+    def __repr__(self) -> str:
+        """Where it is, the largest classes with their shares of the classified pixels, and what failed of the region."""
+        from geoseg.outputs.report_text import percent  # noqa: PLC0415  # as above
+
+        rows = [row for row in self.report.get("areas", ()) if row["feature"] == "all" and row["pixels"]]
+        names = {entry["index"]: entry["name"] for entry in self.report.get("classes", ())}
+        largest = sorted(rows, key=lambda row: -row["pixels"])
+        words = [f"{names[row['index']]} {percent(row['share'])}" for row in largest[:_SHOWN]]
+        words += [f"{len(rows) - _SHOWN} more classes"] if len(rows) > _SHOWN else []
+        pixels = self.report.get("pixels", {"failed": {}})
+        failed = percent(sum(pixels["failed"].values()) / max(1, pixels.get("aoi", 0)))
+        return f"<geoseg.Result in {self.out}: {', '.join(words) or 'no class'}; failed {failed}>"
 
     def _repr_html_(self) -> str:
         import base64  # noqa: PLC0415

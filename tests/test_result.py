@@ -85,6 +85,20 @@ def test_a_result_is_opened_again_from_its_folder(finished):
     assert again.report["grid"]["shape"] == [90, 130]
 
 
+def test_a_result_says_in_a_line_what_it_is(finished):
+    line = repr(geoseg.Result.open(finished.out))
+    assert str(finished.out) in line
+    assert len(line) < 300
+    shares = {row["index"]: row["share"] for row in finished.report["areas"] if row["feature"] == "all"}
+    largest = max(shares, key=lambda index: shares[index])
+    name = finished.report["classes"][largest]["name"]
+    assert f"{name} {100 * shares[largest]:.1f} %" in line
+    assert line.endswith("failed 0 %>")
+    pixels = {**finished.report["pixels"], "aoi": 200, "failed": {"read": 3, "model": 1}}
+    assert "failed 2.0 %" in repr(geoseg.Result(finished.out, {**finished.report, "pixels": pixels}))
+    assert str(finished.out) in repr(geoseg.Result(finished.out, {}))
+
+
 def test_a_notebook_shows_the_map(finished):
     page = finished._repr_html_()
     data = re.search(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)">', page)

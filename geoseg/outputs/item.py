@@ -111,7 +111,7 @@ def _times(record: Record) -> dict[str, Any]:
 
 def _described(record: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "title": record.job.title or f"{record.model.title}, {record.job.workflow}",
+        "title": record.job.title or record.model.title,
         "description": " ".join((*record.warnings, *record.notes)) or f"A map made by {record.model.title}.",
         "license": "other",
         "geoseg:licences": _licences(record),

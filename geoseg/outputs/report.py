@@ -44,7 +44,7 @@ def render_report(
     css, js = _own("report.css"), _own("report.js")
     values: Mapping[str, Any] = {  # for the template, which takes what it is given
         "record": record,
-        "title": record.job.title or f"{record.model.title}: {record.job.workflow}",
+        "title": record.job.title or record.model.title,
         "byline": byline(record),
         "verdict": verdict(record),
         "figures": figures(record),

@@ -125,8 +125,8 @@ def verdict(record: Record) -> str:
         said.append(f"{percent(pixels.nodata_unobserved / aoi)} is covered by no scene.")
     if pixels.failed_total:
         said.append(
-            f"{percent(pixels.failed_total / aoi)} could not be read: it is magenta on the map, and running the same "
-            "command again computes it."
+            f"{percent(pixels.failed_total / aoi)} failed: it is magenta on the map. Once the files named below can be "
+            "read, the same command computes it."
         )
     else:
         said.append("Every read succeeded.")
@@ -138,8 +138,8 @@ def figures(record: Record) -> list[Figure]:
     areas = [row.area_m2 for row in record.areas if row.feature == ALL and row.area_m2 is not None]
     found = []
     if areas:
-        unit, factor = _unit(sum(areas))
-        found.append(Figure("Mapped area", f"{_amount(sum(areas) / factor)} {unit}"))
+        unit, factor = area_unit(sum(areas))
+        found.append(Figure("Mapped area", f"{amount(sum(areas) / factor)} {unit}"))
     else:
         found.append(Figure("Mapped pixels", count(record.pixels.classified)))
     height, width = record.grid.pixel_size
@@ -172,7 +172,7 @@ def area_groups(record: Record) -> list[AreaGroup]:
     groups = []
     for feature, found in itertools.groupby(record.areas, key=lambda row: row.feature):
         rows = sorted(found, key=lambda row: -row.pixels)
-        unit, factor = _unit(sum(row.area_m2 or 0 for row in rows))
+        unit, factor = area_unit(sum(row.area_m2 or 0 for row in rows))
         has_area = any(row.area_m2 is not None for row in rows)
         groups.append(
             AreaGroup(
@@ -221,7 +221,7 @@ def facts(record: Record) -> list[FactGroup]:
             "Grid",
             (
                 ("CRS", grid.crs or "none: plain pixels"),
-                ("Rows, columns", f"{count(grid.shape[0])}, {count(grid.shape[1])}"),
+                ("Width x height", f"{count(grid.shape[1])} x {count(grid.shape[0])} px"),
                 ("Cell, tile, halo", f"{grid.cell_px}, {grid.tile_px}, {grid.halo_px} px"),
                 ("Tiles", f"{count(tiles.total)}: {count(tiles.computed)} computed, {count(tiles.reused)} reused"),
             ),
@@ -229,13 +229,20 @@ def facts(record: Record) -> list[FactGroup]:
         FactGroup(
             "Run",
             (
+                ("Settings of", f"the workflow {record.job.workflow}, and the options given with it"),
                 ("Device", f"{settings.device}, {settings.backend}, {settings.precision}"),
                 ("Workers", f"{settings.workers}, with {settings.threads_per_pass} threads per pass"),
                 ("Memory", limits),
-                ("Speed", f"{record.timing.megapixels_per_s:.3g} million pixels per second"),
+                ("Speed", _speed(record)),
             ),
         ),
     ]
+
+
+def _speed(record: Record) -> str:
+    if not record.tiles.computed:
+        return "nothing to compute: every tile was reused"
+    return f"{record.timing.megapixels_per_s:.3g} million pixels per second"
 
 
 def licences(record: Record) -> list[str]:
@@ -258,16 +265,20 @@ def _class_row(entry: ClassFacts, pixels: int, of: int, area: str) -> ClassRow:
 
 
 def _area_row(row: AreaFacts, entry: ClassFacts, factor: float) -> ClassRow:
-    area = "" if row.area_m2 is None else _amount(row.area_m2 / factor)
+    area = "" if row.area_m2 is None else amount(row.area_m2 / factor)
     rgba(entry.colour)
     return ClassRow(entry.name, entry.colour.lower(), row.share, row.pixels, area)
 
 
-def _unit(total_m2: float) -> tuple[str, float]:
+def area_unit(total_m2: float) -> tuple[str, float]:
+    """The unit that fits an area, and its square metres."""
     return next(((unit, factor) for unit, factor in _UNITS if total_m2 >= factor), _UNITS[-1])
 
 
-def _amount(value: float) -> str:
+def amount(value: float) -> str:
+    """A number with as many decimals as its size deserves; never nothing for something."""
+    if 0 < value < 0.005:
+        return "< 0.01"
     if value >= 1000:
         return count(round(value))
     return f"{value:.1f}" if value >= 100 else f"{value:.2f}"

@@ -14,8 +14,9 @@ from PIL import Image
 from geoseg.outputs.legend import rgba
 from geoseg.outputs.preview import colour_classes, preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import write_cog
-from geoseg.outputs.record import PixelCounts, SkippedScene
+from geoseg.outputs.record import PixelCounts, SkippedScene, TileCounts
 from geoseg.outputs.report import render_report, write_report
+from geoseg.outputs.report_text import amount, area_unit, facts
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>javascript:x{{7*7}}"
 LOADING = {"src", "href", "xlink:href", "action", "formaction", "data", "poster", "srcset", "background", "ping"}
@@ -124,6 +125,36 @@ def test_page_says_what_was_found(record, pixels, geobox, tmp_path):
     ):
         assert fact in text, fact
     assert "canary" not in text
+
+
+def test_a_page_without_a_name_is_called_after_its_model_and_not_after_its_workflow(record, pixels, geobox):
+    plain = record.model_copy(update={"job": record.job.model_copy(update={"title": "", "workflow": "landcover"})})
+    page = render_report(plain, pixels, geobox)
+    head = page[page.index("<header>") : page.index("</header>")]
+    assert record.model.title in head
+    assert record.model.name in head
+    assert "landcover" not in head
+    assert "landcover" not in page[page.index("<title>") : page.index("</title>")]
+
+
+def test_warnings_come_before_the_map(record, pixels, geobox):
+    page = render_report(record.model_copy(update={"warnings": ("no cloud mask",)}), pixels, geobox)
+    assert page.index("Look at this first") < page.index("no cloud mask") < page.index("<h2>Map</h2>")
+    assert "Look at this first" not in render_report(record, pixels, geobox)
+
+
+def test_a_run_that_reused_every_tile_has_no_speed(record):
+    reused = record.model_copy(update={"tiles": TileCounts(total=4, computed=0, reused=4)})
+    speeds = [dict(row for group in facts(entry) for row in group.rows)["Speed"] for entry in (record, reused)]
+    assert "per second" in speeds[0]
+    assert "per second" not in speeds[1]
+
+
+@pytest.mark.parametrize("area_m2", [0.0, 1e-3, 3.0, 49.0, 999.0, 1e4, 1e9])
+@pytest.mark.parametrize("total_m2", [1.0, 1e4, 1e6, 1e12])
+def test_no_area_is_shown_as_nothing(area_m2, total_m2):
+    shown = amount(area_m2 / area_unit(max(total_m2, area_m2))[1])
+    assert (float(shown.replace("\u202f", "").removeprefix("< ")) == 0) == (area_m2 == 0)
 
 
 def test_the_maps_pixels_are_the_classes(record, pixels, geobox):

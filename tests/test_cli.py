@@ -323,7 +323,7 @@ def test_plan_reads_no_pixels_and_writes_nothing(ends, world, words, tmp_path, m
     # Radius 36, 36, 29, 29 in whole strides.
     assert facts["halo_px"] == [40, 40, 32, 32]
     assert facts["tile_px"] % 32 == facts["chip_px"] % 32 == 0
-    assert "100 x 130 px" in err
+    assert "130 x 100 px (width x height)" in err
     assert ends("plan", *request, "--quiet") == (0, "", "")
 
 
@@ -336,6 +336,50 @@ def test_plan_says_what_a_run_then_does(ends, words, tmp_path):
     assert facts["megapixels"] == pytest.approx(report["timing"]["computed_megapixels"], abs=1e-3)
     assert facts["anchor"] == report["grid"]["anchor"]
     assert facts["grid"]["shape"] == report["grid"]["shape"]
+
+
+def test_plan_says_which_weights_are_missing_and_what_a_run_would_fetch(ends, world, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = ends("plan", *words, "--json")
+    assert json.loads(out)["weights"]["here"]
+    assert "not on this machine" not in err
+    item = json.loads((world / "model" / "item.json").read_text())
+    size = item["assets"]["weights"]["file:size"]
+    item["assets"]["weights"]["href"] = "https://models.example/tiny.safetensors"
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "item.json").write_text(json.dumps(item))
+    bare = [*words, "--model", str(tmp_path / "bare")]
+    status, out, err = ends("plan", *bare, "--json")
+    weights = json.loads(out)["weights"]
+    assert status == 0
+    assert (weights["here"], weights["fetched"], weights["size_bytes"]) == (False, True, size)
+    assert f"fetches {size / 1000:.1f} kB from https://models.example" in err
+    monkeypatch.setenv("GEOSEG_OFFLINE", "1")
+    status, out, err = ends("plan", *bare, "--json")
+    assert not json.loads(out)["weights"]["fetched"]
+    assert "GEOSEG_MODELS" in err
+
+
+def test_scenes_without_a_cloud_mask_are_the_first_thing_to_look_at(ends, tmp_path):
+    bands = ("B02", "B03", "B04")
+    model = worlds.finite_model(tmp_path / "model", bands, quantity="reflectance")
+    scene = worlds.write_raster(tmp_path / "s.tif", worlds.landscape((40, 50), 3).astype("uint16"), names=bands)
+    out = tmp_path / "map"
+    assert ends("run", "--scenes", str(scene), "--model", str(model.path), "--out", str(out), "--quiet")[0] == 0
+    page = (out / "report.html").read_text()
+    first = page[page.index("Look at this first") : page.index("<h2>Map</h2>")]
+    assert "cloud mask" in first
+
+
+def test_a_model_is_shown_as_a_table_or_as_its_item(ends):
+    status, out, _ = ends("models", "show", "demo-landcover")
+    assert status == 0
+    facts = dict(line.split(maxsplit=1) for line in out.splitlines() if line)
+    assert facts["reads"] == "B02, B03, B04, B08, B11, B12 (reflectance)"
+    assert "256 x 256 px" in facts["kind"]
+    item = json.loads(ends("models", "show", "demo-landcover", "--json")[1])
+    assert all(entry["name"] in out for entry in item["properties"]["bands"])
+    assert item["id"] == facts["name"] == "demo-landcover"
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import typer
 from geoseg.errors import FailedPixelsError, InterruptedRunError
 
 if TYPE_CHECKING:
+    from geoseg.result import Result
     from geoseg.settings import Settings
     from geoseg.spec import JobSpec
 
@@ -32,38 +33,116 @@ def _where(help_text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help_text, rich_help_panel=_WHERE, show_default=False, **more)
 
 
-Aoi = Annotated[str | None, _job("Region: a vector file, or WEST,SOUTH,EAST,NORTH in degrees.", "--aoi")]
-Workflow = Annotated[str | None, _job("Named settings: landcover (default), demo, or a YAML file.", "--workflow")]
-Catalog = Annotated[str | None, _job("STAC API address, or a static catalogue on disk.", "--catalog")]
-Collection = Annotated[str | None, _job("Collection to search.", "--collection")]
-Scenes = Annotated[
-    list[str] | None, _job("Raster on disk; repeat for several. The AOI may then be omitted.", "--scenes")
+Aoi = Annotated[
+    str | None,
+    _job(
+        "Region: a vector file, or WEST,SOUTH,EAST,NORTH in degrees. Default with --scenes: their footprint.", "--aoi"
+    ),
 ]
-Sensor = Annotated[str | None, _job("Kind of imagery, where it cannot be told from the file.", "--sensor")]
-Bands = Annotated[str | None, _job("Names of the bands of --scenes in order: B04,B03,…", "--bands")]
-Datetime = Annotated[str | None, _job("Time range START/END; default the last twelve complete months.", "--datetime")]
-Composite = Annotated[str | None, _job("How dates become one image: first, least-cloudy or median.", "--composite")]
-Model = Annotated[str | None, _job("Name, folder or address of the model.", "--model")]
-Resolution = Annotated[float | None, _job("Pixel size in CRS units; default that of the scenes.", "--resolution")]
-Crs = Annotated[str | None, _job("CRS of the map, such as EPSG:32633; default that of the scenes.", "--crs")]
-Like = Annotated[str | None, _job("An earlier result whose pixel grid to use.", "--like")]
-Format = Annotated[str | None, _job("Formats of the polygons: parquet,geojson.", "--format")]
+Workflow = Annotated[str | None, _job("Named settings: landcover (default), demo, or a YAML file.", "--workflow")]
+Catalog = Annotated[
+    str | None,
+    _job(
+        "STAC API address, or a static catalogue on disk. Default: GEOSEG_CATALOG, else Earth Search of Element 84.",
+        "--catalog",
+    ),
+]
+Collection = Annotated[
+    str | None, _job("Collection to search. Default: the workflow's (sentinel-2-l2a).", "--collection")
+]
+Scenes = Annotated[
+    list[str] | None,
+    _job("Raster on disk to map; repeat for several. Default: the scenes of the catalogue.", "--scenes"),
+]
+Sensor = Annotated[
+    str | None,
+    _job(
+        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, rgb, rgbn or raster. "
+        "Default: what the collection or the bands of the file say.",
+        "--sensor",
+    ),
+]
+Bands = Annotated[
+    str | None,
+    _job(
+        "Names of all bands of --scenes in their order, such as B04,B03,B02. Default: names or colours in the file.",
+        "--bands",
+    ),
+]
+Datetime = Annotated[
+    str | None,
+    _job(
+        "Time range START/END, such as 2022-01-01/2022-06-30. "
+        "Default: the workflow's, else the last twelve complete months.",
+        "--datetime",
+    ),
+]
+Composite = Annotated[
+    str | None,
+    _job(
+        "How dates become one image: first (the newest), least-cloudy or median. Default: the workflow's "
+        "(landcover: median).",
+        "--composite",
+    ),
+]
+Model = Annotated[
+    str | None,
+    _job(
+        "Name (geoseg models list), folder, or torchgeo:NAME of the model. Default: the workflow's "
+        "(landcover: dynamic-world).",
+        "--model",
+    ),
+]
+Resolution = Annotated[
+    float | None, _job("Pixel size in units of the CRS. Default: that of the scenes.", "--resolution")
+]
+Crs = Annotated[str | None, _job("CRS of the map, such as EPSG:32633. Default: that of the scenes.", "--crs")]
+Like = Annotated[
+    str | None,
+    _job(
+        "Folder of an earlier result, or a raster, whose pixel grid to use. Default: the grid of the scenes.", "--like"
+    ),
+]
+Format = Annotated[
+    str | None,
+    _job(
+        "Files of polygons: parquet (default), or parquet,geojson. polygons.parquet is always written, and "
+        "polygons.geojson beside it up to 20,000 polygons; geojson writes it however many there are.",
+        "--format",
+    ),
+]
 MinArea = Annotated[
     float | None,
-    _job("Regions below so many square metres take their longest neighbour's class, in one pass.", "--min-area"),
+    _job(
+        "Regions below so many square metres take the class of the neighbour with the longest shared border, in one "
+        "pass. Default: 0, all stay.",
+        "--min-area",
+    ),
 ]
 Simplify = Annotated[
-    float | None, _job("Tolerance of the outlines in metres; neighbours keep their border.", "--simplify")
+    float | None,
+    _job(
+        "Tolerance of the outlines in metres; neighbours keep their border. Default: 0, the edges of pixels.",
+        "--simplify",
+    ),
 ]
 Out = Annotated[Path | None, _where("Output folder; default geoseg-out/<workflow>-<run key>.", "--out")]
 Fresh = Annotated[bool, _where("Replace what is in --out. Finished tiles are kept.", "--fresh")]
 Update = Annotated[bool, _where("Search anew instead of using the items of the job's first run.", "--update")]
-MaxMemory = Annotated[str | None, _where("Upper bound of memory, such as 4GB.", "--max-memory")]
-MaxFailed = Annotated[float | None, _where("Share of failed pixels that is still a success.", "--max-failed")]
-TileSize = Annotated[int | None, _where("Side of a tile in pixels, rounded up to whole cells.", "--tile-size")]
-Workers = Annotated[int | None, _where("Tiles that are predicted at the same time.", "--workers")]
-Device = Annotated[str | None, _where("auto, cpu or cuda.", "--device")]
-Backend = Annotated[str | None, _where("auto or torch.", "--backend")]
+MaxMemory = Annotated[
+    str | None,
+    _where("Upper bound of memory, such as 4GB. Default: half of the machine's, 8 GB at most.", "--max-memory"),
+]
+MaxFailed = Annotated[
+    float | None, _where("Share of failed pixels, 0 to 1, that is still a success. Default: 0.", "--max-failed")
+]
+TileSize = Annotated[
+    int | None,
+    _where("Side of a tile in pixels, rounded up to whole cells. Default: what --max-memory allows.", "--tile-size"),
+]
+Workers = Annotated[int | None, _where("Tiles that are predicted at the same time, 1 to 64. Default: 1.", "--workers")]
+Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
+Backend = Annotated[str | None, _where("What runs the network: auto (default) or torch.", "--backend")]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
 Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
 Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
@@ -107,7 +186,8 @@ def run_command(
     tune_allocator()
     # Arrays in memory have no geotransform, which rasterio remarks on for every warp.
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-    from geoseg.cli.show import show_after, show_before, show_progress  # noqa: PLC0415
+    from geoseg.cli.progress import show_progress  # noqa: PLC0415
+    from geoseg.cli.show import show_after, show_before  # noqa: PLC0415
     from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
 
     with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
@@ -119,7 +199,7 @@ def run_command(
         show_after(result)
     if as_json:
         typer.echo(json.dumps(result.report))
-    _judge_failures(result.report, settings.max_failed)
+    _judge_failures(result, settings.max_failed)
 
 
 def plan_command(
@@ -152,15 +232,18 @@ def plan_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a run with the same options would do. Reads no pixels and writes nothing."""
+    """Say what a run with the same options would do, and fetch. Reads no pixels and writes nothing."""
     del debug
     spec, settings = _read_options(locals())
+    from geoseg.cli.progress import console  # noqa: PLC0415
+    from geoseg.cli.retries import told  # noqa: PLC0415
     from geoseg.cli.show import plan_facts, show_before  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
     from geoseg.pipeline import prepare  # noqa: PLC0415
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
-    prepared = prepare(spec, settings, job.documents)
+    with told(lambda text: None if quiet else console().print(text, markup=False)):
+        prepared = prepare(spec, settings, job.documents)
     if not quiet:
         show_before(prepared)
     if as_json:
@@ -189,15 +272,22 @@ def _read_options(options: dict[str, Any]) -> tuple[JobSpec, Settings]:
     return JobSpec.build(default_catalog=settings.catalog, **job), settings
 
 
-def _judge_failures(report: dict[str, Any], max_failed: float) -> None:
-    pixels = report["pixels"]
-    failed, inside = sum(pixels["failed"].values()), pixels["total"] - pixels["outside_aoi"]
-    if inside and failed / inside > max_failed:
-        raise FailedPixelsError(
-            f"{failed} failed pixels, {failed / inside:.3%} of the region",
-            f"at most {max_failed:.3%} (--max-failed)",
-            "run the same command again: it tries just the incomplete tiles; the report names the files",
-        )
+def _judge_failures(result: Result, max_failed: float) -> None:
+    pixels = result.report["pixels"]
+    causes = [cause for cause, count in pixels["failed"].items() if count]
+    failed = sum(pixels["failed"].values())
+    if not pixels["aoi"] or failed / pixels["aoi"] <= max_failed:
+        return
+    named = f"the files that {result.out / 'report.html'} names"
+    ways = {
+        "read": f"replace or fetch {named}, and run the same command again: it computes the incomplete tiles, no others",
+        "model": "the network gives no number there: choose another model, or allow it with --max-failed",
+    }
+    raise FailedPixelsError(
+        f"{failed:,} failed pixels ({', '.join(causes)}), {failed / pixels['aoi']:.3%} of the region",
+        f"at most {max_failed:.3%} (--max-failed)",
+        "; ".join(way for cause, way in ways.items() if cause in causes),
+    )
 
 
 class stop_on_signal:  # noqa: N801  # used like a function

@@ -1,29 +1,24 @@
-"""What a person sees: before, during and after a run. Everything but results goes to stderr."""
+"""What a person sees before and after a run. Everything but results goes to stderr."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from geoseg.cli.progress import console
+from geoseg.models.weights import weights_at_hand
+from geoseg.outputs.report_text import amount, area_unit, percent, size
 from geoseg.tiles import finite_halo
 
 if TYPE_CHECKING:
     from geoseg.pipeline import Prepared
-    from geoseg.progress import Progress as Receiver
     from geoseg.result import Result
 
-_PLAIN_EVERY_S = 10.0
-
-
-def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+_ALIKE_SHOWN = 3
 
 
 def plan_facts(prepared: Prepared) -> dict[str, Any]:
@@ -32,9 +27,10 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
     scenes = prepared.coverage.touching(prepared.region.window)
     row, col = prepared.region.window.row0, prepared.region.window.col0
     return {
-        "km2": round(_area_km2(prepared), 4),
+        "km2": float(f"{_area_m2(prepared) / 1e6:.6g}"),
         "scenes": [{"datetime": s.datetime, "items": [item.id for item in s.items]} for s in scenes],
         "model": {"name": model.name, "licence": model.licence, "kind": model.kind},
+        "weights": _weights(prepared),
         "grid": {
             "crs": str(prepared.lattice.crs),
             "transform": list(prepared.geobox.transform)[:6],
@@ -53,10 +49,35 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _area_km2(prepared: Prepared) -> float:
+def _weights(prepared: Prepared) -> dict[str, Any]:
+    """Whether the weights are on this machine; if not, what is fetched and from where."""
+    folder, reference = prepared.model, prepared.model.spec.weights
+    here = weights_at_hand(folder)
+    return {
+        "file": reference.file_name,
+        "sha256": reference.sha256,
+        "here": here is not None,
+        "size_bytes": reference.size_bytes,
+        "href": reference.href,
+        "fetched": here is None and folder.may_fetch,
+    }
+
+
+def _area_m2(prepared: Prepared) -> float:
     """Area of the region, or of the raster where there is no region."""
     region = prepared.spec.region
-    return region.area_km2 if region else prepared.region.window.size_px * prepared.pixel_m**2 / 1e6
+    return region.area_km2 * 1e6 if region else prepared.region.window.size_px * prepared.pixel_m**2
+
+
+def area_words(area_m2: float) -> str:
+    """An area in the unit that fits it: km2, ha or m2."""
+    unit, factor = area_unit(area_m2)
+    return f"{_plain(amount(area_m2 / factor))} {_plain(unit)}"
+
+
+def _plain(text: str) -> str:
+    """Without the characters that some terminals lack."""
+    return text.replace("\u202f", ",").replace("²", "2")
 
 
 def show_before(prepared: Prepared) -> None:
@@ -67,39 +88,44 @@ def show_before(prepared: Prepared) -> None:
     items = sum(len(scene["items"]) for scene in facts["scenes"])
     span = f", {days[0]} to {days[-1]}" if len(days) > 1 else f", {days[0]}" if days else ""
     rows, cols = facts["grid"]["shape"]
-    estimate = facts["seconds"]
+    side, estimate = facts["tile_px"], facts["seconds"]
     lines = [
-        ("map", f"{facts['km2']:,.2f} km2, {rows} x {cols} px of {prepared.pixel_m:.3g} m, {facts['grid']['crs']}"),
+        ("map", f"{area_words(_area_m2(prepared))}, {facts['grid']['crs']}"),
+        ("size", f"{cols} x {rows} px (width x height), a pixel is {prepared.pixel_m:.3g} m wide"),
         ("grid", facts["grid"]["origin"]),
         ("scenes", f"{items} item(s) on {dates} date(s){span}; {prepared.spec.composite}"),
         ("time range", prepared.spec.datetime or ""),
         ("model", f"{prepared.model.spec.title} ({facts['model']['licence']}), {facts['model']['kind']}"),
-        ("tiles", f"{facts['tiles']} of {facts['tile_px']} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
+        ("weights", _weights_words(facts["weights"])),
+        ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
     lines += [("note", text) for text in (*prepared.found.notes, *prepared.warnings)]
-    console = _console()
+    out = console()
     for name, text in lines:
         if text:
-            console.print(f"{name:>10}  {text}", markup=False)
+            out.print(f"{name:>10}  {text}", markup=False)
+
+
+def _weights_words(weights: dict[str, Any]) -> str:
+    if weights["here"]:
+        return ""
+    large = size(weights["size_bytes"]) if weights["size_bytes"] is not None else "a file of unknown size"
+    if weights["fetched"]:
+        return f"not on this machine: a run first fetches {large} from {weights['href']}"
+    return (
+        f"not on this machine, and a run does not fetch them: put {weights['file']} ({large}, SHA-256 "
+        f"{weights['sha256'][:16]}…) into a folder that GEOSEG_MODELS names"
+    )
 
 
 def show_after(result: Result) -> None:
     """Say what was made, how much of what there is, and what was skipped."""
-    report, console = result.report, _console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("class", "left"), ("ha", "right"), ("share", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # the two words that rich knows
-    names = {entry["index"]: entry["name"] for entry in report["classes"]}
-    for row in report["areas"]:
-        if row["feature"] == "all" and row["pixels"]:
-            area = row["area_m2"]
-            hectares = "" if area is None else f"{area / 1e4:,.2f}"
-            table.add_row(names[row["index"]], hectares, f"{row['share']:.1%}")
-    console.print(table)
+    report, out = result.report, console()
+    _show_classes(report, out)
     tiles, pixels = report["tiles"], report["pixels"]
-    inside = max(1, pixels["total"] - pixels["outside_aoi"])
-    console.print(f"tiles: {tiles['computed']} computed, {tiles['reused']} reused", markup=False)
+    inside = max(1, pixels["aoi"])
+    out.print(f"tiles: {tiles['computed']} computed, {tiles['reused']} reused", markup=False)
     for words, count in (
         ("without data in any scene", pixels["nodata_unobserved"]),
         ("masked on every date", pixels["nodata_masked"]),
@@ -107,119 +133,53 @@ def show_after(result: Result) -> None:
         ("classified, but near failed ones", pixels["near_failed"]),
     ):
         if count:
-            console.print(f"pixels {words}: {count:,} ({count / inside:.2%})", markup=False)
-    for skipped in report["scenes_skipped"]:
-        console.print(f"not used: {skipped['id']}: {skipped['reason']}", markup=False)
-    for text in report["warnings"]:
-        console.print(f"note: {text}", markup=False)
-    console.print(f"the map: {result.out / 'classes.tif'}", markup=False)
-    console.print(f"the report: {result.out / 'report.html'}", markup=False)
+            out.print(f"pixels {words}: {count:,} ({percent(count / inside)})", markup=False)
+    for reason, ids in _by_reason(report["scenes_skipped"]).items():
+        out.print(f"not used: {_some(ids, 'scenes')}: {reason}", markup=False)
+    for text in _folded(report["warnings"]):
+        out.print(f"note: {text}", markup=False)
+    files = " and ".join(file["path"] for file in report["outputs"] if file["path"].startswith("polygons."))
+    out.print(f"polygons: {report['polygons']['count']:,}, in {files}", markup=False)
+    out.print(f"the map: {result.out / 'classes.tif'}", markup=False)
+    out.print(f"the report: {result.out / 'report.html'}", markup=False)
 
 
-@contextmanager
-def show_progress(*, quiet: bool) -> Iterator[Receiver]:
-    """A progress bar on a terminal, plain lines elsewhere, nothing when quiet."""
-    from geoseg.progress import Silent  # noqa: PLC0415
-
-    if quiet:
-        yield Silent()
-    elif sys.stderr.isatty():
-        with _Bar() as bar:
-            yield bar
-    else:
-        yield _Lines()
-
-
-class _Rate:
-    """Tiles, pixels and speed so far; reused tiles count as done and not as speed."""
-
-    def __init__(self) -> None:
-        self.total = self.done = self.pixels_left = 0
-        self._computed_px, self._start = 0, time.monotonic()
-
-    def begin(self, total: int, pixels: int) -> None:
-        self.total, self.done, self.pixels_left = total, 0, pixels
-        self._computed_px, self._start = 0, time.monotonic()
-
-    def advance(self, pixels: int, *, reused: bool) -> None:
-        self.done += 1
-        self.pixels_left -= pixels
-        self._computed_px += 0 if reused else pixels
-
-    @property
-    def mpx_per_s(self) -> float:
-        return self._computed_px / 1e6 / max(1e-6, time.monotonic() - self._start)
-
-    @property
-    def seconds_left(self) -> float | None:
-        speed = self.mpx_per_s
-        return self.pixels_left / 1e6 / speed if speed > 0 else None
+def _show_classes(report: dict[str, Any], out: Console) -> None:
+    rows = [row for row in report["areas"] if row["feature"] == "all" and row["pixels"]]
+    if not rows:
+        out.print("no pixel has a class", markup=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("class", "left"), ("area", "right"), ("share", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # the two words that rich knows
+    names = {entry["index"]: entry["name"] for entry in report["classes"]}
+    for row in rows:
+        area = "" if row["area_m2"] is None else area_words(row["area_m2"])
+        table.add_row(names[row["index"]], area, percent(row["share"]))
+    out.print(table)
 
 
-class _Lines:
-    """A plain line per stage, and one every few seconds while tiles are computed."""
-
-    def __init__(self) -> None:
-        self._rate, self._said = _Rate(), 0.0
-
-    def stage(self, name: str) -> None:
-        self._say(name)
-
-    def note(self, text: str) -> None:
-        self._say(text)
-
-    def tiles(self, total: int, pixels: int) -> None:
-        self._rate.begin(total, pixels)
-        self._said = time.monotonic()
-
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
-        self._rate.advance(pixels, reused=reused)
-        now, rate = time.monotonic(), self._rate
-        if now - self._said >= _PLAIN_EVERY_S or rate.done == rate.total:
-            self._said = now
-            left = "" if rate.seconds_left is None else f", {rate.seconds_left:.0f} s left"
-            self._say(f"tiles {rate.done}/{rate.total}, {rate.mpx_per_s:.2f} Mpx/s{left}")
-
-    @staticmethod
-    def _say(text: str) -> None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+def _by_reason(skipped: Sequence[dict[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for scene in skipped:
+        found.setdefault(scene["reason"], []).append(scene["id"])
+    return found
 
 
-class _Bar:
-    """One bar with tiles, Mpx/s and time left."""
+def _some(names: Sequence[str], what: str) -> str:
+    """One by its name, several by their number and the first of them."""
+    if len(names) == 1:
+        return names[0]
+    rest = ", …" if len(names) > _ALIKE_SHOWN else ""
+    return f"{len(names)} {what} ({', '.join(names[:_ALIKE_SHOWN])}{rest})"
 
-    def __init__(self) -> None:
-        self._rate = _Rate()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
-            console=_console(),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None, facts="")
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def stage(self, name: str) -> None:
-        self._progress.update(self._task, description=name)
-
-    def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False)
-
-    def tiles(self, total: int, pixels: int) -> None:
-        self._rate.begin(total, pixels)
-        self._progress.reset(self._task, total=total, facts=f"0/{total} tiles")
-
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
-        self._rate.advance(pixels, reused=reused)
-        rate = self._rate
-        facts = f"{rate.done}/{rate.total} tiles  {rate.mpx_per_s:.2f} Mpx/s"
-        self._progress.update(self._task, completed=rate.done, facts=facts)
+def _folded(texts: Sequence[str]) -> list[str]:
+    """Texts, of which those that begin alike are shown a few times and then counted."""
+    shown = []
+    for head, group in itertools.groupby(texts, key=lambda text: text.partition(": ")[0]):
+        alike = list(group)
+        shown += alike[:_ALIKE_SHOWN]
+        if len(alike) > _ALIKE_SHOWN:
+            shown.append(f"{head}: {len(alike) - _ALIKE_SHOWN} more, named in the report")
+    return shown

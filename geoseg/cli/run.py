@@ -284,7 +284,7 @@ def _judge_failures(result: Result, max_failed: float) -> None:
         "model": "the network gives no number there: choose another model, or allow it with --max-failed",
     }
     raise FailedPixelsError(
-        f"{failed:,} failed pixels ({', '.join(causes)}), {failed / pixels['aoi']:.3%} of the region",
+        f"{failed} failed pixels ({', '.join(causes)}), {failed / pixels['aoi']:.3%} of the region",
         f"at most {max_failed:.3%} (--max-failed)",
         "; ".join(way for cause, way in ways.items() if cause in causes),
     )

@@ -54,6 +54,11 @@ class _Rate:
         self.total, self.done, self.reused, self.pixels_left = total, 0, 0, pixels
         self._computed_px, self._start = 0, time.monotonic()
 
+    def stage(self) -> None:
+        """A stage begins: what was done before the first tile, such as loading the network, is no part of the speed."""
+        if not self._computed_px:
+            self._start = time.monotonic()
+
     def advance(self, pixels: int, *, reused: bool) -> None:
         self.done += 1
         self.reused += reused
@@ -84,6 +89,7 @@ class _Lines:
         self._rate, self._said = _Rate(), 0.0
 
     def stage(self, name: str) -> None:
+        self._rate.stage()
         self._say(name)
 
     def note(self, text: str) -> None:
@@ -130,6 +136,7 @@ class _Bar:
         self._progress.stop()
 
     def stage(self, name: str) -> None:
+        self._rate.stage()
         self._progress.update(self._task, description=name)
 
     def note(self, text: str) -> None:

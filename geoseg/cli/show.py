@@ -138,10 +138,15 @@ def show_after(result: Result) -> None:
         out.print(f"not used: {_some(ids, 'scenes')}: {reason}", markup=False)
     for text in _folded(report["warnings"]):
         out.print(f"note: {text}", markup=False)
-    files = " and ".join(file["path"] for file in report["outputs"] if file["path"].startswith("polygons."))
-    out.print(f"polygons: {report['polygons']['count']:,}, in {files}", markup=False)
+    out.print(f"polygons: {report['polygons']['count']:,}, in {_polygon_files(report)}", markup=False)
     out.print(f"the map: {result.out / 'classes.tif'}", markup=False)
     out.print(f"the report: {result.out / 'report.html'}", markup=False)
+
+
+def _polygon_files(report: dict[str, Any]) -> str:
+    files = [file["path"] for file in report["outputs"] if file["path"].startswith("polygons.")]
+    hint = "" if "polygons.geojson" in files else "; --format geojson adds polygons.geojson"
+    return " and ".join(files) + hint
 
 
 def _show_classes(report: dict[str, Any], out: Console) -> None:

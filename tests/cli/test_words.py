@@ -103,7 +103,8 @@ def test_what_repeats_is_one_line_with_a_number(capsys):
 
 
 def test_the_polygons_are_where_the_files_are(capsys):
-    assert "polygons: 12, in polygons.parquet" in after(capsys)
+    (line,) = [line for line in after(capsys) if line.startswith("polygons: 12, in polygons.parquet")]
+    assert "--format geojson" in line  # there were too many for it
     more = [*REPORT["outputs"], {"path": "polygons.geojson"}]
     assert "polygons: 12, in polygons.parquet and polygons.geojson" in after(capsys, outputs=more)
 
@@ -120,6 +121,18 @@ def test_reused_tiles_have_no_speed(capsys):
     assert progress_of(capsys, True, True) == "2/2 tiles (all reused)"
     assert re.fullmatch(r"2/2 tiles \(1 reused\), \d+\.\d\d Mpx/s", progress_of(capsys, True, False))
     assert re.fullmatch(r"2/2 tiles, \d+\.\d\d Mpx/s", progress_of(capsys, False, False))
+
+
+def test_loading_the_network_is_no_part_of_the_speed(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with show_progress(quiet=False) as progress:
+        progress.tiles(1, 2_000_000)
+        now[0] = 100.0
+        progress.stage("computing tiles")
+        now[0] = 104.0
+        progress.tile_done(2_000_000, reused=False)
+    assert capsys.readouterr().err.splitlines()[-1] == "1/1 tiles, 0.50 Mpx/s"
 
 
 def test_failed_pixels_are_sent_to_the_files_or_to_the_model():

@@ -62,7 +62,8 @@ def ends(capfd) -> Callable[..., tuple[int, str, str]]:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out, err
 
     return call
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
-        sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False))
+        sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False) or 0)
     except UsageError as err:
         if type(err).__name__ == "NoArgsIsHelpError":
             err.show()

@@ -5,11 +5,12 @@ The rule, in this order:
 1. What the process needs before it computes (libraries, network, report) is set aside: ``_BASE_BYTES``.
 2. Of the rest, 5 % (16 MiB at least) goes to GDAL's block cache; what is left is shared by forward passes and tiles in
    flight as 60 to 35.
-3. The chip is the largest square of cells (up to the device's best) of which one forward pass fits.
+3. The chip is the largest square of cells (up to the device's best) of which a forward pass per core fits, one thread
+   each; below 512 px it is rather fewer passes of more threads.
 4. The tile is the largest square of cells, up to 2,048 px, of which two fit (one is read while the other is predicted
    and finished). A side that the user asks for is taken, or refused where it does not fit.
-5. More workers change no size, because sizes are part of what a tile's bytes depend on; they run as many passes at
-   once as fit, one at least.
+5. The number of workers changes no size and no number of threads, because a tile's bytes depend on them; it says how
+   many of the passes that fit run at the same time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from geoseg.tiles import finite_halo, round_up
 # the join of polygons and the report.
 _BASE_BYTES = 800 * 10**6
 _MOST_TILE_PX = 2048
+# Below this the halo costs more than waiting for each other costs the threads of one pass.
+_LEAST_SHARED_CHIP_PX = 512
 _TILES_PLANNED = 2
 _CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60 / 0.95, 0.35 / 0.95
 _LEAST_CACHE_BYTES = 16 * 2**20
@@ -46,6 +49,7 @@ class Budget:
         finish_bytes: For polygons and COGs after the last tile.
         tiles_in_flight: Tiles that may hold pixels at the same time.
         passes_at_once: Forward passes at the same time.
+        threads_per_pass: Threads of one forward pass.
     """
 
     tile_cells: int
@@ -55,6 +59,7 @@ class Budget:
     finish_bytes: int
     tiles_in_flight: int
     passes_at_once: int
+    threads_per_pass: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,15 @@ def appetite_of(
     return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes)
 
 
-def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
+def plan_budget(
+    max_memory: int, cores: int, workers: int | None, tile_px: int | None, best_chip_px: int, appetite: Appetite
+) -> Budget:
     """Divide the memory.
 
     Args:
         max_memory: Bytes for the whole process tree.
-        workers: Tiles that may be predicted at the same time.
+        cores: Cores that compute; 1 where another device does.
+        workers: Most forward passes at the same time; ``None`` is one per core.
         tile_px: Side of a tile that the user asked for.
         best_chip_px: Side above which the device gains nothing from larger chips.
         appetite: Costs of the model.
@@ -121,19 +129,23 @@ def plan_budget(max_memory: int, workers: int, tile_px: int | None, best_chip_px
     free = max_memory - _BASE_BYTES - appetite.standing_bytes
     cache = max(free * _CACHE_SHARE, _LEAST_CACHE_BYTES)
     forward, tiles = (free - cache) * _FORWARD_SHARE, (free - cache) * _TILE_SHARE
-    chip_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward)
+    alone_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward)
+    beside_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) * cores <= forward)
+    chip_px = max(beside_px, min(alone_px, _LEAST_SHARED_CHIP_PX // cell * cell))
     if tile_px is None:
         side_px = _largest(cell, _MOST_TILE_PX, lambda side: _tile_bytes(appetite, side) <= tiles / _TILES_PLANNED)
     chip_px = min(chip_px, side_px)
-    passes = max(1, min(workers, int(forward // _forward_bytes(appetite, chip_px))))
+    passes = max(1, min(cores, int(forward // _forward_bytes(appetite, chip_px))))
+    at_once = min(workers or cores, passes)
     return Budget(
         tile_cells=side_px // cell,
         chip_cells=chip_px // cell,
         gdal_cache_bytes=int(cache),
         strip_bytes=int(tiles / _TILES_PLANNED),
         finish_bytes=int(forward + tiles),
-        tiles_in_flight=max(_TILES_PLANNED, min(passes + 1, int(tiles // _tile_bytes(appetite, side_px)))),
-        passes_at_once=passes,
+        tiles_in_flight=max(_TILES_PLANNED, min(at_once + 1, int(tiles // _tile_bytes(appetite, side_px)))),
+        passes_at_once=at_once,
+        threads_per_pass=max(1, cores // passes),
     )
 
 

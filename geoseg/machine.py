@@ -14,6 +14,7 @@ import psutil
 
 _SAMPLE_S = 0.25
 _GROWTH = 1.01
+_GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
 _ALLOCATOR = ((-3, 2**30), (-1, 2**31 - 1), (-8, 1))
 
@@ -136,3 +137,15 @@ class Speeds:
         except OSError:
             with suppress(OSError):  # what stopped the write may stop this too
                 temporary.unlink()
+
+
+def has_gpu_driver() -> bool:
+    """Whether a driver that torch's ``cuda`` stands for can be loaded: NVIDIA's, or AMD's runtime.
+
+    Where there is none, torch, which takes seconds to import, need not be asked.
+    """
+    for name in _GPU_DRIVERS:
+        with suppress(OSError):
+            ctypes.CDLL(name)
+            return True
+    return False

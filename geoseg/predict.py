@@ -7,8 +7,11 @@ chips that touch it. Either way a pixel's result does not depend on the tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,7 +23,10 @@ from geoseg.errors import GeosegError, RequestError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
 from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
-from geoseg.tiles import ChipPlan, Tile
+from geoseg.tiles import Chip, ChipPlan, Tile
+
+# Where, the highest score, and its class.
+type Part = tuple[Window, NDArray[np.float32], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,10 @@ class TileResult:
     reason: NDArray[np.uint8]
 
 
+class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
+    """The run was asked to stop."""
+
+
 def pick_device(wanted: str) -> str:
     """``cpu`` or ``cuda``: what was asked for, or the better one that is there for ``auto``.
 
@@ -52,26 +62,35 @@ def pick_device(wanted: str) -> str:
 
 
 class Predictor:
-    """Runs one head on the chips of tiles.
+    """Runs one head on the chips of tiles. Several tiles may be predicted at the same time; they share the passes.
+
+    On a CPU several passes of one thread beat one pass of several threads: those wait for each other after every layer,
+    and so for whatever else runs on the machine, the reading of the next tile for one.
 
     Args:
         head: From chips to scores.
         chips: Chip shapes.
         device: ``cpu`` or ``cuda``.
-        threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         resolution_m: Pixel size handed to the head.
+        threads: Threads of one forward pass; part of the job's key, because sums may round differently.
+        passes: Forward passes at the same time.
     """
 
-    def __init__(self, head: Head, chips: ChipPlan, device: str, threads: int, resolution_m: float) -> None:
+    def __init__(
+        self, head: Head, chips: ChipPlan, device: str, resolution_m: float, *, threads: int = 1, passes: int = 1
+    ) -> None:
         self._head = head
         self._chips = chips
         self._device = torch.device(device)
-        self._threads = threads
         self._resolution_m = resolution_m
+        self._passes = passes
+        self._pool = ThreadPoolExecutor(passes, "pass", initializer=torch.set_num_threads, initargs=(threads,))
 
-    def prepare_thread(self) -> None:
-        """Fix the number of threads of forward passes that start in this thread."""
-        torch.set_num_threads(self._threads)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
     def predict(
         self,
@@ -97,15 +116,14 @@ class Predictor:
         classes, confidence = np.full(side, NO_CLASS, dtype="uint8"), np.full(side, NO_CONFIDENCE, dtype="uint8")
         finite = np.ones(side, dtype=bool)
         parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
-        for core, best, index in parts(tile, cells, image, window, should_stop):
-            if should_stop():
-                return None
-            at = core.within(tile.window)
-            good = np.isfinite(best)
-            finite[at] = good
-            classes[at] = index
-            confidence[at] = np.rint(np.where(good, best, 0) * 100).astype("uint8")
-        if should_stop():
+        try:
+            for core, best, index in parts(tile, cells, image, window, should_stop):
+                at = core.within(tile.window)
+                good = np.isfinite(best)
+                finite[at] = good
+                classes[at] = index
+                confidence[at] = np.rint(np.where(good, best, 0) * 100).astype("uint8")
+        except _Stopped:
             return None
         return self._finish(tile, cells, image, window, classes, confidence, finite)
 
@@ -146,20 +164,48 @@ class Predictor:
 
     def _finite_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
-    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.uint8]]]:
-        for chip in self._chips.chips(tile, cells):
-            if should_stop():
-                return
+    ) -> Iterator[Part]:
+        def compute(chip: Chip) -> Part | None:
             core = self._observed(chip.core, image, window)
             if core is None:
-                continue  # its pixels have a reason for having no class
+                return None  # its pixels have a reason for having no class
             # Neither farther than the data reach, nor out of step with the stride.
             top, left = chip.core.row0 - chip.window.row0, chip.core.col0 - chip.window.col0
             bottom, right = chip.window.row1 - chip.core.row1, chip.window.col1 - chip.core.col1
             seen = core.padded(top, left, bottom, right)
             scores = self._scores(seen, image, window)
             rows, cols = core.within(seen)
-            yield core, *_best(scores[:, rows, cols])
+            return core, *_best(scores[:, rows, cols])
+
+        for part in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
+            if part is not None:
+                yield part
+
+    def _in_order[T](
+        self, compute: Callable[[Chip], T], chips: Sequence[Chip], should_stop: Callable[[], bool]
+    ) -> Iterator[T]:
+        """Results of chips, in their order; computed side by side, one more than there are passes held at most.
+
+        Raises:
+            _Stopped: If asked to stop.
+        """
+
+        def unless_stopped(chip: Chip) -> T:
+            if should_stop():
+                raise _Stopped
+            return compute(chip)
+
+        waiting: deque[Future[T]] = deque()
+        try:
+            for chip in chips:
+                waiting.append(self._pool.submit(unless_stopped, chip))
+                if len(waiting) > self._passes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
     def _observed(self, core: Window, image: Composite, window: Window) -> Window | None:
         """The part of a chip's core around its observed pixels, in whole strides; ``None`` where there are none."""
@@ -177,17 +223,18 @@ class Predictor:
 
     def _blended_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
-    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.uint8]]]:
+    ) -> Iterator[Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
         area = tile.window
         total: Tensor | None = None
         weight = torch.zeros(area.shape, device=self._device)
         assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
         taper = _taper(self._chips.chip_px, self._device)
-        for chip in self._chips.chips(tile, cells):
-            if should_stop():
-                return
-            scores = self._scores(chip.window, image, window)
+
+        def compute(chip: Chip) -> tuple[Chip, Tensor]:
+            return chip, self._scores(chip.window, image, window)
+
+        for chip, scores in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
             if total is None:
                 total = torch.zeros((scores.shape[0], *area.shape), device=self._device)
             shared = chip.window & area

@@ -69,7 +69,12 @@ class Settings(BaseSettings):
     )
     max_failed: float = Field(0.0, ge=0, le=1, description="Share of failed pixels that is still a success.")
     tile_size: int | None = Field(None, ge=1, description="Side of a tile in pixels, rounded up to whole cells.")
-    workers: int = Field(1, ge=1, le=64, description="Tiles that are predicted at the same time.")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Forward passes at the same time, where the memory allows; default one per core.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
     backend: Literal["auto", "torch"] = Field("auto", description="What runs the network.")
     cache: Path = Field(

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -142,9 +142,8 @@ class TileWorkers:
 
     Args:
         recipe: What the tiles share.
-        predictor: Runs the head.
+        predictor: Makes what runs the head. Called once, and only when a tile has to be computed.
         store: Where records go.
-        workers: Tiles predicted at the same time.
         in_flight: Tiles that may hold pixels at the same time.
         should_stop: Asked between chips and tiles.
     """
@@ -152,16 +151,14 @@ class TileWorkers:
     def __init__(
         self,
         recipe: Recipe,
-        predictor: Predictor,
+        predictor: Callable[[], Predictor],
         store: TileStore,
-        workers: int,
         in_flight: int,
         should_stop: Callable[[], bool],
     ) -> None:
         self._recipe = recipe
         self._predictor = predictor
         self._store = store
-        self._workers = workers
         self._in_flight = in_flight
         self._should_stop = should_stop
         self._failed = threading.Event()
@@ -175,9 +172,11 @@ class TileWorkers:
         tally = Tally()
         progress.tiles(len(tasks), sum(task.pixels for task in tasks))
         pending: set[Future[int]] = set()
+        predictor: Predictor | None = None
         with (
+            ExitStack() as stack,
             ThreadPoolExecutor(1, "read") as readers,
-            ThreadPoolExecutor(self._workers, "predict", initializer=self._predictor.prepare_thread) as predictors,
+            ThreadPoolExecutor(self._in_flight, "predict") as predictors,  # they share the predictor's passes
             ThreadPoolExecutor(1, "finish") as finishers,
         ):
             try:
@@ -188,7 +187,9 @@ class TileWorkers:
                         continue
                     pending = self._settle(pending, self._in_flight - 1, progress)
                     image = readers.submit(self._read, job, tally)
-                    result = predictors.submit(self._predict, job, image, tally)
+                    if predictor is None:  # the first tile is read while libraries and weights are loaded
+                        predictor = stack.enter_context(self._predictor())
+                    result = predictors.submit(self._predict, predictor, job, image, tally)
                     pending.add(finishers.submit(self._finish, job, image, result, tally))
                 self._settle(pending, 0, progress)
             except _Stopped:
@@ -232,10 +233,10 @@ class TileWorkers:
         with self._timed("read", tally), reading(self._recipe.gdal_cache_bytes):
             return self._recipe.image(job)
 
-    def _predict(self, job: TileJob, image: Future[Composite], tally: Tally) -> TileResult:
+    def _predict(self, predictor: Predictor, job: TileJob, image: Future[Composite], tally: Tally) -> TileResult:
         composite = image.result()
         with self._timed("predict", tally):
-            result = self._predictor.predict(job.task.tile, job.task.cells, composite, job.window, self._stopping)
+            result = predictor.predict(job.task.tile, job.task.cells, composite, job.window, self._stopping)
         if result is None:
             raise _Stopped
         return result

@@ -13,8 +13,11 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-# A slow machine is no failure.
-hypothesis.settings.register_profile("geoseg", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# A slow machine is no failure. The same examples every time, so that a change is judged by what it changed;
+# `make test ARGS=--hypothesis-profile=explore` looks for new ones.
+_patience = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("geoseg", derandomize=True, **_patience)
+hypothesis.settings.register_profile("explore", print_blob=True, **_patience)
 hypothesis.settings.load_profile("geoseg")
 
 REPOSITORY = Path(__file__).resolve().parent.parent

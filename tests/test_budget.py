@@ -33,7 +33,8 @@ def appetites(draw):
 
 
 MEMORY = st.integers(900_000_000, 64_000_000_000)
-WORKERS = st.integers(1, 8)
+CORES = st.integers(1, 64)
+WORKERS = st.none() | st.integers(1, 8)
 CHIPS = st.sampled_from([256, 1024, 2048])
 
 
@@ -55,74 +56,81 @@ def least_of(refusal: MemoryTooSmallError) -> int:
     return parse_size(match[1])
 
 
-@given(MEMORY, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
-def test_what_is_planned_fits_what_was_given(memory, workers, best_chip, tile_px, appetite):
+@given(MEMORY, CORES, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_what_is_planned_fits_what_was_given(memory, cores, workers, best_chip, tile_px, appetite):
     try:
-        budget = plan_budget(memory, workers, tile_px, best_chip, appetite)
+        budget = plan_budget(memory, cores, workers, tile_px, best_chip, appetite)
     except MemoryTooSmallError:
         assume(False)
     assert planned_bytes(budget, appetite) <= memory + 1
-    assert 1 <= budget.passes_at_once <= workers
-    assert 2 <= budget.tiles_in_flight <= max(2, workers + 1)
+    assert 1 <= budget.passes_at_once <= min(workers or cores, cores)
+    assert 1 <= budget.passes_at_once * budget.threads_per_pass <= cores
+    assert 2 <= budget.tiles_in_flight <= max(2, budget.passes_at_once + 1)
     assert BASE + budget.gdal_cache_bytes + budget.finish_bytes <= memory
     assert 1 <= budget.chip_cells <= budget.tile_cells
 
 
-@given(MEMORY, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
-def test_the_number_of_workers_changes_no_size(memory, workers, best_chip, tile_px, appetite):
-    """Sizes are part of what a tile's bytes and key depend on."""
-    assume(plan_budget_or_none(memory, 1, tile_px, appetite) is not None)
-    one = plan_budget(memory, 1, tile_px, best_chip, appetite)
-    several = plan_budget(memory, workers, tile_px, best_chip, appetite)
-    assert (one.tile_cells, one.chip_cells, one.strip_bytes) == (
-        several.tile_cells,
-        several.chip_cells,
-        several.strip_bytes,
-    )
+@given(MEMORY, CORES, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_the_number_of_workers_changes_no_size(memory, cores, workers, best_chip, tile_px, appetite):
+    """Sizes and threads are part of what a tile's bytes and key depend on."""
+    assume(plan_budget_or_none(memory, cores, tile_px, appetite) is not None)
+    free = plan_budget(memory, cores, None, tile_px, best_chip, appetite)
+    bound = plan_budget(memory, cores, workers, tile_px, best_chip, appetite)
+    for name in ("tile_cells", "chip_cells", "strip_bytes", "threads_per_pass"):
+        assert getattr(free, name) == getattr(bound, name), name
 
 
-@given(MEMORY, st.integers(0, 10 * GIGABYTE), WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
-def test_more_memory_never_plans_less(memory, more, workers, best_chip, tile_px, appetite):
+@given(MEMORY, CORES, appetites())
+def test_cores_work_alone_on_chips_that_are_large_enough(memory, cores, appetite):
+    """One thread per pass, all cores busy, wherever the chip is more than the least that is worth sharing."""
+    assume(plan_budget_or_none(memory, cores, None, appetite) is not None)
+    budget = plan_budget(memory, cores, None, None, 2048, appetite)
+    if budget.chip_cells * appetite.cell_px > max(512, appetite.cell_px):
+        assert (budget.passes_at_once, budget.threads_per_pass) == (cores, 1)
+
+
+@given(MEMORY, st.integers(0, 10 * GIGABYTE), CORES, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_more_memory_never_plans_less(memory, more, cores, best_chip, tile_px, appetite):
     try:
-        less = plan_budget(memory, workers, tile_px, best_chip, appetite)
+        less = plan_budget(memory, cores, None, tile_px, best_chip, appetite)
     except MemoryTooSmallError:
         assume(False)
-    larger = plan_budget(memory + more, workers, tile_px, best_chip, appetite)
+    larger = plan_budget(memory + more, cores, None, tile_px, best_chip, appetite)
     for name in ("tile_cells", "chip_cells", "gdal_cache_bytes", "strip_bytes", "finish_bytes"):
         assert getattr(larger, name) >= getattr(less, name), name
 
 
-@given(st.integers(0, 12 * GIGABYTE), WORKERS, st.none() | st.integers(1, 5000), appetites())
-def test_too_little_names_what_is_enough_and_what_is_hardly_less_is_not(memory, workers, tile_px, appetite):
-    assume(plan_budget_or_none(memory, workers, tile_px, appetite) is None)
+@given(st.integers(0, 12 * GIGABYTE), CORES, st.none() | st.integers(1, 5000), appetites())
+def test_too_little_names_what_is_enough_and_what_is_hardly_less_is_not(memory, cores, tile_px, appetite):
+    assume(plan_budget_or_none(memory, cores, tile_px, appetite) is None)
     with pytest.raises(MemoryTooSmallError) as refused:
-        plan_budget(memory, workers, tile_px, 1024, appetite)
+        plan_budget(memory, cores, None, tile_px, 1024, appetite)
     least = least_of(refused.value)
     assert refused.value.exit_code == 2
     assert "raise --max-memory" in refused.value.todo
     assert least > memory
-    plan_budget(least, workers, tile_px, 1024, appetite)
+    plan_budget(least, cores, None, tile_px, 1024, appetite)
     with pytest.raises(MemoryTooSmallError):
-        plan_budget(least - 2 * 10**7, workers, tile_px, 1024, appetite)
+        plan_budget(least - 2 * 10**7, cores, None, tile_px, 1024, appetite)
 
 
-@given(MEMORY, WORKERS, appetites())
-def test_the_largest_square_that_fits_is_taken(memory, workers, appetite):
+@given(MEMORY, CORES, appetites())
+def test_the_largest_square_that_fits_is_taken(memory, cores, appetite):
     """Sides double; the next one is too large for the memory, or past what any device gains from."""
     try:
-        budget = plan_budget(memory, workers, None, 1024, appetite)
+        budget = plan_budget(memory, cores, None, None, 1024, appetite)
     except MemoryTooSmallError:
         assume(False)
     side = budget.tile_cells * appetite.cell_px
     assert side & -side == side or appetite.cell_px & -appetite.cell_px != appetite.cell_px
     if side * 2 <= 2048:
-        doubled = plan_budget_or_none(memory, workers, side * 2, appetite)
+        doubled = plan_budget_or_none(memory, cores, side * 2, appetite)
         assert doubled is None, "a tile twice as large fits too"
 
 
-def plan_budget_or_none(memory: int, workers: int, tile_px: int, appetite: Appetite) -> Budget | None:
+def plan_budget_or_none(memory: int, cores: int, tile_px: int | None, appetite: Appetite) -> Budget | None:
     try:
-        return plan_budget(memory, workers, tile_px, 1024, appetite)
+        return plan_budget(memory, cores, None, tile_px, 1024, appetite)
     except MemoryTooSmallError:
         return None
 
@@ -132,12 +140,12 @@ SMALL = appetite_of(3, 4, 32, (36, 36, 29, 29), 8, 400.0, None)
 
 @pytest.mark.parametrize(("asked", "cells"), [(1, 1), (32, 1), (33, 2), (96, 3), (500, 16)])
 def test_a_tile_size_is_rounded_up_to_whole_cells(asked, cells):
-    assert plan_budget(4 * GIGABYTE, 1, asked, 1024, SMALL).tile_cells == cells
+    assert plan_budget(4 * GIGABYTE, 1, None, asked, 1024, SMALL).tile_cells == cells
 
 
 def test_a_tile_that_does_not_fit_is_refused_and_not_made_smaller_in_silence():
     with pytest.raises(MemoryTooSmallError) as refused:
-        plan_budget(GIGABYTE, 1, 50_000, 1024, SMALL)
+        plan_budget(GIGABYTE, 1, None, 50_000, 1024, SMALL)
     assert "--tile-size 50000" in refused.value.given
     assert "--tile-size" in refused.value.todo
 
@@ -154,12 +162,12 @@ def test_the_margin_is_the_widest_halo_or_the_chip(radius, stride):
     assert appetite_of(3, 4, stride * 8, radius, stride, 100.0, 512).margin_px == 512
 
 
-@given(WORKERS, MEMORY, appetites())
-def test_more_workers_never_get_larger_pieces(workers, memory, appetite):
+@given(MEMORY, CORES, appetites())
+def test_more_cores_never_get_larger_pieces(memory, cores, appetite):
     try:
-        many = plan_budget(memory, workers + 1, None, 1024, appetite)
+        many = plan_budget(memory, cores + 1, None, None, 1024, appetite)
     except MemoryTooSmallError:
         assume(False)
-    few = plan_budget(memory, workers, None, 1024, appetite)
+    few = plan_budget(memory, cores, None, None, 1024, appetite)
     assert few.tile_cells >= many.tile_cells
     assert few.chip_cells >= many.chip_cells

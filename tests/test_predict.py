@@ -50,7 +50,7 @@ class FakeHead:
 
 
 def predictor(function: Callable[[Tensor, Tensor], Tensor], plan: ChipPlan) -> Predictor:
-    return Predictor(FakeHead(function), plan, "cpu", 1, 10.0)
+    return Predictor(FakeHead(function), plan, "cpu", 10.0)
 
 
 def world(window: Window) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_an_image_larger_than_needed_changes_nothing(plan):
 def test_a_finite_chip_is_shown_its_cells_with_the_halo_of_each_side():
     tile, head = Tile(0, 0, 6, 8), FakeHead(paint)
     window = reach_of(FINITE, tile, everything(tile))
-    Predictor(head, FINITE, "cpu", 1, 10.0).predict(tile, everything(tile), composite(window), window)
+    Predictor(head, FINITE, "cpu", 10.0).predict(tile, everything(tile), composite(window), window)
     # Chips of two cells; radius 5, 3, 4, 2 is 8, 4, 4, 4 in whole strides.
     assert head.seen == [(1, 1, 2, 16 + 12, 16 + 8)] * 9
 
@@ -120,7 +120,7 @@ def test_a_finite_chip_is_shown_its_cells_with_the_halo_of_each_side():
 def test_a_global_network_is_shown_nothing_but_its_chip():
     tile, head = Tile(0, 0, 6, 8), FakeHead(paint)
     window = reach_of(GLOBAL, tile, everything(tile))
-    Predictor(head, GLOBAL, "cpu", 1, 10.0).predict(tile, everything(tile), composite(window), window)
+    Predictor(head, GLOBAL, "cpu", 10.0).predict(tile, everything(tile), composite(window), window)
     # A chip of 24 each 12 px that touches 0 ... 48: starts -12, 0, 12, 24, 36.
     assert head.seen == [(1, 1, 2, 24, 24)] * 25
 
@@ -268,7 +268,7 @@ def test_a_tile_in_which_nothing_was_observed_asks_no_network():
     tile, head = Tile(0, 0, 6, 8), FakeHead(paint)
     window = reach_of(FINITE, tile, everything(tile))
     reason = np.full(window.shape, Reason.MASKED, dtype="uint8")
-    result = Predictor(head, FINITE, "cpu", 1, 10.0).predict(tile, everything(tile), composite(window, reason), window)
+    result = Predictor(head, FINITE, "cpu", 10.0).predict(tile, everything(tile), composite(window, reason), window)
     assert head.seen == []
     assert (result.classes == NO_CLASS).all()
     assert (result.reason == Reason.MASKED).all()
@@ -342,7 +342,7 @@ def test_a_class_that_lies_near_no_failure_is_not_marked():
 def test_a_stop_ends_before_the_next_chip(plan, after):
     tile, head = Tile(0, 0, 6, 8), FakeHead(paint)
     window = reach_of(plan, tile, everything(tile))
-    result = Predictor(head, plan, "cpu", 1, 10.0).predict(
+    result = Predictor(head, plan, "cpu", 10.0).predict(
         tile, everything(tile), composite(window), window, lambda: len(head.seen) >= after
     )
     assert result is None

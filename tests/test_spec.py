@@ -362,7 +362,7 @@ def test_a_wrong_variable_of_the_environment_is_named_as_one(monkeypatch):
 
 
 def test_options_come_before_the_environment_and_the_environment_before_defaults(monkeypatch, tmp_path):
-    assert Settings.with_options().workers == 1
+    assert Settings.with_options().workers is None
     monkeypatch.setenv("GEOSEG_WORKERS", "2")
     monkeypatch.setenv("GEOSEG_MAX_MEMORY", "3GB")
     monkeypatch.setenv("GEOSEG_MODELS", f"{tmp_path}:/other")

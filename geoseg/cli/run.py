@@ -140,7 +140,10 @@ TileSize = Annotated[
     int | None,
     _where("Side of a tile in pixels, rounded up to whole cells. Default: what --max-memory allows.", "--tile-size"),
 ]
-Workers = Annotated[int | None, _where("Tiles that are predicted at the same time, 1 to 64. Default: 1.", "--workers")]
+Workers = Annotated[
+    int | None,
+    _where("Forward passes at the same time, 1 to 256. Default: one per core, if the memory allows.", "--workers"),
+]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
 Backend = Annotated[str | None, _where("What runs the network: auto (default) or torch.", "--backend")]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]

@@ -32,7 +32,6 @@ from odc.loader.types import RasterLoadParams, RasterSource, ReaderSubsetSelecti
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
-from rasterio.windows import Window as RasterWindow
 
 from geoseg.grid import Lattice
 from geoseg.load.shared import Roi, SharedReads

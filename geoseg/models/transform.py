@@ -60,7 +60,10 @@ class Transform:
                 np.exp(result, out=result)
             else:
                 np.negative(result, out=result)
-                np.exp(result, out=result)
+                with np.errstate(
+                    over="ignore"
+                ):  # below about -88 exp(-x) is infinite in float32, and 1 / inf is the 0 meant
+                    np.exp(result, out=result)
                 result += np.float32(1)
                 np.reciprocal(result, out=result)
         return result

@@ -337,7 +337,7 @@ class RunSettings(_Part):
     threads_per_pass: int
     """Threads of one forward pass."""
     workers: int
-    """Worker processes."""
+    """Forward passes at the same time, at most."""
     max_memory_bytes: int
     """The limit that was given."""
     peak_memory_bytes: int | None = None

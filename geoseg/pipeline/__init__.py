@@ -6,10 +6,11 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from geoseg.errors import InterruptedRunError
 from geoseg.job import default_out, open_job
-from geoseg.machine import MemoryWatch, Speeds, release_memory
+from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
 from geoseg.progress import Progress, Silent
@@ -19,6 +20,9 @@ from geoseg.spec import JobSpec
 from geoseg.store import TileStore
 from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
+
+if TYPE_CHECKING:
+    from geoseg.predict import Predictor
 
 __all__ = ["Prepared", "prepare", "resolve_model", "run"]
 
@@ -90,26 +94,32 @@ def run(
 
 def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_stop: Callable[[], bool]) -> Tally:
     """Tiles to records."""
-    from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
-    from geoseg.models.network import load_network  # noqa: PLC0415
-    from geoseg.predict import Predictor  # noqa: PLC0415
-
     model, budget, parts = prepared.model.spec, prepared.budget, prepared.key_parts
-    progress.stage("loading the model")
-    head = SemanticHead(load_network(prepared.model, prepared.device))
     chips = ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells)
-    predictor = Predictor(head, chips, prepared.device, parts.threads, prepared.pixel_m)
+
+    def predictor() -> Predictor:
+        from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+        from geoseg.models.network import load_network  # noqa: PLC0415
+        from geoseg.predict import Predictor  # noqa: PLC0415
+
+        progress.stage("loading the model")
+        head = SemanticHead(load_network(prepared.model, prepared.device))
+        progress.stage("computing tiles")
+        return Predictor(
+            head, chips, prepared.device, prepared.pixel_m, threads=parts.threads, passes=budget.passes_at_once
+        )
+
     recipe = Recipe(
         coverage=prepared.coverage,
         chips=chips,
         key_parts=parts,
         facts=prepared.asset_facts,
         strip_bytes=budget.strip_bytes,
-        read_threads=parts.threads,
+        read_threads=usable_cores(),
         gdal_cache_bytes=budget.gdal_cache_bytes,
     )
-    progress.stage("computing tiles")
-    workers = TileWorkers(recipe, predictor, store, budget.passes_at_once, budget.tiles_in_flight, should_stop)
+    progress.stage("looking for finished tiles")
+    workers = TileWorkers(recipe, predictor, store, budget.tiles_in_flight, should_stop)
     return workers.run(prepared.tasks, progress)
 
 

@@ -76,7 +76,7 @@ def describe(
             backend="torch",
             precision=prepared.key_parts.precision,
             threads_per_pass=prepared.key_parts.threads,
-            workers=prepared.settings.workers,
+            workers=prepared.budget.passes_at_once,
             max_memory_bytes=prepared.settings.max_memory,
             peak_memory_bytes=memory.peak_bytes,
         ),
@@ -198,13 +198,18 @@ def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
     near = {item.key for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
     for item in prepared.coverage.items:
         if not tally.used_px.get(item.key) or item.key not in near:
-            reason = (
-                "gave no pixel: earlier scenes or its mask left none"
-                if item.key in near
-                else "does not touch the region"
-            )
+            reason = _unused(item, tally) if item.key in near else "does not touch the region"
             refused.append(SkippedScene(id=item.id, reason=reason))
     return tuple(refused)
+
+
+def _unused(item: Item, tally: Tally) -> str:
+    """Why an item over the region gave no pixel: what of it could not be read, else what was in its way."""
+    failed = sorted({source.href for source in item.sources} & tally.failures.keys())
+    if not failed:
+        return "gave no pixel: earlier scenes or its mask left none"
+    files = len({source.href for source in item.sources})
+    return f"could not be read: {len(failed)} of its {files} files; {tally.failures[failed[0]]}"
 
 
 def _pixels(counts: Counts, by_class: NDArray[np.int64]) -> PixelCounts:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import NothingToDoError
 from geoseg.grid import Window
-from geoseg.machine import MemoryWatch, release_memory
+from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
 from geoseg.outputs.item import build_item, output_file, write_item
@@ -142,7 +142,7 @@ def _write_classes(
         overview_resampling="mode",
         description="class",
         memory_bytes=_COG_CACHE_BYTES,
-        threads=prepared.key_parts.threads,
+        threads=usable_cores(),
     )
 
 
@@ -176,7 +176,7 @@ def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, o
         overview_resampling="average",
         description="confidence of the class in percent",
         memory_bytes=_COG_CACHE_BYTES,
-        threads=prepared.key_parts.threads,
+        threads=usable_cores(),
     )
 
 

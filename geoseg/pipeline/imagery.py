@@ -10,6 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from geoseg.composite import make_composite
 from geoseg.load import reading
+from geoseg.machine import usable_cores
 from geoseg.pipeline.prepare import Prepared
 from geoseg.pixels import Reason
 from geoseg.scenes import Item, Scene, Sensor
@@ -40,7 +41,7 @@ def preview_imagery(prepared: Prepared, geobox: GeoBox) -> tuple[NDArray[np.uint
             sensor.quantity,
             counted=np.zeros(geobox.shape, dtype=bool),
             strip_bytes=prepared.budget.strip_bytes,
-            threads=prepared.key_parts.threads,
+            threads=usable_cores(),
             previews=True,
         )
     low, high = sensor.display_range

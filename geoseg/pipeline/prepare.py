@@ -17,7 +17,7 @@ from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.keys import KeyParts, asset_facts
-from geoseg.machine import Speeds, usable_cores
+from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.plan import (
     Coverage,
@@ -105,7 +105,8 @@ class Prepared:
     @property
     def speed_key(self) -> str:
         """Under which this machine remembers the model's speed."""
-        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.key_parts.threads} threads"
+        cores = self.budget.passes_at_once * self.key_parts.threads
+        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {cores} cores"
 
     @property
     def estimate_s(self) -> float | None:
@@ -135,7 +136,12 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
     aoi, like = spec.region, _like(spec)
     device = _device(settings)
     budget = plan_budget(
-        settings.max_memory, settings.workers, settings.tile_size, _BEST_CHIP_PX[device], appetite(model)
+        settings.max_memory,
+        usable_cores() if device == "cpu" else 1,
+        settings.workers,
+        settings.tile_size,
+        _BEST_CHIP_PX[device],
+        appetite(model),
     )
     reach_px = budget.tile_cells * model.cell_px + max(
         *finite_halo(model.radius_px, model.stride_px), model.chip_px or 0
@@ -230,7 +236,7 @@ def _like(spec: JobSpec) -> GeoBox | None:
 
 def _device(settings: Settings) -> str:
     """``cpu`` or ``cuda``; torch is asked only where the answer depends on it."""
-    if settings.device == "cpu":
+    if settings.device == "cpu" or (settings.device == "auto" and not has_gpu_driver()):
         return "cpu"
     from geoseg.predict import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
 
@@ -247,7 +253,7 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         lattice=lattice,
         backend=f"torch-{device}",
         precision=_PRECISION,
-        threads=usable_cores(),
+        threads=budget.threads_per_pass,
         chip=chip,
     )
 

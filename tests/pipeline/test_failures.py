@@ -165,3 +165,20 @@ def test_a_failure_that_is_not_needed_does_no_harm(tmp_path: Path, finite: Model
     break_block(old, band=1, row=2, col=1)
     result = geoseg.run(scenes=(str(new), str(old)), model=str(finite.path), composite="first", out=tmp_path / "map")
     assert result.report["pixels"]["failed"] == {}
+
+
+def test_a_scene_that_cannot_be_read_is_not_said_to_be_hidden(tmp_path: Path, finite: ModelFolder) -> None:
+    new, old = blocky(tmp_path / "scene_20220601.tif"), blocky(tmp_path / "scene_20210601.tif")
+    same = blocky(tmp_path / "scene_20200601.tif")
+    for row in range(4):
+        for col in range(4):
+            break_block(old, band=1, row=row, col=col)
+    request = {"model": str(finite.path), "composite": "median", "cache": tmp_path / "cache"}
+    broken = geoseg.run(scenes=(str(new), str(old)), out=tmp_path / "broken", **request).report["scenes_skipped"]
+    (reason,) = [scene["reason"] for scene in broken if scene["id"] == old.stem]
+    assert "could not be read: 1 of its 1 files" in reason
+    assert "earlier scenes" not in reason
+    request["composite"] = "first"
+    hidden = geoseg.run(scenes=(str(new), str(same)), out=tmp_path / "hidden", **request).report["scenes_skipped"]
+    (reason,) = [scene["reason"] for scene in hidden if scene["id"] == same.stem]
+    assert "earlier scenes" in reason

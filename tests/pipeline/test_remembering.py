@@ -64,6 +64,33 @@ def environment(cache: Path) -> dict[str, str]:
     return {**os.environ, "GEOSEG_CACHE": str(cache)}
 
 
+def test_a_run_that_reuses_every_tile_loads_no_network(tmp_path: Path, scene: Path, finite: ModelFolder) -> None:
+    words = f"scenes=({str(scene)!r},), model={str(finite.path)!r}, out={str(tmp_path / 'map')!r}, device='cpu'"
+    code = (
+        "import sys, geoseg\n"
+        "class Told:\n"
+        "    stages = []\n"
+        "    def stage(self, name): self.stages.append(name)\n"
+        "    def note(self, text): pass\n"
+        "    def tiles(self, total, pixels): pass\n"
+        "    def tile_done(self, pixels, *, reused): pass\n"
+        "from geoseg.pipeline import run\n"
+        f"run(*geoseg._understand(None, None, dict({words})), Told())\n"
+        "print('torch' in sys.modules, 'loading the model' in Told.stages)\n"
+    )
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(tmp_path / "cache"),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert done == [["True", "True"], ["False", "False"]]
+
+
 def test_finished_tiles_are_reused_and_a_larger_region_adds_cells_only(
     tmp_path: Path, scene: Path, finite: ModelFolder
 ) -> None:

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument("--dates", type=int, default=40, help="memory: dates of the median; 0 leaves it out")
-    parser.add_argument("--max-memory", default="2GB", help="limit that is given to the runs")
+    parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="geoseg-bench-") as scratch:
@@ -28,14 +28,14 @@ def main() -> None:
 
             for model in words.model or ("dynamic-world", "demo-landcover"):
                 try:
-                    measure_efficiency(folder, model, (words.side or [2048])[0], words.max_memory, sys.stdout.write)
+                    measure_efficiency(folder, model, (words.side or [8192])[0], words.max_memory, sys.stdout.write)
                 except WeightsError as err:
                     sys.stdout.write(f"\n{model}: not measured\n{err}\n")
         else:
             from geoseg.bench.memory import measure_memory  # noqa: PLC0415
 
             model, sides = (words.model or ["demo-landcover"])[0], words.side or [10_000, 20_000]
-            measure_memory(folder, model, sides, words.dates, words.max_memory, sys.stdout.write)
+            measure_memory(folder, model, sides, words.dates, words.max_memory or "2GB", sys.stdout.write)
 
 
 main()

@@ -33,7 +33,9 @@ _REFERENCE_CHIPS_PX = (512, 1024)
 _WARM_UP = 2
 
 
-def measure_efficiency(folder: Path, model: str, side_px: int, max_memory: str, say: Callable[[str], object]) -> float:
+def measure_efficiency(
+    folder: Path, model: str, side_px: int, max_memory: str | None, say: Callable[[str], object]
+) -> float:
     """Measure one model and print a table.
 
     Returns:
@@ -45,11 +47,11 @@ def measure_efficiency(folder: Path, model: str, side_px: int, max_memory: str, 
     scene = write_scene(folder / f"scene-{model}-{side_px}.tif", found.spec.bands, side_px)
     reference_s, chip_px = reference_seconds(load_network(found), scene)
     wall_s, report = _run(folder, model, scene, max_memory)
-    mpx = side_px**2 / 1e6
+    mpx, limit_gb = side_px**2 / 1e6, report["settings"]["max_memory_bytes"] / 1e9
     say(f"\n{model}: {side_px} x {side_px} px, {len(found.spec.bands)} bands; {describe_machine()}\n")
     say(f"  reference      {reference_s:8.2f} s  {mpx / reference_s:7.3f} Mpx/s  (chips of {chip_px} px, no overlap)\n")
     say(
-        f"  run            {wall_s:8.2f} s  {mpx / wall_s:7.3f} Mpx/s  (limit {max_memory}; a whole process, imports included)\n"
+        f"  run            {wall_s:8.2f} s  {mpx / wall_s:7.3f} Mpx/s  (limit {limit_gb:.1f} GB; a whole process, imports included)\n"
     )
     say(f"  efficiency     {reference_s / wall_s:8.3f}\n")
     for stage, seconds in report["timing"]["stage_seconds"].items():
@@ -59,12 +61,13 @@ def measure_efficiency(folder: Path, model: str, side_px: int, max_memory: str, 
     return reference_s / wall_s
 
 
-def _run(folder: Path, model: str, scene: Path, max_memory: str) -> tuple[float, dict[str, Any]]:
+def _run(folder: Path, model: str, scene: Path, max_memory: str | None) -> tuple[float, dict[str, Any]]:
     """Wall seconds of a whole run in a process of its own with an empty tile store, and its report."""
     out, cache = folder / f"map-{model}", folder / "cache"
     shutil.rmtree(cache / "tiles", ignore_errors=True)
     command = [sys.executable, "-m", "geoseg", "run", "--scenes", str(scene), "--model", model, "--fresh", "--quiet"]
-    command += ["--sensor", "sentinel-2-l2a", "--max-memory", max_memory, "--out", str(out)]
+    command += ["--sensor", "sentinel-2-l2a", "--out", str(out)]
+    command += ["--max-memory", max_memory] if max_memory else []
     start = time.perf_counter()
     subprocess.run(command, env={**os.environ, "GEOSEG_CACHE": str(cache)}, check=True)  # noqa: S603  # our own words
     return time.perf_counter() - start, json.loads((out / "report.json").read_text())

@@ -30,11 +30,12 @@ def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
     """The sensor that was asked for, or the one that the item's collection belongs to.
 
     Raises:
-        RequestError: If neither is known.
+        ModelMismatchError: If the item's collection is unknown.
+        RequestError: If the table has no sensor of that name.
     """
     name = name or COLLECTION_SENSORS.get(item.collection_id or "")
     if name is None:
-        raise RequestError(
+        raise ModelMismatchError(
             f"item {item.id} of collection {item.collection_id!r}",
             f"a collection among {', '.join(COLLECTION_SENSORS)}, or --sensor",
             f"add --sensor, one of {', '.join(SENSORS)}",
@@ -107,7 +108,7 @@ def _refuse_lacking(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> 
             f"item {item.id} of {sensor.title}, with the assets {', '.join(sorted(item.assets))}",
             f"the band{'s' * (len(missing) > 1)} {', '.join(missing)} (the model reads {', '.join(bands)})",
             "choose a model for these bands with --model (geoseg models show NAME names what it reads), another "
-            "--collection, or say what the imagery is with --sensor",
+            "--collection, or say what the imagery is with --sensor; with --max-failed above 0 such items are left out",
         )
 
 

@@ -26,6 +26,8 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
+    failing: Mapping[int, int] = {}
+    """Number of a page, from 1, to the answers of 503 that it gives first."""
 
     def do_GET(self) -> None:
         type(self).asked += 1
@@ -73,9 +75,15 @@ class Api(BaseHTTPRequestHandler):
             return
         found = [item for item in self.items if self.wanted(item, query)]
         start = int(query.get("token") or 0)
+        number = start // self.page + 1
+        if self.failing.get(number):
+            type(self).failing = {**self.failing, number: self.failing[number] - 1}
+            self.answer({"code": "busy"}, 503)
+            return
         links = []
         if start + self.page < len(found):
-            body = {**query, "token": str(start + self.page)}
+            following = start if self.fault == "next is here" else start + self.page
+            body = {**query, "token": str(following)}
             links = [{"rel": "next", "href": f"{self.root}/search", "method": "POST", "body": body}]
         linked = [{"rel": "collection", "href": f"{self.root}/collections/sentinel-2-l2a"}]
         page = [{**item, "links": linked} for item in found[start : start + self.page]]

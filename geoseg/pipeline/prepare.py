@@ -162,7 +162,7 @@ def prepare(
         found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
     if forgotten and (words := changes(forgotten, found.documents)):
         found = replace(found, notes=(*found.notes, words))
-    warnings = [*(aoi.warnings if aoi else ()), *_check_quantity(found, model)]
+    warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)

@@ -47,6 +47,7 @@ class Found:
         notes: What was guessed, in plain words.
         documents: Every item that was found, as JSON, to be frozen with the job.
         superseded: Item id and the newer version that takes its place.
+        warnings: What items claim and their files contradict.
     """
 
     items: tuple[Item, ...]
@@ -54,6 +55,7 @@ class Found:
     notes: tuple[str, ...] = ()
     documents: tuple[dict[str, Any], ...] = ()
     superseded: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def find_scenes(
@@ -124,6 +126,7 @@ def _from_catalog(
 
     from geoseg.scenes.catalogs import Search, find_items  # noqa: PLC0415
     from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
+    from geoseg.scenes.claims import with_true_grids  # noqa: PLC0415
     from geoseg.scenes.understand import sensor_of, understand  # noqa: PLC0415
 
     if documents:
@@ -153,8 +156,9 @@ def _from_catalog(
     if not items:
         raise refused[0]
     used, superseded = without_superseded(items)
+    used, contradictions = with_true_grids(used)
     frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in search.items)
-    return Found(used, (*reasons, *search.skipped), (), frozen, superseded)
+    return Found(used, (*reasons, *search.skipped), (), frozen, superseded, contradictions)
 
 
 def _nothing_found(

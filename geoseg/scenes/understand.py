@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pystac
@@ -83,18 +83,30 @@ def _version(properties: dict[str, Any]) -> str:
 
 
 def _asset_key(item: pystac.Item, names: Sequence[str]) -> str | None:
+    """The asset of a band: by its key, else by the one band that it states to hold.
+
+    Raises:
+        ModelMismatchError: If several state to hold it.
+    """
     for name in names:
         if name in item.assets:
             return name
-    for key, asset in item.assets.items():
-        stated = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
-        if (
-            len(stated) == 1
-            and isinstance(stated[0], dict)
-            and ({stated[0].get("name"), stated[0].get("common_name")} & set(names))
-        ):
-            return key
-    return None
+    claiming = [key for key, asset in item.assets.items() if _stated_names(asset) & set(names)]
+    if len(claiming) > 1:
+        raise ModelMismatchError(
+            f"item {item.id}, whose assets {', '.join(claiming)} all state to hold {names[0]}",
+            "one asset for each band",
+            "leave the item out with --datetime, or choose another --collection",
+        )
+    return claiming[0] if claiming else None
+
+
+def _stated_names(asset: pystac.Asset) -> set[object]:
+    """Name and common name of an asset's band, if it has only one."""
+    stated = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
+    if len(stated) != 1 or not isinstance(stated[0], dict):
+        return set()
+    return {stated[0].get("name"), stated[0].get("common_name"), stated[0].get("eo:common_name")} - {None}
 
 
 def _band_key(item: pystac.Item, band: str, sensor: Sensor) -> str | None:
@@ -151,10 +163,20 @@ def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> Ge
 
 
 def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
-    fields = {**item.properties, **item.assets[source.asset].extra_fields}
-    code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
-    if code and fields.get("proj:shape") and fields.get("proj:transform"):
-        return GeoBox(tuple(fields["proj:shape"]), Affine(*fields["proj:transform"][:6]), CRS(code))
+    claimed = claimed_geobox(
+        {"properties": item.properties, "assets": {source.asset: item.assets[source.asset].extra_fields}}, source.asset
+    )
+    if claimed is not None:
+        return claimed
     from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # most items need no rasterio here
 
     return geobox_of_file(source.href)
+
+
+def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:
+    """Pixel grid of an asset as its item (JSON) states it; ``None`` where it does not."""
+    fields = {**document["properties"], **document["assets"][asset]}
+    code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
+    if code and fields.get("proj:shape") and fields.get("proj:transform"):
+        return GeoBox(tuple(fields["proj:shape"]), Affine(*fields["proj:transform"][:6]), CRS(code))
+    return None

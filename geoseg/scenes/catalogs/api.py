@@ -29,7 +29,7 @@ _PAGE_ITEMS = 100
 # Five attempts that wait 0, 1, 2 and 4 s and a little by chance, or what the server asks for; a connection may take
 # 5 s and an answer 20 s. Whatever happens, a question ends within two minutes.
 _RETRIES, _BACKOFF_S = 4, 0.5
-_TIMEOUT_S = (5.0, 20.0)
+_TIMEOUT_S, _LONGEST_WAIT_S = (5.0, 20.0), 20
 _TRANSIENT = (429, 500, 502, 503, 504)
 # Further questions after an empty answer may take so long together.
 _HINTS_S = 10.0
@@ -48,6 +48,7 @@ class _Pages(StacApiIO):
             status_forcelist=_TRANSIENT,
             allowed_methods=None,  # a search by POST changes nothing
             raise_on_status=False,
+            retry_after_max=_LONGEST_WAIT_S,
         )
         super().__init__(timeout=_TIMEOUT_S, max_retries=retry)
 

@@ -57,7 +57,8 @@ Scenes = Annotated[
 Sensor = Annotated[
     str | None,
     _job(
-        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, rgb, rgbn or raster. "
+        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, landsat-c2-l2 (8 and 9), landsat-tm-c2-l2 (4, 5 and 7), "
+        "sentinel-1-rtc, naip, dem, rgb, rgbn or raster. "
         "Default: what the collection or the bands of the file say.",
         "--sensor",
     ),

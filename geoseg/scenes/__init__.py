@@ -127,7 +127,8 @@ def _from_catalog(
     from geoseg.scenes.catalogs import Search, find_items  # noqa: PLC0415
     from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
     from geoseg.scenes.claims import with_true_grids  # noqa: PLC0415
-    from geoseg.scenes.understand import sensor_of, understand  # noqa: PLC0415
+    from geoseg.scenes.recognise import sensor_of  # noqa: PLC0415
+    from geoseg.scenes.understand import understand  # noqa: PLC0415
 
     if documents:
         search = Search([pystac.Item.from_dict(document, preserve_dict=False) for document in documents])

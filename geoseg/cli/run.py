@@ -70,6 +70,16 @@ Bands = Annotated[
         "--bands",
     ),
 ]
+Scale = Annotated[
+    float | None,
+    _job(
+        "Value = number x SCALE + OFFSET, such as 0.0001 for reflectance. Default: what metadata and sensor say.",
+        "--scale",
+    ),
+]
+Offset = Annotated[
+    float | None, _job("See --scale; such as 0 or -0.1. Default: what metadata and sensor say.", "--offset")
+]
 Datetime = Annotated[
     str | None,
     _job(
@@ -160,6 +170,8 @@ def run_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    scale: Scale = None,
+    offset: Offset = None,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
@@ -214,6 +226,8 @@ def plan_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    scale: Scale = None,
+    offset: Offset = None,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,

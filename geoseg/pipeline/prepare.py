@@ -16,6 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
+from geoseg.inputs import check_inputs
 from geoseg.keys import KeyParts, asset_facts
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
@@ -165,6 +166,8 @@ def prepare(
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
+    near = [item for scene in coverage.touching(region.window) for item in scene.items]
+    warnings += check_inputs(near, is_given=spec.scale is not None or spec.offset is not None)
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
     return Prepared(
         spec=spec,

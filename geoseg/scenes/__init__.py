@@ -83,8 +83,18 @@ def find_scenes(
         RequestError: If a raster or a sensor name is wrong.
     """
     if spec.scenes:
-        return _from_rasters(spec, bands)
-    return _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking)
+        found = _from_rasters(spec, bands)
+    else:
+        found = _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking)
+    return replace(found, items=tuple(_as_stated(item, spec) for item in found.items))
+
+
+def _as_stated(item: Item, spec: JobSpec) -> Item:
+    """The item with the scale and the offset that the job states, if it states any."""
+    stated = {name: value for name in ("scale", "offset") if (value := getattr(spec, name)) is not None}
+    if not stated:
+        return item
+    return replace(item, bands={name: replace(source, **stated) for name, source in item.bands.items()})
 
 
 def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -15,83 +14,32 @@ from odc.geo import CRS, geom
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from pyproj.exceptions import CRSError
-from rasterio.features import rasterize
 
 from geoseg.aoi import AOI, box_in_words
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window
+from geoseg.plan.region import Region, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.spec import JobSpec
 from geoseg.tiles import Tile, tiles_over
 
+__all__ = [
+    "Coverage",
+    "Region",
+    "TileTask",
+    "check_resolution",
+    "choose_lattice",
+    "cover",
+    "place_region",
+    "plan_tiles",
+    "resolution_m",
+    "search_bounds",
+    "to_pixels",
+]
+
 _METRES_PER_DEGREE = 111_320.0
 # Edges of a region are straight in longitude and latitude; this many degrees between points keeps them so on any grid.
 _DENSIFY_DEGREES = 0.01
-_WIDE_PX, _PROBE_PX = 2.0, 2048
-
-
-@dataclass(frozen=True)
-class Region:
-    """The AOI on the job's lattice.
-
-    Attributes:
-        window: Pixels of the map.
-        features: Feature id to its geometry in lattice pixels (x = column, y = row); empty for "the whole window".
-    """
-
-    window: Window
-    features: Mapping[str, shapely.Geometry] = field(default_factory=dict)
-
-    @cached_property
-    def _union(self) -> shapely.Geometry:
-        union = shapely.union_all(list(self.features.values()))
-        shapely.prepare(union)
-        return union
-
-    def mask(self, window: Window, feature: str | None = None) -> NDArray[np.bool_]:
-        """(y, x) over ``window``, True = inside the region: the pixel's centre lies in it.
-
-        A region that holds no pixel's centre takes every pixel that it touches.
-        """
-        inside = np.zeros(window.shape, dtype=bool)
-        if not self.features:
-            shared = window & self.window
-            if shared:
-                inside[shared.within(window)] = True
-            return inside
-        geometry = self._union if feature is None else self.features[feature]
-        box = shapely.box(window.col0, window.row0, window.col1, window.row1)
-        if not window or not geometry.intersects(box):
-            return inside
-        if self._union.contains(box) and feature is None:
-            return ~inside
-        shift = Affine.translation(window.col0, window.row0)
-        rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=self.is_tiny)
-        return inside
-
-    def touching(self, window: Window) -> list[tuple[str, Window]]:
-        """Features that may hold pixels of a window, with the part of the window in which they may lie."""
-        found = []
-        for name, geometry in self.features.items():
-            part = window & _bounding(geometry).padded(1, 1, 1, 1)
-            if part:
-                found.append((name, part))
-        return found
-
-    @cached_property
-    def is_tiny(self) -> bool:
-        """Whether no pixel's centre lies inside."""
-        if not self.features:
-            return False
-        west, north, east, south = self._union.bounds
-        if min(east - west, south - north) > _WIDE_PX and self._union.area > _WIDE_PX * max(east - west, south - north):
-            return False  # wider than two pixels on average: some centre lies inside
-        for tile in tiles_over(self.window, 1, _PROBE_PX):
-            part = tile.window & self.window
-            shift = Affine.translation(part.col0, part.row0)
-            if part and rasterize([(self._union, 1)], out_shape=part.shape, transform=shift).any():
-                return False
-        return True
 
 
 @dataclass(frozen=True)
@@ -230,12 +178,12 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
         exact = [lattice.window_of(item.geobox) for item in items]
         if all(window is not None for window in exact):
             return Region(_around([window for window in exact if window is not None]))
-        return Region(_bounding(outlines), {"footprint": outlines})
+        return Region(pixels_around(outlines), {"footprint": outlines})
     parts: dict[str, shapely.Geometry] = {}
     for feature in aoi.features:
         pixels = to_pixels(feature.geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
         parts[feature.id] = shapely.union(parts[feature.id], pixels) if feature.id in parts else pixels
-    return Region(_bounding(shapely.union_all(list(parts.values()))), parts)
+    return Region(pixels_around(shapely.union_all(list(parts.values()))), parts)
 
 
 def cover(found: Found, rule: str, lattice: Lattice) -> Coverage:
@@ -251,13 +199,6 @@ def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
     extent = item.geobox.extent
     west, south, east, north = extent.boundingbox.bbox
     return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, max(east - west, north - south) / 50)
-
-
-def _bounding(geometry: shapely.Geometry) -> Window:
-    west, north, east, south = geometry.bounds  # rows grow downwards, so the smallest y is the first row
-    # A millionth of a pixel keeps a border that lies on a pixel's edge from taking the next pixel in.
-    row0, col0 = math.floor(north + 1e-6), math.floor(west + 1e-6)
-    return Window(row0, col0, max(row0 + 1, math.ceil(south - 1e-6)), max(col0 + 1, math.ceil(east - 1e-6)))
 
 
 def _around(windows: Sequence[Window]) -> Window:

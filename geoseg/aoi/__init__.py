@@ -1,0 +1,8 @@
+"""The region that is asked for: any polygon file, a bounding box or GeoJSON, as longitude and latitude.
+
+Owns reading and refusing regions. Knows nothing of grids and scenes.
+"""
+
+from geoseg.aoi.region import AOI, Feature, box_in_words
+
+__all__ = ["AOI", "Feature", "box_in_words"]

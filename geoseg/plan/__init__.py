@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from pyproj.exceptions import CRSError
 
-from geoseg.aoi import AOI, box_in_words
+from geoseg.aoi import AOI, Bounds, box_in_words
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window
 from geoseg.plan.region import Region, pixels_around
@@ -83,17 +83,29 @@ class TileTask:
         return int(self.cells.sum()) * self.tile.cell_px**2
 
 
-def search_bounds(aoi: AOI, margin_m: float) -> tuple[float, float, float, float]:
-    """Bounding box to search: the AOI grown by whatever a job may read around it (degrees).
+def search_bounds(aoi: AOI, margin_m: float) -> Bounds:
+    """Bounding box to search: the AOI grown by whatever a job may read around it.
 
     Args:
         aoi: The region.
         margin_m: Metres that cells and halo may reach beyond it.
+
+    Returns:
+        West, south, east, north in degrees; west > east where the box crosses the 180th meridian.
     """
     west, south, east, north = aoi.bounds
     lat = math.radians(min(85.0, max(abs(south), abs(north))))
     dy, dx = margin_m / _METRES_PER_DEGREE, margin_m / (_METRES_PER_DEGREE * math.cos(lat))
-    return max(-180.0, west - dx), max(-90.0, south - dy), min(180.0, east + dx), min(90.0, north + dy)
+    low, high = max(-90.0, south - dy), min(90.0, north + dy)
+    width = (east - west) % 360 if west != -180 or east != 180 else 360.0
+    if width + 2 * dx >= 360:
+        return -180.0, low, 180.0, high
+    return _wrapped(west - dx), low, _wrapped(east + dx), high
+
+
+def _wrapped(lon: float) -> float:
+    """A longitude within -180 to 180, unchanged where it is."""
+    return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180
 
 
 def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: GeoBox | None) -> tuple[Lattice, str]:

@@ -14,10 +14,8 @@ from pystac_client.exceptions import APIError
 from pystac_client.warnings import DoesNotConformTo
 from shapely.geometry import box, shape
 
-from geoseg.aoi import box_in_words
+from geoseg.aoi import Bounds, box_in_words, split_bounds
 from geoseg.errors import CatalogError, RequestError
-
-Bounds = tuple[float, float, float, float]
 
 # What pystac and pystac-client raise about documents that are no STAC, and about servers that answer otherwise.
 _UNREADABLE = (
@@ -44,7 +42,7 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
     Args:
         catalog: Address of a STAC API, or path of a static catalogue.
         collection: Collection id, or ``None`` for all.
-        bounds: West, south, east, north in degrees.
+        bounds: West, south, east, north in degrees; west > east across the 180th meridian.
         time_range: ``START/END`` with dates or instants; ``..`` leaves a side open.
 
     Returns:
@@ -55,7 +53,11 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
         RequestError: If the time range cannot be read.
     """
     found = _search_api if is_address(catalog) else _search_folder
-    items = {(item.collection_id, item.id): item for item in found(catalog, collection, bounds, time_range)}
+    items = {
+        (item.collection_id, item.id): item
+        for part in split_bounds(bounds)
+        for item in found(catalog, collection, part, time_range)
+    }
     licences: dict[str | None, str] = {}
     for item in items.values():
         item.make_asset_hrefs_absolute()

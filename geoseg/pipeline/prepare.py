@@ -23,9 +23,14 @@ from geoseg.plan import (
     Coverage,
     Region,
     TileTask,
+    check_area,
+    check_area_of_use,
+    check_pixels,
+    check_region,
     check_resolution,
     choose_lattice,
     cover,
+    crs_of,
     place_region,
     plan_tiles,
     resolution_m,
@@ -143,19 +148,25 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
         _BEST_CHIP_PX[device],
         appetite(model),
     )
-    reach_px = budget.tile_cells * model.cell_px + max(
-        *finite_halo(model.radius_px, model.stride_px), model.chip_px or 0
-    )
+    tile_px = budget.tile_cells * model.cell_px
+    reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
+    if aoi is not None:
+        check_area(aoi, tile_px * (model.resolution_m or 10.0), settings.max_area_km2)
+        if spec.crs is not None:
+            check_area_of_use(aoi, crs_of(spec.crs))
     found = find_scenes(spec, _bounds(aoi, reach_px, model.resolution_m or 10.0), model.bands, documents)
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
+    if aoi is not None:
+        check_region(aoi, found.items, lattice)
     region = place_region(aoi, found.items, lattice)
+    check_pixels(region.window, tile_px, settings.max_pixels)
     pixel_m = resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
         found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands)
     warnings = [*(aoi.warnings if aoi else ()), *_check_quantity(found, model)]
     check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
-    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
+    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
     return Prepared(
         spec=spec,
         settings=settings,

@@ -18,7 +18,8 @@ from pyproj.exceptions import CRSError
 from geoseg.aoi import AOI, Bounds, box_in_words
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window
-from geoseg.plan.region import Region, pixels_around
+from geoseg.plan.checks import check_area, check_area_of_use, check_pixels, check_placed
+from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.spec import JobSpec
 from geoseg.tiles import Tile, tiles_over
@@ -27,9 +28,14 @@ __all__ = [
     "Coverage",
     "Region",
     "TileTask",
+    "check_area",
+    "check_area_of_use",
+    "check_pixels",
+    "check_region",
     "check_resolution",
     "choose_lattice",
     "cover",
+    "crs_of",
     "place_region",
     "plan_tiles",
     "resolution_m",
@@ -123,15 +129,24 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
         lattice = Lattice.from_geobox(items[0].geobox)
         if all(lattice.window_of(item.geobox) is not None for item in items):
             return lattice, "the scenes' own grid"
-    try:
-        crs = CRS(spec.crs) if spec.crs else _main_crs(items, aoi)
-    except CRSError as err:
-        raise RequestError(f"--crs {spec.crs}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
+    crs = crs_of(spec.crs) if spec.crs else _main_crs(items, aoi)
     resolution = spec.resolution or min(_resolution_in(item.geobox, crs) for item in items)
     origin = (
         "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
     )
     return Lattice.from_resolution(crs, resolution), f"CRS {crs} of {origin}, {resolution:g} CRS units per pixel"
+
+
+def crs_of(text: str) -> CRS:
+    """The CRS that an option names.
+
+    Raises:
+        RequestError: If PROJ does not know it.
+    """
+    try:
+        return CRS(text)
+    except CRSError as err:
+        raise RequestError(f"--crs {text}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
 
 
 def _systems(items: Sequence[Item]) -> list[CRS]:
@@ -194,7 +209,9 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
     parts: dict[str, shapely.Geometry] = {}
     for feature in aoi.features:
         pixels = to_pixels(feature.geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
-        parts[feature.id] = shapely.union(parts[feature.id], pixels) if feature.id in parts else pixels
+        check_placed(pixels, lattice)
+        # Round a pole, the edges along 180 W and 180 E and along the pole itself meet.
+        parts[feature.id] = pixels if pixels.is_valid else shapely.make_valid(pixels, method="structure")
     return Region(pixels_around(shapely.union_all(list(parts.values()))), parts)
 
 
@@ -220,37 +237,52 @@ def _around(windows: Sequence[Window]) -> Window:
     return total
 
 
-def plan_tiles(region: Region, coverage: Coverage, side_cells: int, cell_px: int) -> list[TileTask]:
+def plan_tiles(
+    region: Region, coverage: Coverage, side_cells: int, cell_px: int, aoi: AOI | None = None
+) -> list[TileTask]:
     """Tiles with the cells that the region wants, row by row.
 
     Raises:
         NothingToDoError: If no scene touches the region.
     """
     # Before the tiles: those of a region far from fine scenes are too many to count.
-    if not any(outline.intersects(_box_of(region.window)) for outline in coverage.outlines.values()):
-        raise _apart(coverage)
+    if not any(region.meets(outline) for outline in coverage.outlines.values()):
+        around = box_of(region.window)
+        near = any(outline.intersects(around) for outline in coverage.outlines.values())
+        raise _apart(aoi, coverage.items, ": they lie only in the box around it" if near else "")
     tasks = []
     for tile in tiles_over(region.window, side_cells, cell_px):
         cells = tile.touched_cells(region.mask(tile.window))
         if cells.any():
             tasks.append(TileTask(tile, cells))
-    if not tasks:
-        raise _apart(coverage)
     return tasks
 
 
-def _apart(coverage: Coverage) -> NothingToDoError:
-    places = [item.geobox.footprint("EPSG:4326").boundingbox.bbox for item in coverage.items]
+def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
+    """Refuse a region that the CRS of the map is not made for.
+
+    Raises:
+        NothingToDoError: If no scene is near it either: then the region is wrong, not the CRS.
+        RequestError: With a CRS that fits.
+    """
+    try:
+        check_area_of_use(aoi, lattice.crs)
+    except RequestError:
+        footprints = [item.geobox.footprint("EPSG:4326").geom for item in items]
+        if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
+            raise _apart(aoi, items) from None
+        raise
+
+
+def _apart(aoi: AOI | None, items: Sequence[Item], how: str = "") -> NothingToDoError:
+    places = [item.geobox.footprint("EPSG:4326").boundingbox.bbox for item in items]
     west, south, east, north = zip(*places, strict=True)
+    where = f", {box_in_words(aoi.bounds)}" if aoi is not None else ""
     return NothingToDoError(
-        "a region that no scene touches",
+        f"a region that no scene touches{how}{where}",
         f"scenes over the region; those found cover {box_in_words((min(west), min(south), max(east), max(north)))}",
         "move the region (--aoi), or choose other scenes",
     )
-
-
-def _box_of(window: Window) -> shapely.Geometry:
-    return shapely.box(window.col0, window.row0, window.col1, window.row1)
 
 
 def resolution_m(lattice: Lattice, region: Region) -> float:

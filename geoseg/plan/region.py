@@ -37,10 +37,24 @@ class Region:
         shapely.prepare(union)
         return union
 
+    @cached_property
+    def _tiny(self) -> Mapping[str, shapely.Geometry]:
+        """Features that hold no pixel's centre."""
+        return {name: geometry for name, geometry in self.features.items() if _holds_no_centre(geometry)}
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether no feature holds a pixel's centre."""
+        return bool(self.features) and len(self._tiny) == len(self.features)
+
+    def meets(self, outline: shapely.Geometry) -> bool:
+        """Whether a geometry in lattice pixels touches the region."""
+        return bool(outline.intersects(self._union if self.features else box_of(self.window)))
+
     def mask(self, window: Window, feature: str | None = None) -> NDArray[np.bool_]:
         """(y, x) over ``window``, True = inside the region: the pixel's centre lies in it.
 
-        A region that holds no pixel's centre takes every pixel that it touches.
+        A feature that holds no pixel's centre takes every pixel that it touches.
         """
         inside = np.zeros(window.shape, dtype=bool)
         if not self.features:
@@ -48,14 +62,15 @@ class Region:
             if shared:
                 inside[shared.within(window)] = True
             return inside
-        geometry = self._union if feature is None else self.features[feature]
-        box = shapely.box(window.col0, window.row0, window.col1, window.row1)
-        if not window or not geometry.intersects(box):
-            return inside
-        if self._union.contains(box) and feature is None:
-            return ~inside
-        shift = Affine.translation(window.col0, window.row0)
-        rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=self.is_tiny)
+        box = box_of(window)
+        if feature is None:
+            if window and self._union.contains(box):
+                return ~inside
+            _burn(self._union, inside, window, all_touched=False)
+        elif feature not in self._tiny:
+            _burn(self.features[feature], inside, window, all_touched=False)
+        for name in self._tiny if feature is None else self._tiny.keys() & {feature}:
+            _burn(self._tiny[name], inside, window, all_touched=True)
         return inside
 
     def touching(self, window: Window) -> list[tuple[str, Window]]:
@@ -67,20 +82,30 @@ class Region:
                 found.append((name, part))
         return found
 
-    @cached_property
-    def is_tiny(self) -> bool:
-        """Whether no pixel's centre lies inside."""
-        if not self.features:
+
+def _burn(geometry: shapely.Geometry, inside: NDArray[np.bool_], window: Window, *, all_touched: bool) -> None:
+    """Set the pixels of a window that lie in a geometry."""
+    if window and geometry.intersects(box_of(window)):
+        shift = Affine.translation(window.col0, window.row0)
+        rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
+
+
+def _holds_no_centre(geometry: shapely.Geometry) -> bool:
+    west, north, east, south = geometry.bounds
+    if min(east - west, south - north) > _WIDE_PX and geometry.area > _WIDE_PX * max(east - west, south - north):
+        return False  # wider than two pixels on average: some centre lies inside
+    around = pixels_around(geometry)
+    for tile in tiles_over(around, 1, _PROBE_PX):
+        part = tile.window & around
+        shift = Affine.translation(part.col0, part.row0)
+        if part and rasterize([(geometry, 1)], out_shape=part.shape, transform=shift).any():
             return False
-        west, north, east, south = self._union.bounds
-        if min(east - west, south - north) > _WIDE_PX and self._union.area > _WIDE_PX * max(east - west, south - north):
-            return False  # wider than two pixels on average: some centre lies inside
-        for tile in tiles_over(self.window, 1, _PROBE_PX):
-            part = tile.window & self.window
-            shift = Affine.translation(part.col0, part.row0)
-            if part and rasterize([(self._union, 1)], out_shape=part.shape, transform=shift).any():
-                return False
-        return True
+    return True
+
+
+def box_of(window: Window) -> shapely.Geometry:
+    """A window as a geometry in lattice pixels."""
+    return shapely.box(window.col0, window.row0, window.col1, window.row1)
 
 
 def pixels_around(geometry: shapely.Geometry) -> Window:

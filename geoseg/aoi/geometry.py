@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import Geod
-from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry import LinearRing, MultiPolygon, Polygon
 
 from geoseg.aoi.antimeridian import flat, split
 from geoseg.errors import InvalidAOIError
@@ -25,7 +25,13 @@ def area_km2(geometry: shapely.Geometry) -> float:
     Of rings that cross themselves, what is left of both signs. Edges as geodesics, which pyproj measures, would give a
     box round the globe no area.
     """
-    return float(shapely.transform(shapely.segmentize(geometry, _EDGE_DEGREES), _equal_area).area) / 1e6
+    return sum(_ring_m2(p.exterior) - sum(map(_ring_m2, p.interiors)) for p in shapely.get_parts(geometry)) / 1e6
+
+
+def _ring_m2(ring: LinearRing) -> float:
+    # Vertices are added to the ring: GEOS repairs polygons to which it adds any.
+    xy = _equal_area(shapely.get_coordinates(shapely.segmentize(ring, _EDGE_DEGREES)))
+    return float(Polygon(xy).area)
 
 
 def _equal_area(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,8 +6,6 @@ two parts that meet at 180. Here all become the third. A ring that runs round a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -82,9 +80,18 @@ def split(geometry: shapely.Geometry) -> shapely.Geometry:
     return MultiPolygon(parts) if len(parts) > 1 and union.area == sum(part.area for part in parts) else union
 
 
-def crosses(bounds: Sequence[float]) -> bool:
-    """Whether a box from ``bounds_round_the_globe`` crosses the 180th meridian."""
-    return bounds[0] > bounds[2]
+def on_globe(geometry: shapely.Geometry) -> shapely.Geometry:
+    """Polygons in degrees, however they are written, as valid ones within -180 to 180: an outline that is no request."""
+    parts = [flat(part)[0] for part in shapely.get_parts(geometry) if isinstance(part, Polygon)]
+    return shapely.union_all([split(shapely.make_valid(part)) for part in parts])
+
+
+def crosses(geometry: shapely.Geometry) -> bool:
+    """Whether the outline of a polygon in degrees jumps over the 180th meridian, or lies on both sides of it."""
+    west, _, east, _ = geometry.bounds
+    return bool(
+        west < -180 or east > 180 or any(flat(p)[1] for p in shapely.get_parts(geometry) if isinstance(p, Polygon))
+    )
 
 
 def _turned(geometry: shapely.Geometry, turn: int) -> shapely.Geometry:

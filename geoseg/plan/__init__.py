@@ -15,10 +15,10 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from pyproj.exceptions import CRSError
 
-from geoseg.aoi import AOI, Bounds, box_in_words
+from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window
-from geoseg.plan.checks import check_area, check_area_of_use, check_pixels, check_placed
+from geoseg.plan.checks import check_area, check_area_of_use, check_pixels, check_placed, check_uncut
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.spec import JobSpec
@@ -201,6 +201,7 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
 def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Region:
     """The region on the lattice; the footprint of the scenes where there is no AOI."""
     if aoi is None:
+        _refuse_torn(items, lattice)
         outlines = shapely.union_all([_outline(item, lattice) for item in items])
         exact = [lattice.window_of(item.geobox) for item in items]
         if all(window is not None for window in exact):
@@ -227,7 +228,12 @@ def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
         return shapely.box(window.col0, window.row0, window.col1, window.row1)
     extent = item.geobox.extent
     west, south, east, north = extent.boundingbox.bbox
-    return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, max(east - west, north - south) / 50)
+    step = max(east - west, north - south) / 50
+    if extent.crs is not None and extent.crs != lattice.crs:
+        degrees = extent.to_crs("EPSG:4326", resolution=step).geom
+        if crosses(degrees):  # a ring that jumps would lie all round the globe
+            return to_pixels(on_globe(degrees), "EPSG:4326", lattice, _DENSIFY_DEGREES)
+    return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, step)
 
 
 def _around(windows: Sequence[Window]) -> Window:
@@ -272,6 +278,16 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
         if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
             raise _apart(aoi, items) from None
         raise
+    _refuse_torn(items, lattice, aoi)
+
+
+def _refuse_torn(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
+    """Refuse scenes over the region that the CRS of the map would tear apart: reading them would leave holes."""
+    for item in items:
+        if item.geobox.crs != lattice.crs and crosses(degrees := item.geobox.footprint("EPSG:4326").geom):
+            whole = on_globe(degrees)
+            if aoi is None or aoi.geometry.intersects(whole):
+                check_uncut(whole, lattice.crs, f"the scene {item.id}")
 
 
 def _apart(aoi: AOI | None, items: Sequence[Item], how: str = "") -> NothingToDoError:

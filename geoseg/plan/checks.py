@@ -9,7 +9,7 @@ import shapely
 from odc.geo import CRS
 from pyproj import Transformer
 
-from geoseg.aoi import AOI, box_in_words, split_bounds
+from geoseg.aoi import AOI, Bounds, bounds_round_the_globe, box_in_words, split_bounds
 from geoseg.errors import RequestError
 from geoseg.grid import Lattice, Window
 
@@ -74,19 +74,34 @@ def check_area_of_use(aoi: AOI, crs: CRS) -> None:
         RequestError: With a CRS that fits.
     """
     use = crs.proj.area_of_use
-    if use is not None and not _fits(aoi, crs):
+    if use is not None and not _fits(aoi.geometry, crs):
         west, south, east, north = use.bounds
-        pole = " and a pole" if _has_pole(aoi) else ""
+        pole = " and a pole" if _has_pole(aoi.geometry) else ""
         raise RequestError(
             f"a region in {box_in_words(aoi.bounds)}{pole}, for a map in {name_of(crs)}",
             f"a region within the area of use of {name_of(crs)}: {box_in_words((west, south, east, north))} ({use.name})",
-            f"set --crs {fitting_crs(aoi)}, or check the coordinates of the region",
+            f"set --crs {fitting_crs(aoi.geometry)}, or check the coordinates of the region",
         )
-    if is_cut(aoi, crs):
+    check_uncut(aoi.geometry, crs, "a region")
+
+
+def check_uncut(outline: shapely.Geometry, crs: CRS, what: str) -> None:
+    """Refuse what crosses the 180th meridian where the CRS ends there: the map would go all round the globe.
+
+    Args:
+        outline: In degrees, -180 to 180.
+        crs: Of the map.
+        what: How the message calls it.
+
+    Raises:
+        RequestError: With a CRS that goes on.
+    """
+    bounds = bounds_round_the_globe(outline)
+    if is_cut(bounds, crs):
         raise RequestError(
-            f"a region across the 180th meridian, where {name_of(crs)} ends: {box_in_words(aoi.bounds)}",
+            f"{what} across the 180th meridian, where {name_of(crs)} ends: {box_in_words(bounds)}",
             "a CRS whose map goes on there",
-            f"set --crs {fitting_crs(aoi)} (and --resolution in its units), or ask for either side alone",
+            f"set --crs {fitting_crs(outline)} (and --resolution in its units), or scenes of one side",
         )
 
 
@@ -110,15 +125,15 @@ def name_of(crs: CRS) -> str:
     return f"EPSG:{code}" if code else str(crs.proj.name)
 
 
-def fitting_crs(aoi: AOI) -> str:
-    """A CRS in metres that a region lies well within: the UTM zone of its middle where that is wide enough."""
-    return next(
-        (name for name in _candidates(aoi) if _fits(aoi, CRS(name)) and not is_cut(aoi, CRS(name))), "EPSG:6933"
-    )
+def fitting_crs(outline: shapely.Geometry) -> str:
+    """A CRS in metres that an outline in degrees lies well within: the UTM zone of its middle where that is wide enough."""
+    bounds = bounds_round_the_globe(outline)
+    fitting = (name for name in _candidates(bounds) if _fits(outline, CRS(name)) and not is_cut(bounds, CRS(name)))
+    return next(fitting, "EPSG:6933")
 
 
-def _candidates(aoi: AOI) -> Iterator[str]:
-    west, south, east, north = aoi.bounds
+def _candidates(bounds: Bounds) -> Iterator[str]:
+    west, south, east, north = bounds
     middle = west + ((east - west) % 360) / 2
     zone = int((middle + 180) % 360 // 6) + 1
     yield f"EPSG:{32600 + zone if south + north >= 0 else 32700 + zone}"
@@ -128,29 +143,29 @@ def _candidates(aoi: AOI) -> Iterator[str]:
     yield "EPSG:3031"  # south of 60 S
 
 
-def _has_pole(aoi: AOI) -> bool:
-    _, south, _, north = aoi.bounds
-    return south <= -_POLE or north >= _POLE
+def _has_pole(outline: shapely.Geometry) -> bool:
+    _, south, _, north = outline.bounds
+    return bool(south <= -_POLE or north >= _POLE)
 
 
-def _fits(aoi: AOI, crs: CRS) -> bool:
+def _fits(outline: shapely.Geometry, crs: CRS) -> bool:
     use = crs.proj.area_of_use
     if use is None:
         return True
     west, south, east, north = use.bounds
-    if _has_pole(aoi) and not (crs.geographic or north >= _POLE or south <= -_POLE):
+    if _has_pole(outline) and not (crs.geographic or north >= _POLE or south <= -_POLE):
         return False
     boxes = [
         shapely.box(w - _SPARE_LON, south - _SPARE_LAT, e + _SPARE_LON, north + _SPARE_LAT)
         for part in split_bounds((west, south, east, north))
         for w, e in ((part[0] + turn, part[2] + turn) for turn in (-360, 0, 360))
     ]
-    return bool(aoi.geometry.difference(shapely.union_all(boxes)).area <= 0)
+    return bool(outline.difference(shapely.union_all(boxes)).area <= 0)
 
 
-def is_cut(aoi: AOI, crs: CRS) -> bool:
-    """Whether a region crosses the 180th meridian, and a CRS has its two sides apart."""
-    west, south, east, north = aoi.bounds
+def is_cut(bounds: Bounds, crs: CRS) -> bool:
+    """Whether a box crosses the 180th meridian, and a CRS has its two sides apart."""
+    west, south, east, north = bounds
     if west <= east:
         return False
     to_crs = Transformer.from_crs("EPSG:4326", crs.proj, always_xy=True)

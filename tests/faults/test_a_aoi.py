@@ -351,12 +351,25 @@ def test_fault_09_both_sides_are_searched(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(9)
-def test_fault_09_a_grid_that_ends_there_is_refused(ends: Ends) -> None:
-    words = ("--crs", "EPSG:4326", "--resolution", "0.0001")
-    given, _, todo = refused(ends, f"{WEST},{SOUTH},{EAST},{NORTH}", *words, scene="across.tif")
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+@pytest.mark.parametrize("aoi", [f"{WEST},{SOUTH},{EAST},{NORTH}", f"{WEST},{SOUTH},179.999,{NORTH}", ""])
+def test_fault_09_a_grid_that_ends_there_is_refused(ends: Ends, crs: str, aoi: str) -> None:
+    """Also where the scene alone crosses: its map would be 360 degrees wide, or have holes."""
+    words = ("--crs", crs, "--resolution", "0.0001" if crs == "EPSG:4326" else "10")
+    status, err = ends(*([f"--aoi={aoi}"] if aoi else []), *words, scene="across.tif")
+    assert status == 2
+    given, _, todo = err.splitlines()
     assert "180th meridian" in given
-    assert "EPSG:4326" in given
+    assert crs in given
     assert "--crs EPSG:32601" in todo or "--crs EPSG:32660" in todo
+
+
+@pytest.mark.fault(9)
+def test_fault_09_the_zone_of_the_other_side_is_as_good(made: Callable[..., Any]) -> None:
+    classes, report, _ = made(mapping(BY_HAND), "across.tif", crs="EPSG:32601", resolution=10.0)
+    assert report["pixels"]["aoi"] == pytest.approx(km2(box(WEST, SOUTH, EAST + 360, NORTH)) * 1e4, rel=0.03)
+    assert report["pixels"]["nodata_unobserved"] == 0
+    assert max(classes.shape) < 130
 
 
 @pytest.mark.fault(10)

@@ -28,7 +28,8 @@ import geoseg
 from geoseg.aoi import AOI
 from geoseg.cli import main
 from geoseg.errors import InvalidAOIError, RequestError
-from geoseg.plan import check_area_of_use, search_bounds
+from geoseg.grid import Lattice
+from geoseg.plan import check_area_of_use, place_region, search_bounds
 from geoseg.scenes.catalog import find_items
 from geoseg.spec import JobSpec
 
@@ -404,6 +405,21 @@ def test_fault_10_scenes_may_reach_past_their_zone(ends: Ends) -> None:
     check_area_of_use(AOI.read("119.8,31,121.2,32"), CRS("EPSG:32651"))  # zone 51 starts at 120 E
     with pytest.raises(RequestError):
         check_area_of_use(AOI.read("114,31,121.2,32"), CRS("EPSG:32651"))
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("spelling", ["ring", "box"])
+def test_fault_10_a_polar_grid_takes_the_pole(spelling: str) -> None:
+    ring = [((lon + 180) % 360 - 180, 89.0) for lon in range(0, 360, 5)]
+    aoi = AOI.read(mapping(Polygon(ring)) if spelling == "ring" else "-180,89,180,90")
+    lattice = Lattice.from_resolution("EPSG:3413", 1_000.0)
+    check_area_of_use(aoi, lattice.crs)
+    region = place_region(aoi, [], lattice)
+    rows, cols = np.mgrid[region.window.row0 : region.window.row1, region.window.col0 : region.window.col1] + 0.5
+    to_degrees = Transformer.from_crs("EPSG:3413", "EPSG:4326", always_xy=True)
+    _, lat = to_degrees.transform(cols * 1_000.0, -rows * 1_000.0)
+    wrong = region.mask(region.window) != (lat > 89)
+    assert not (wrong & (np.abs(lat - 89) > 0.01)).any()  # a hundredth of a degree is a pixel
 
 
 @pytest.mark.fault(11)

@@ -289,6 +289,8 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "update": (True, True),
     "max_memory": ("2GB", 2 * 10**9),
     "max_failed": (0.25, 0.25),
+    "max_area": (1e6, 1e6),
+    "max_pixels": (10**6, 10**6),
     "tile_size": (512, 512),
     "workers": (3, 3),
     "device": ("cpu", "cpu"),
@@ -348,6 +350,7 @@ def test_what_is_no_size_is_refused(text):
         ("max_failed", 2),
         ("max_failed", -0.1),
         ("tile_size", 0),
+        ("max_pixels", 0),
     ],
 )
 def test_a_wrong_setting_is_refused_in_three_lines_that_name_it(name, value):

@@ -147,6 +147,10 @@ MaxMemory = Annotated[
 MaxFailed = Annotated[
     float | None, _where("Share of failed pixels, 0 to 1, that is still a success. Default: 0.", "--max-failed")
 ]
+MaxArea = Annotated[
+    float | None, _where("Largest region that is searched, in square kilometres. Default: 500000.", "--max-area")
+]
+MaxPixels = Annotated[int | None, _where("Most pixels of a map. Default: 20000000000.", "--max-pixels")]
 TileSize = Annotated[
     int | None,
     _where("Side of a tile in pixels, rounded up to whole cells. Default: what --max-memory allows.", "--tile-size"),
@@ -186,6 +190,8 @@ def run_command(
     update: Update = False,
     max_memory: MaxMemory = None,
     max_failed: MaxFailed = None,
+    max_area: MaxArea = None,
+    max_pixels: MaxPixels = None,
     tile_size: TileSize = None,
     workers: Workers = None,
     device: Device = None,
@@ -242,6 +248,8 @@ def plan_command(
     update: Update = False,
     max_memory: MaxMemory = None,
     max_failed: MaxFailed = None,
+    max_area: MaxArea = None,
+    max_pixels: MaxPixels = None,
     tile_size: TileSize = None,
     workers: Workers = None,
     device: Device = None,
@@ -269,7 +277,7 @@ def plan_command(
 
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
-RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m"}
+RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
 _LISTS = ("bands", "format")
 _NEITHER = ("as_json", "quiet", "debug")
 

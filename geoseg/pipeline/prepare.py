@@ -24,9 +24,14 @@ from geoseg.plan import (
     Coverage,
     Region,
     TileTask,
+    check_area,
+    check_area_of_use,
+    check_pixels,
+    check_region,
     check_resolution,
     choose_lattice,
     cover,
+    crs_of,
     place_region,
     plan_tiles,
     resolution_m,
@@ -150,14 +155,20 @@ def prepare(
         _BEST_CHIP_PX[device],
         appetite(model),
     )
-    reach_px = budget.tile_cells * model.cell_px + max(
-        *finite_halo(model.radius_px, model.stride_px), model.chip_px or 0
-    )
+    tile_px = budget.tile_cells * model.cell_px
+    reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
+    if aoi is not None:
+        check_area(aoi, tile_px * (model.resolution_m or 10.0), settings.max_area_km2)
+        if spec.crs is not None:
+            check_area_of_use(aoi, crs_of(spec.crs))
     allow_lacking = settings.max_failed > 0
     bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
     found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking)
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
+    if aoi is not None:
+        check_region(aoi, found.items, lattice)
     region = place_region(aoi, found.items, lattice)
+    check_pixels(region.window, tile_px, settings.max_pixels)
     pixel_m = resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
         found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
@@ -168,7 +179,7 @@ def prepare(
     coverage = cover(found, spec.composite, lattice)
     near = [item for scene in coverage.touching(region.window) for item in scene.items]
     warnings += check_inputs(near, is_given=spec.scale is not None or spec.offset is not None)
-    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
+    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
     return Prepared(
         spec=spec,
         settings=settings,

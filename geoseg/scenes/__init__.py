@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoseg.aoi import box_in_words
+from geoseg.aoi import box_in_words, split_bounds
 from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, Sensor
@@ -183,7 +183,7 @@ def _nothing_found(
     assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
     has = holdings(spec.catalog)
     named = [holding for holding in has if spec.collection in {None, holding.collection}]
-    there = [h for h in named if any(_meet(box, bounds) for box in h.boxes)]
+    there = [h for h in named if any(_meet(box, part) for box in h.boxes for part in split_bounds(bounds))]
     start, end = parse_time_range(spec.datetime)
     ways = {
         "name one of its collections with --collection": not named,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pystac
 
-from geoseg.scenes.catalogs.documents import Bounds, Question
+from geoseg.aoi import Bounds, split_bounds
+from geoseg.scenes.catalogs.documents import Question
 from geoseg.scenes.catalogs.timerange import parse_time_range
 
 __all__ = ["Bounds", "Question", "Search", "find_items", "is_address"]
@@ -42,25 +43,32 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
         catalog: Address of a STAC API, path of a static catalogue (a folder with ``catalog.json``, the file itself, an
             item collection or one item), or path of a stac-geoparquet file.
         collection: Collection id, or ``None`` for all.
-        bounds: West, south, east, north in degrees.
+        bounds: West, south, east, north in degrees; west > east across the 180th meridian.
         time_range: ``START/END`` with dates or instants; ``..`` leaves a side open.
 
     Raises:
         CatalogError: If the catalogue itself cannot be read.
         RequestError: If the time range cannot be read.
     """
-    question = Question(collection, bounds, *parse_time_range(time_range), time_range)
+    search = Search()
+    for part in split_bounds(bounds):
+        found = _search(catalog, Question(collection, part, *parse_time_range(time_range), time_range))
+        search.items += found.items
+        search.skipped += [reason for reason in found.skipped if reason not in search.skipped]
+    unique = {(item.collection_id, item.id): item for item in search.items}
+    return Search(sorted(unique.values(), key=lambda item: item.id), search.skipped)
+
+
+def _search(catalog: str, question: Question) -> Search:
+    """Ask the kind of catalogue that it is."""
     if is_address(catalog):
         from geoseg.scenes.catalogs.api import search_api  # noqa: PLC0415  # static catalogues need no HTTP stack
 
-        search = search_api(catalog, question)
-    elif catalog.lower().endswith(_TABLES):
+        return search_api(catalog, question)
+    if catalog.lower().endswith(_TABLES):
         from geoseg.scenes.catalogs.geoparquet import search_table  # noqa: PLC0415
 
-        search = search_table(catalog, question)
-    else:
-        from geoseg.scenes.catalogs.folder import search_folder  # noqa: PLC0415
+        return search_table(catalog, question)
+    from geoseg.scenes.catalogs.folder import search_folder  # noqa: PLC0415
 
-        search = search_folder(catalog, question)
-    unique = {(item.collection_id, item.id): item for item in search.items}
-    return Search(sorted(unique.values(), key=lambda item: item.id), search.skipped)
+    return search_folder(catalog, question)

@@ -19,9 +19,10 @@ from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import DoesNotConformTo
 from urllib3 import Retry
 
+from geoseg.aoi import Bounds
 from geoseg.errors import CatalogError
 from geoseg.scenes.catalogs import Search
-from geoseg.scenes.catalogs.documents import Bounds, Question, UnusableItemError, item_of
+from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of
 
 # What pystac and pystac-client raise about servers that answer with something else.
 _UNREADABLE = (APIError, ClientTypeError, DoesNotConformTo, KeyError, OSError, TypeError, ValueError, pystac.STACError)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import pystac
 
-from geoseg.aoi import box_in_words
+from geoseg.aoi import Bounds, box_in_words
 from geoseg.errors import CatalogError
 from geoseg.scenes.catalogs import is_address
-from geoseg.scenes.catalogs.documents import Bounds
 from geoseg.scenes.catalogs.folder import root_of, walk
 from geoseg.scenes.catalogs.timerange import in_utc, parse_time_range
 

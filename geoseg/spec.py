@@ -42,9 +42,10 @@ class JobSpec(BaseModel):
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
     like: str | None = Field(None, description="An earlier result whose grid to use.")
-    format: tuple[Literal["parquet", "geojson"], ...] = Field(
+    format: tuple[Literal["parquet", "geojson", "fgb", "gpkg", "pmtiles"], ...] = Field(
         ("parquet",),
-        description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named.",
+        description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named; "
+        "FlatGeobuf, GeoPackage and PMTiles where they are named.",
     )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")

@@ -106,8 +106,9 @@ Like = Annotated[
 Format = Annotated[
     str | None,
     _job(
-        "Files of polygons: parquet (default), or parquet,geojson. polygons.parquet is always written, and "
-        "polygons.geojson beside it up to 20,000 polygons; geojson writes it however many there are.",
+        "Files of polygons: parquet (default), geojson, fgb (FlatGeobuf), gpkg (GeoPackage), pmtiles; several with "
+        "commas. polygons.parquet is always written, and polygons.geojson beside it up to 20,000 polygons; geojson "
+        "writes it however many there are.",
         "--format",
     ),
 ]

@@ -53,6 +53,7 @@ def describe(
     outputs: tuple[OutputFile, ...],
     clock: Clock,
     memory: MemoryWatch,
+    remarks: Sequence[str] = (),
 ) -> Record:
     """Fill the record.
 
@@ -66,6 +67,7 @@ def describe(
         outputs: Files written so far.
         clock: Start and stages.
         memory: Peak of the process tree.
+        remarks: What the writing of the files has to say.
     """
     spec, model = prepared.spec, prepared.model.spec
     return Record(
@@ -122,7 +124,7 @@ def describe(
         ),
         polygons=polygons,
         outputs=outputs,
-        warnings=_warnings(prepared, tally, counts),
+        warnings=(*_warnings(prepared, tally, counts), *remarks),
         notes=(*model.notes, *prepared.found.notes, f"pixel grid: {prepared.lattice_origin}"),
     )
 

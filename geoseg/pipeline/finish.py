@@ -15,12 +15,14 @@ from geoseg.grid import Window
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
+from geoseg.outputs.exports import DRIVERS, export_polygons
 from geoseg.outputs.item import build_item, output_file, write_item
 from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import WrittenRaster, write_cog
 from geoseg.outputs.record import PolygonCounts, Record, write_record
 from geoseg.outputs.report import write_report
+from geoseg.outputs.style import polygon_style, raster_style, write_style
 from geoseg.outputs.vector import PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
@@ -71,6 +73,7 @@ def finish(
     release_memory()
     progress.stage("writing polygons")
     polygons, files = _write_polygons(prepared, source, out)
+    remarks = _write_exports(prepared, out, files)
     write_areas(out / "areas.csv", areas.rows())
     clock.lap("polygons")
     release_memory()
@@ -81,9 +84,9 @@ def finish(
     imagery, valid = shown if shown is not None else (None, None)
     write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
     clock.lap("report")
-    names = ["classes.tif", "confidence.tif", *files, "areas.csv", "preview.png"]
+    names = ["classes.tif", "classes.qml", "confidence.tif", *files, "areas.csv", "preview.png"]
     outputs = tuple(output_file(out, out / name) for name in names)
-    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory)
+    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
     write_report(out / "report.html", record, pixels, small, imagery, valid)
     return _write_record(record, prepared, out, counts)
 
@@ -204,3 +207,22 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
         count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m
     )
     return counts, files
+
+
+def _write_exports(prepared: Prepared, out: Path, files: list[str]) -> list[str]:
+    """What was asked for beside GeoParquet, and the styles; adds to the names of the files, returns what is to be said."""
+    classes, remarks = prepared.model.spec.classes, []
+    write_style(out / "classes.qml", raster_style(classes))
+    style = polygon_style(classes)
+    for kind in (kind for kind in DRIVERS if kind in prepared.spec.format):
+        made = export_polygons(out / "polygons.parquet", kind, pixel_m=prepared.pixel_m, style=style)
+        if made is None:
+            remarks.append(f"no polygons.{kind}: the map has no place on the globe")
+            continue
+        files.append(made.path.name)
+        if made.left_out:
+            remarks.append(
+                f"{made.left_out:,} polygons are too small or too crowded for polygons.{kind}; polygons.parquet has all"
+            )
+    files.append(write_style(out / "polygons.qml", style).name)
+    return remarks

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
 from geoseg.plan import Region
-from geoseg.polygons import ClassSource, polygonize, sieve, simplify
+from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import TileStore
 from geoseg.work import Tally
@@ -183,6 +184,20 @@ def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, o
     )
 
 
+def _write_beside(writer: PolygonWriter, batches: Iterable[RegionBatch]) -> None:
+    """Write what was outlined while the next regions are: one works outside the interpreter's lock, the other inside."""
+    with ThreadPoolExecutor(1, "polygons") as pool:
+        written: Future[None] | None = None
+        for batch in batches:
+            for start in range(0, len(batch), _REGIONS_AT_ONCE):
+                part = batch.take(np.arange(start, min(start + _REGIONS_AT_ONCE, len(batch))))
+                if written is not None:
+                    written.result()
+                written = pool.submit(writer.add, part)
+        if written is not None:
+            written.result()
+
+
 def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple[PolygonCounts, list[str]]:
     spec, model = prepared.spec, prepared.model.spec
     batches = polygonize(source)
@@ -199,9 +214,7 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
         formats=set(spec.format),
         metadata={name: text for name, text in notes.items() if text},
     ) as writer:
-        for batch in batches:
-            for start in range(0, len(batch), _REGIONS_AT_ONCE):
-                writer.add(batch.take(np.arange(start, min(start + _REGIONS_AT_ONCE, len(batch)))))
+        _write_beside(writer, batches)
         files = [path.name for path in writer.close()]
     counts = PolygonCounts(
         count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -116,7 +117,9 @@ class TileStore:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / ".lock").open("w")
         except OSError as err:
-            raise OutputError(f"the tile store {folder}: {err}", "a folder that can be written", _HOW_ON) from err
+            raise OutputError(
+                f"the tile store {folder}: {err}", f"a folder that can be written; {_free(folder)}", _HOW_ON
+            ) from err
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -147,9 +150,17 @@ class TileStore:
             temporary.unlink()
         raise OutputError(
             f"the tile record {path}: {problem}",
-            f"room for {len(body)} bytes in the tile store",
+            f"room for {len(body):,} bytes in the tile store; {_free(path.parent)}",
             _HOW_ON,
         ) from cause
+
+
+def _free(folder: Path) -> str:
+    """Room on the disk of a folder, which may not be there yet."""
+    with suppress(OSError):
+        here = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+        return f"{shutil.disk_usage(here).free:,} bytes are free there"
+    return "the room that is left cannot be told"
 
 
 def _encode(record: TileRecord) -> bytes:

@@ -36,6 +36,9 @@ _ZSTD_LEVEL = (
     5  # class maps come out a little smaller than with deflate, at 60 % of its time; 9 gains 9 % for a third more
 )
 _MIN_CACHE_BYTES = 16 << 20
+# A plain TIFF ends at 4 GiB. With overviews (a third more), tables and what noise gains by compression, 2 GB of pixels
+# stay well below.
+_MOST_PLAIN_BYTES = 2 * 10**9
 _STRIP_ROWS = 64  # counting makes eight bytes of each pixel, so it is done in strips that fit a processor's cache
 
 
@@ -108,6 +111,12 @@ class PixelSum:
             self.value = (self.value + total) % 2**64
 
 
+def needs_bigtiff(shape: tuple[int, int], bands: int = 1) -> bool:
+    """Whether a raster of bytes, in whole blocks, is too large to be sure of a plain TIFF's 4 GiB; known before a pixel."""
+    rows, cols = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shape)
+    return rows * cols * bands > _MOST_PLAIN_BYTES
+
+
 def write_cog(
     path: Path,
     geobox: GeoBox,
@@ -162,7 +171,7 @@ def write_cog(
                     PREDICTOR="NO",
                     BLOCKSIZE=_BLOCK_PX,
                     OVERVIEW_RESAMPLING=overview_resampling.upper(),
-                    BIGTIFF="IF_SAFER",
+                    BIGTIFF="YES" if needs_bigtiff((rows, cols)) else "NO",
                     NUM_THREADS=threads,
                 )
                 _check(temporary, path, geobox, streamed)
@@ -210,7 +219,7 @@ def _profile(geobox: GeoBox, nodata: int) -> dict[str, Any]:  # rasterio's keywo
         "blockxsize": _BLOCK_PX,
         "blockysize": _BLOCK_PX,
         "SPARSE_OK": "TRUE",
-        "BIGTIFF": "IF_SAFER",
+        "BIGTIFF": "YES" if needs_bigtiff((rows, cols)) else "NO",
     }
 
 
@@ -253,4 +262,14 @@ def _writing(path: Path, needed_bytes: int) -> Iterator[None]:
         with output_errors(path, needed_bytes=needed_bytes):
             yield
     except (CPLE_BaseError, RasterioError) as err:
-        raise output_error(path, str(err), needed_bytes=needed_bytes) from err
+        raise output_error(path, _first_words(err), needed_bytes=needed_bytes) from err
+
+
+def _first_words(err: BaseException) -> str:
+    """What GDAL said first; rasterio's own words only refer to it."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    text = str(err)
+    if "scratch" in text and "IReadBlock" in text:  # GDAL says nothing when a file cannot be finished at its close
+        return f"the temporary file beside it was not written whole: {text}"
+    return text

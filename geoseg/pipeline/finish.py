@@ -24,7 +24,7 @@ from geoseg.outputs.raster import WrittenRaster, write_cog
 from geoseg.outputs.record import PolygonCounts, Record, write_record
 from geoseg.outputs.report import write_report
 from geoseg.outputs.style import polygon_style, raster_style, write_style
-from geoseg.outputs.vector import PolygonWriter
+from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
@@ -43,6 +43,7 @@ Block = tuple[slice, slice, NDArray[np.uint8]]
 _COG_CACHE_BYTES = 64 * 2**20
 # A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
 _REGIONS_AT_ONCE = 2_000
+_LARGE_GEOJSON_BYTES = 100 * 10**6
 _STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
@@ -74,7 +75,7 @@ def finish(
     release_memory()
     progress.stage("writing polygons")
     polygons, files = _write_polygons(prepared, source, out)
-    remarks = _write_exports(prepared, out, files)
+    remarks = _write_exports(prepared, out, files, polygons.count)
     write_areas(out / "areas.csv", areas.rows())
     clock.lap("polygons")
     release_memory()
@@ -222,9 +223,9 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
     return counts, files
 
 
-def _write_exports(prepared: Prepared, out: Path, files: list[str]) -> list[str]:
+def _write_exports(prepared: Prepared, out: Path, files: list[str], count: int) -> list[str]:
     """What was asked for beside GeoParquet, and the styles; adds to the names of the files, returns what is to be said."""
-    classes, remarks = prepared.model.spec.classes, []
+    classes, remarks = prepared.model.spec.classes, _too_large(out, files, count)
     write_style(out / "classes.qml", raster_style(classes))
     style = polygon_style(classes)
     for kind in (kind for kind in DRIVERS if kind in prepared.spec.format):
@@ -239,3 +240,17 @@ def _write_exports(prepared: Prepared, out: Path, files: list[str]) -> list[str]
             )
     files.append(write_style(out / "polygons.qml", style).name)
     return remarks
+
+
+def _too_large(out: Path, files: list[str], count: int) -> list[str]:
+    """Where to turn when there are more polygons than GeoJSON is good for."""
+    name = "polygons.geojson"
+    if name not in files:
+        return [f"no {name}: {count:,} polygons are too many for it; polygons.parquet has them all"] * (
+            count > GEOJSON_LIMIT
+        )
+    size_bytes = (out / name).stat().st_size
+    if count <= GEOJSON_LIMIT and size_bytes <= _LARGE_GEOJSON_BYTES:
+        return []
+    large = f"{name} holds {count:,} polygons in {size_bytes / 1e6:,.0f} MB, which most programs are slow to read"
+    return [f"{large}; polygons.parquet holds the same"]

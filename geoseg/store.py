@@ -39,8 +39,8 @@ class TileRecord:
     """What is remembered of a tile.
 
     Attributes:
-        layers: Name to (side_px, side_px) array: ``classes``, ``confidence`` and ``reason``; 255, 255 and unobserved
-            in cells that are not done.
+        layers: Name to (side_px, side_px) array: ``classes``, ``confidence``, ``reason`` and what else was asked
+            for; 255, 255, unobserved and 255 in cells that are not done.
         cells: Bitmap of the cells that are done.
         incomplete: Whether a read failed in or near it, so that the next run computes it again.
         facts: JSON-able facts: item shares, failures, seconds.
@@ -63,6 +63,9 @@ class TileRecord:
         for item, count in self.facts.get("used_px", {}).items():
             shares[item] = shares.get(item, 0) + count
         facts["used_px"] = shares
+        failures = [*older.facts.get("model_failures", ()), *self.facts.get("model_failures", ())]
+        if failures:
+            facts["model_failures"] = failures
         return TileRecord(layers, self.cells | older.cells, self.incomplete or older.incomplete, facts)
 
 

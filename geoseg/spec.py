@@ -47,6 +47,9 @@ class JobSpec(BaseModel):
         description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named; "
         "FlatGeobuf, GeoPackage and PMTiles where they are named.",
     )
+    layers: tuple[Literal["scores", "entropy", "margin"], ...] = Field(
+        (), description="Further rasters: the probability of every class, their entropy, the lead of the first choice."
+    )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
 
@@ -131,7 +134,7 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
     """One scene, or names with commas between them, where a field takes several."""
     if name == "scenes" and isinstance(value, str | Path):
         return (str(value),)
-    if name in {"bands", "format"} and isinstance(value, str):
+    if name in {"bands", "format", "layers"} and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return value
 

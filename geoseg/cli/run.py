@@ -112,6 +112,14 @@ Format = Annotated[
         "--format",
     ),
 ]
+Layers = Annotated[
+    str | None,
+    _job(
+        "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
+        "the first choice); several with commas. Default: none.",
+        "--layers",
+    ),
+]
 MinArea = Annotated[
     float | None,
     _job(
@@ -167,6 +175,7 @@ def run_command(
     crs: Crs = None,
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
+    layers: Layers = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -221,6 +230,7 @@ def plan_command(
     crs: Crs = None,
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
+    layers: Layers = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -256,7 +266,7 @@ def plan_command(
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
 RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m"}
-_LISTS = ("bands", "format")
+_LISTS = ("bands", "format", "layers")
 _NEITHER = ("as_json", "quiet", "debug")
 
 

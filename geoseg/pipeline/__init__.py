@@ -106,7 +106,13 @@ def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_st
         head = SemanticHead(load_network(prepared.model, prepared.device))
         progress.stage("computing tiles")
         return Predictor(
-            head, chips, prepared.device, prepared.pixel_m, threads=parts.threads, passes=budget.passes_at_once
+            head,
+            chips,
+            prepared.device,
+            prepared.pixel_m,
+            threads=parts.threads,
+            passes=budget.passes_at_once,
+            layers=prepared.spec.layers,
         )
 
     recipe = Recipe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
 from geoseg.outputs.exports import DRIVERS, export_polygons
 from geoseg.outputs.item import build_item, output_file, write_item
+from geoseg.outputs.layers import write_layers
 from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import WrittenRaster, write_cog
@@ -28,6 +29,7 @@ from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
+from geoseg.pixels import layer_names
 from geoseg.plan import Region
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
@@ -65,12 +67,14 @@ def finish(
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
     """
-    mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8)
+    layers = layer_names(prepared.spec.layers, len(prepared.model.spec.classes))
+    mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
     source = _sieved(prepared, mosaic)
     counts, areas = Counts(), AreaTable(prepared.geobox, prepared.model.spec.classes, list(_features(prepared)))
     progress.stage("writing the mosaic")
     classes = _write_classes(prepared, mosaic, source, counts, areas, out)
     _write_confidence(prepared, mosaic, source, out)
+    further = _write_layers(prepared, mosaic, out)
     clock.lap("mosaic")
     release_memory()
     progress.stage("writing polygons")
@@ -86,7 +90,7 @@ def finish(
     imagery, valid = shown if shown is not None else (None, None)
     write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
     clock.lap("report")
-    names = ["classes.tif", "classes.qml", "confidence.tif", *files, "areas.csv", "preview.png"]
+    names = ["classes.tif", "classes.qml", "confidence.tif", *further, *files, "areas.csv", "preview.png"]
     outputs = tuple(output_file(out, out / name) for name in names)
     record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
     write_report(out / "report.html", record, pixels, small, imagery, valid)
@@ -183,6 +187,20 @@ def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, o
         memory_bytes=_COG_CACHE_BYTES,
         threads=usable_cores(),
     )
+
+
+def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
+    """Further rasters, where they are asked for; their names."""
+
+    def blocks(names: Sequence[str]) -> Iterator[Block]:
+        for block in mosaic.blocks():
+            yield *mosaic.slices(*block), mosaic.layers(names, *block)
+
+    wanted, classes = prepared.spec.layers, prepared.model.spec.classes
+    written = write_layers(
+        out, prepared.geobox, wanted, classes, blocks, memory_bytes=_COG_CACHE_BYTES, threads=usable_cores()
+    )
+    return [path.name for path in written]
 
 
 def _write_beside(writer: PolygonWriter, batches: Iterable[RegionBatch]) -> None:

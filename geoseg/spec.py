@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from geoseg.aoi import AOI
 from geoseg.errors import RequestError, unknown_name, wrong_value
 
-Rule = Literal["first", "least-cloudy", "median"]
+Rule = Literal["first", "least-cloudy", "median", "per-date"]
 
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
@@ -38,7 +38,7 @@ class JobSpec(BaseModel):
     sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
     bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
     datetime: str | None = Field(None, description="Time range, START/END.")
-    composite: Rule = Field("least-cloudy", description="How many dates become one image.")
+    composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
     like: str | None = Field(None, description="An earlier result whose grid to use.")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,7 @@ class TileWorkers:
     def __init__(
         self,
         recipe: Recipe,
-        predictor: Callable[[], Predictor],
+        predictor: Callable[[], AbstractContextManager[Predictor]],
         store: TileStore,
         in_flight: int,
         should_stop: Callable[[], bool],

@@ -80,8 +80,8 @@ Datetime = Annotated[
 Composite = Annotated[
     str | None,
     _job(
-        "How dates become one image: first (the newest), least-cloudy or median. Default: the workflow's "
-        "(landcover: median).",
+        "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
+        "folder of its own. Default: the workflow's (landcover: median).",
         "--composite",
     ),
 ]

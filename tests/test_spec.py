@@ -41,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "crs": (None, "EPSG:32632"),
     "like": (None, "map"),
     "format": (("parquet",), ("parquet", "geojson")),
+    "layers": ((), ("entropy",)),
     "min_area_m2": (0.0, 1000.0),
     "simplify_m": (0.0, 5.0),
 }
@@ -282,6 +283,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "crs": ("EPSG:32633", "EPSG:32633"),
     "like": ("map", "map"),
     "format": ("parquet,geojson", ("parquet", "geojson")),
+    "layers": ("entropy, scores", ("entropy", "scores")),
     "min_area": (500.0, 500.0),
     "simplify": (3.0, 3.0),
     "out": (Path("/out"), Path("/out")),

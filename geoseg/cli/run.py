@@ -91,8 +91,8 @@ Datetime = Annotated[
 Composite = Annotated[
     str | None,
     _job(
-        "How dates become one image: first (the newest), least-cloudy or median. Default: the workflow's "
-        "(landcover: median).",
+        "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
+        "folder of its own. Default: the workflow's (landcover: median).",
         "--composite",
     ),
 ]
@@ -117,9 +117,18 @@ Like = Annotated[
 Format = Annotated[
     str | None,
     _job(
-        "Files of polygons: parquet (default), or parquet,geojson. polygons.parquet is always written, and "
-        "polygons.geojson beside it up to 20,000 polygons; geojson writes it however many there are.",
+        "Files of polygons: parquet (default), geojson, fgb (FlatGeobuf), gpkg (GeoPackage), pmtiles; several with "
+        "commas. polygons.parquet is always written, and polygons.geojson beside it up to 20,000 polygons; geojson "
+        "writes it however many there are.",
         "--format",
+    ),
+]
+Layers = Annotated[
+    str | None,
+    _job(
+        "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
+        "the first choice); several with commas. Default: none.",
+        "--layers",
     ),
 ]
 MinArea = Annotated[
@@ -183,6 +192,7 @@ def run_command(
     crs: Crs = None,
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
+    layers: Layers = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -241,6 +251,7 @@ def plan_command(
     crs: Crs = None,
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
+    layers: Layers = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -278,7 +289,7 @@ def plan_command(
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
 RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
-_LISTS = ("bands", "format")
+_LISTS = ("bands", "format", "layers")
 _NEITHER = ("as_json", "quiet", "debug")
 
 

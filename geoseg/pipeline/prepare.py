@@ -17,9 +17,10 @@ from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.inputs import check_inputs
-from geoseg.keys import KeyParts, asset_facts
+from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
     Region,
@@ -153,7 +154,7 @@ def prepare(
         settings.workers,
         settings.tile_size,
         _BEST_CHIP_PX[device],
-        appetite(model),
+        appetite(model, spec.layers),
     )
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
@@ -199,8 +200,8 @@ def prepare(
     )
 
 
-def appetite(model: ModelSpec) -> Appetite:
-    """What a model costs in memory."""
+def appetite(model: ModelSpec, layers: Sequence[str] = ()) -> Appetite:
+    """What a model costs in memory, with the further layers that are asked for."""
     return appetite_of(
         len(model.bands),
         len(model.classes),
@@ -211,6 +212,7 @@ def appetite(model: ModelSpec) -> Appetite:
         model.chip_px,
         # Weights are in memory twice while they are loaded.
         _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0) + 2 * (model.weights.size_bytes or 0),
+        len(layer_names(layers, len(model.classes))),
     )
 
 
@@ -279,6 +281,7 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         precision=_PRECISION,
         threads=budget.threads_per_pass,
         chip=chip,
+        layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
     )
 
 

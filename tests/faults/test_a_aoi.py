@@ -30,7 +30,7 @@ from geoseg.cli import main
 from geoseg.errors import InvalidAOIError, RequestError
 from geoseg.grid import Lattice
 from geoseg.plan import check_area_of_use, place_region, search_bounds
-from geoseg.scenes.catalog import find_items
+from geoseg.scenes.catalogs import find_items
 from geoseg.spec import JobSpec
 
 Ends = Callable[..., tuple[int, str]]
@@ -342,7 +342,7 @@ def test_fault_09_both_sides_are_searched(tmp_path: Path) -> None:
     catalog.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
 
     def found(aoi: str, margin_m: float = 3_000) -> set[str]:
-        items = find_items(str(tmp_path / "catalog.json"), None, search_bounds(AOI.read(aoi), margin_m), None)
+        items = find_items(str(tmp_path / "catalog.json"), None, search_bounds(AOI.read(aoi), margin_m), None).items
         return {item.id for item in items}
 
     assert found("179.5,-17.2,-179.5,-16.8") == {"at 179.9", "at -179.9"}

@@ -69,6 +69,10 @@ Bands = Annotated[
         "--bands",
     ),
 ]
+PixelGrid = Annotated[
+    bool,
+    _job("Map --scenes in rows and columns, wherever they lie: for rasters without a place on Earth.", "--pixel-grid"),
+]
 Datetime = Annotated[
     str | None,
     _job(
@@ -159,6 +163,7 @@ def run_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    pixel_grid: PixelGrid = False,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
@@ -213,6 +218,7 @@ def plan_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    pixel_grid: PixelGrid = False,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,

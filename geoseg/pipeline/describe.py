@@ -147,26 +147,29 @@ def _grid(prepared: Prepared) -> GridFacts:
     code = lattice.crs.to_epsg()
     rows, cols = geobox.shape
     outline = [geobox.transform @ corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))]
-    lonlat = _to_lonlat(prepared, outline)
+    placed = geobox.crs is not None
+    unit = "degree" if lattice.crs.geographic else str(lattice.crs.units[0])
     return GridFacts(
-        crs=f"EPSG:{code}" if code else lattice.crs.to_wkt(),
+        crs=None if not placed else f"EPSG:{code}" if code else lattice.crs.to_wkt(),
         transform=tuple(geobox.transform)[:6],
         shape=geobox.shape,
         pixel_size=lattice.pixel_size,
-        unit="degree" if lattice.crs.geographic else str(lattice.crs.units[0]),
+        unit=unit if placed else "pixel",
         anchor=(prepared.region.window.row0, prepared.region.window.col0),
         cell_px=model.cell_px,
         tile_px=prepared.tasks[0].tile.side_px,
         stride_px=model.stride_px,
         halo_px=max(finite_halo(model.radius_px, model.stride_px)),
-        corners_lonlat=lonlat,
+        corners_lonlat=_to_lonlat(prepared, outline) if placed else (),
     )
 
 
 def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     transform = prepared.lattice.crs.transformer_to_crs("EPSG:4326")
     xs, ys = transform(np.array([x for x, _ in points]), np.array([y for _, y in points]))
-    return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+    wrapped = (np.asarray(xs) + 180) % 360 - 180 if prepared.lattice.crs.geographic else xs
+    turned = np.where(np.abs(xs) > 180, wrapped, xs)
+    return tuple((float(x), float(y)) for x, y in zip(turned, ys, strict=True))
 
 
 def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:

@@ -19,8 +19,9 @@ from rasterio.features import rasterize
 
 from geoseg.aoi import AOI, box_in_words
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window
+from geoseg.grid import Lattice, Window, is_torn, turned
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
+from geoseg.scenes.raster_checks import short_name
 from geoseg.spec import JobSpec
 from geoseg.tiles import Tile, tiles_over
 
@@ -171,7 +172,27 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
     origin = (
         "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
     )
+    if crs.geographic:
+        _refuse_torn(crs, items, aoi)
     return Lattice.from_resolution(crs, resolution), f"CRS {crs} of {origin}, {resolution:g} CRS units per pixel"
+
+
+def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
+    """Refuse a grid in degrees over both sides of the antimeridian, unless the scenes lie on one that goes on there."""
+    if aoi is not None:
+        places = shapely.get_coordinates(aoi.geometry)[:, 0]
+    else:
+        rims = [
+            item.geobox.extent.geom.segmentize(max(item.geobox.extent.boundingbox.span_x / 16, 1e-9)) for item in items
+        ]
+        placed = [geom.Geometry(rim, item.geobox.crs).to_crs(crs).geom for rim, item in zip(rims, items, strict=True)]
+        places = np.concatenate([shapely.get_coordinates(rim)[:, 0] for rim in placed])
+    if is_torn(places) and {item.geobox.crs for item in items} != {crs}:
+        raise RequestError(
+            f"a map in {crs} on both sides of the antimeridian",
+            "a CRS that has no seam there",
+            f"set --crs to that of the scenes, such as {short_name(items[0].geobox.crs or crs)}",
+        )
 
 
 def _systems(items: Sequence[Item]) -> list[CRS]:
@@ -232,8 +253,12 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
             return Region(_around([window for window in exact if window is not None]))
         return Region(_bounding(outlines), {"footprint": outlines})
     parts: dict[str, shapely.Geometry] = {}
+    middle = [item.geobox.extent.centroid.coords[0][0] for item in items if item.geobox.crs == lattice.crs]
     for feature in aoi.features:
-        pixels = to_pixels(feature.geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
+        geometry = feature.geometry
+        if lattice.crs.geographic and middle:  # a grid in degrees may go on past 180
+            geometry = turned(geometry, sum(middle) / len(middle))
+        pixels = to_pixels(geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
         parts[feature.id] = shapely.union(parts[feature.id], pixels) if feature.id in parts else pixels
     return Region(_bounding(shapely.union_all(list(parts.values()))), parts)
 

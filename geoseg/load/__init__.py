@@ -19,10 +19,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.load.reader import ExactDriver, ReadFailure, ReadLog
+from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
 from geoseg.scenes import BandSource, Item
 
-__all__ = ["Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
+__all__ = ["COARSER", "Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
 
 # Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
 _LEAST_CACHE_BYTES = 32 * 2**20

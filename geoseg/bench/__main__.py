@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory``; what ``make bench`` and ``make bench-memory`` call."""
+"""``python -m geoseg.bench efficiency|memory|oddities``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from geoseg.errors import WeightsError
 def main() -> None:
     """Run one benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    parser.add_argument("what", choices=("efficiency", "memory"))
+    parser.add_argument("what", choices=("efficiency", "memory", "oddities"))
+    parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
+    parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument("--dates", type=int, default=40, help="memory: dates of the median; 0 leaves it out")
@@ -23,7 +25,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="geoseg-bench-") as scratch:
         folder = words.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        if words.what == "efficiency":
+        if words.what == "oddities":
+            from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
+
+            sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
+        elif words.what == "efficiency":
             from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
 
             for model in words.model or ("dynamic-world", "demo-landcover"):

@@ -80,6 +80,10 @@ Scale = Annotated[
 Offset = Annotated[
     float | None, _job("See --scale; such as 0 or -0.1. Default: what metadata and sensor say.", "--offset")
 ]
+PixelGrid = Annotated[
+    bool,
+    _job("Map --scenes in rows and columns, wherever they lie: for rasters without a place on Earth.", "--pixel-grid"),
+]
 Datetime = Annotated[
     str | None,
     _job(
@@ -185,6 +189,7 @@ def run_command(
     bands: Bands = None,
     scale: Scale = None,
     offset: Offset = None,
+    pixel_grid: PixelGrid = False,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
@@ -244,6 +249,7 @@ def plan_command(
     bands: Bands = None,
     scale: Scale = None,
     offset: Offset = None,
+    pixel_grid: PixelGrid = False,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,

@@ -11,8 +11,10 @@ from rich.table import Table
 
 from geoseg.cli.progress import console
 from geoseg.models.weights import weights_at_hand
+from geoseg.outputs.geodesy import area_m2
 from geoseg.outputs.report_text import amount, area_unit, percent, size
 from geoseg.pipeline.dates import PER_DATE, split
+from geoseg.scenes.raster_checks import short_name
 from geoseg.tiles import finite_halo
 
 if TYPE_CHECKING:
@@ -69,7 +71,11 @@ def _weights(prepared: Prepared) -> dict[str, Any]:
 def _area_m2(prepared: Prepared) -> float:
     """Area of the region, or of the raster where there is no region."""
     region = prepared.spec.region
-    return region.area_km2 * 1e6 if region else prepared.region.window.size_px * prepared.pixel_m**2
+    if region:
+        return region.area_km2 * 1e6
+    return (
+        prepared.region.window.size_px * prepared.pixel_m**2 if prepared.spec.pixel_grid else area_m2(prepared.geobox)
+    )
 
 
 def area_words(area_m2: float) -> str:
@@ -93,7 +99,7 @@ def show_before(prepared: Prepared) -> None:
     rows, cols = facts["grid"]["shape"]
     side, estimate = facts["tile_px"], facts["seconds"]
     lines = [
-        ("map", f"{area_words(_area_m2(prepared))}, {facts['grid']['crs']}"),
+        ("map", f"{area_words(_area_m2(prepared))}, {short_name(prepared.lattice.crs)}"),
         ("size", f"{cols} x {rows} px (width x height), a pixel is {prepared.pixel_m:.3g} m wide"),
         ("grid", facts["grid"]["origin"]),
         ("scenes", f"{items} item(s) on {dates} date(s){span}; {prepared.spec.composite}"),
@@ -103,6 +109,8 @@ def show_before(prepared: Prepared) -> None:
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
+    if prepared.spec.pixel_grid:
+        lines[:2] = [("size", f"{cols} x {rows} px (width x height), without a place")]
     lines += [("note", text) for text in (*prepared.found.notes, *prepared.warnings)]
     out = console()
     for name, text in lines:

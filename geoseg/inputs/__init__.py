@@ -9,12 +9,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from geoseg.errors import InputsContradictError
+from geoseg.inputs.checksums import with_verified_files
+from geoseg.inputs.filler import filler_warnings
 from geoseg.inputs.offset import Verdict, judge_offset
 from geoseg.inputs.ranges import judge_range
 from geoseg.inputs.sample import SAMPLED_BANDS, Sample, sample_of
 from geoseg.scenes import Item
 
-__all__ = ["Sample", "Verdict", "check_inputs", "judge_offset", "judge_range", "sample_of"]
+__all__ = [
+    "Sample",
+    "Verdict",
+    "check_inputs",
+    "filler_warnings",
+    "judge_offset",
+    "judge_range",
+    "sample_of",
+    "with_verified_files",
+]
 
 # Scenes whose pixels are looked at, spread over the dates; one takes a tenth of a second from disk.
 _MOST_ITEMS = 8

@@ -19,17 +19,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.load.reader import ExactDriver, ReadFailure, ReadLog
+from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
 from geoseg.scenes import BandSource, Item
 
-__all__ = ["Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
+__all__ = ["COARSER", "Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
 
 # Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
 _LEAST_CACHE_BYTES = 32 * 2**20
 
 # GDAL settings of every read, each with its reason.
 _GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no listing of remote folders; sidecar masks come with named files
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no listing of remote folders; the reader allows it for files on disk
     "GDAL_HTTP_MAX_RETRY": 5,  # 429, 502, 503, 504 and dropped connections
     "GDAL_HTTP_RETRY_DELAY": 0.5,
     "GDAL_HTTP_TIMEOUT": 60,
@@ -88,7 +88,8 @@ def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, pre
     # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
     outline = item.geobox.footprint("EPSG:4326").json
     document = pystac.Item.from_dict({**item.document, "geometry": outline}, preserve_dict=False)
-    driver = ExactDriver({(source.href, source.index): source for source in item.sources}, log, previews=previews)
+    by_place = {(source.href, _odc_index(item, source)): source for source in item.sources}
+    driver = ExactDriver(by_place, log, previews=previews)
     chunks = {"y": min(strip_rows, geobox.shape[0]), "x": geobox.shape[1]}
 
     def planned(
@@ -182,6 +183,14 @@ def _on(geobox: GeoBox, failures: list[ReadFailure]) -> NDArray[np.bool_]:
 
 def _odc_name(item: Item, source: BandSource) -> str:
     """The name by which odc-stac knows a band: the asset's, with the number for files of several bands."""
+    return f"{source.asset}.{_odc_index(item, source)}" if _band_count(item, source) > 1 else source.asset
+
+
+def _odc_index(item: Item, source: BandSource) -> int:
+    """The band's number for odc-stac, which has none for a mask: items list it after the bands."""
+    return source.index or _band_count(item, source)
+
+
+def _band_count(item: Item, source: BandSource) -> int:
     asset = item.document["assets"][source.asset]
-    several = len(asset.get("raster:bands", asset.get("bands", ()))) > 1
-    return f"{source.asset}.{source.index}" if several else source.asset
+    return len(asset.get("raster:bands", asset.get("bands", ())))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,16 @@ from rasterio.warp import reproject
 from geoseg.grid import Lattice
 from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
+from geoseg.scenes.raster_checks import what_it_is
+from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP
 
 # Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
 _KERNEL_PAD_PX = 3
 
 # Any projected CRS: pixels stand for its metres, and nothing is projected.
 _PIXELS = "EPSG:3857"
+# Source pixels per pixel from which they are averaged. Not 2, where the distortion between two zones would decide.
+COARSER = 1.5
 # Grids that fit together do so at multiples of this share of a pixel.
 _FRACTIONS = 3600
 
@@ -136,10 +141,10 @@ class ExactReader:
         """
         del selection
         try:
-            with rasterio.open(self._source.href) as file:
+            with rasterio.Env(**_siblings(self._source)), rasterio.open(self._source.href) as file:
                 return self._read_open(file, cfg, dst_geobox, dst)
         except RasterioError as err:
-            return self._unreadable(str(err), cfg, dst_geobox, dst)
+            return self._unreadable(_cause(self._source.href, str(err)), cfg, dst_geobox, dst)
 
     def _unreadable(
         self, cause: str, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
@@ -158,9 +163,11 @@ class ExactReader:
     def _read_open(
         self, file: rasterio.DatasetReader, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
     ) -> tuple[Roi, NDArray[Any]]:
-        if file.crs is None or file.transform.is_identity:  # a truncated header keeps the pixels and loses the place
+        if self._source.damage:
+            return self._unreadable(self._source.damage, cfg, dst_geobox, dst)
+        src_geobox = self._placed(file, dst_geobox)
+        if src_geobox is None:  # a truncated header keeps the pixels and loses the place
             return self._unreadable("no georeference", cfg, dst_geobox, dst)
-        src_geobox = GeoBox(file.shape, file.transform, file.crs)
         paste = _paste_rois(src_geobox, dst_geobox)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
         roi_src, roi = paste or _rois(plan)
@@ -176,6 +183,21 @@ class ExactReader:
         if failed is not None:
             self._log.add(ReadFailure(self._source.href, cause, dst_geobox[roi], failed))
         return roi, out
+
+    def _placed(self, file: rasterio.DatasetReader, target: GeoBox) -> GeoBox | None:
+        """The file's pixel grid, in degrees on the target's side of the antimeridian; ``None`` without a place."""
+        if self._source.pixel_grid:
+            return GeoBox(file.shape, PIXEL_STEP, PIXEL_CRS)
+        if file.crs is None or file.transform.is_identity:
+            return None
+        own = GeoBox(file.shape, file.transform, file.crs)
+        claimed = self._claimed
+        if own.crs is None or not own.crs.geographic or not isinstance(claimed, GeoBox):
+            return own
+        if not claimed.crs == own.crs == target.crs:
+            return own
+        turns = round((claimed.boundingbox.left - own.boundingbox.left) / 360)
+        return GeoBox(own.shape, Affine.translation(360.0 * turns, 0) @ own.transform, own.crs) if turns else own
 
     def _warp(
         self,
@@ -223,8 +245,22 @@ class ExactReader:
         nodata = file.nodatavals[self._source.index - 1] if stated is None else stated
         if nodata is not None and not np.isnan(nodata):
             out[raw == nodata] = np.nan
+        if raw.dtype.kind == "f":
+            out[np.isinf(out)] = np.nan  # no sensor measures it, and one of it would fail every pixel in reach
         if self._source.offset:
             out += np.float32(self._source.offset / self._source.scale)
+
+
+def _siblings(source: BandSource) -> dict[str, str]:
+    """GDAL's options for a file on disk: it looks for masks and headers beside it by name. Remote folders are let be."""
+    return {} if "://" in source.href else {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
+
+
+def _cause(href: str, words: str) -> str:
+    """Why a file cannot be opened: what it is, where it lies here and is no raster; else GDAL's words."""
+    if "://" in href or href.startswith("/vsi") or not Path(href).is_file():
+        return words
+    return f"no raster: {what_it_is(href)[0]}"
 
 
 def _wkt(geobox: GeoBox) -> str:
@@ -302,8 +338,7 @@ def _even(pixels: float) -> float:
 def _kernel(source: GeoBox, target: GeoBox, resampling: str) -> dict[str, Any]:
     """How to warp: options of ``rasterio.warp.reproject`` that are equal for every cut of the target's lattice."""
     width, height = _source_px_per_pixel(source, target)
-    # Not at 2, where the distortion between two zones would decide.
-    coarser = resampling == "bilinear" and max(width, height) >= 1.5
+    coarser = resampling == "bilinear" and max(width, height) >= COARSER
     return {
         "resampling": Resampling.average if coarser else Resampling[resampling],
         "tolerance": 0,

@@ -46,7 +46,9 @@ class SharedReads:
     def __init__(self, sources: Iterable[BandSource]) -> None:
         wanted: dict[str, set[int]] = {}
         for source in sources:
-            wanted.setdefault(source.href, set()).add(source.index)
+            wanted.setdefault(source.href, set())
+            if source.index:  # 0 is the mask, which lies apart
+                wanted[source.href].add(source.index)
         self._wanted = {href: tuple(sorted(indexes)) for href, indexes in wanted.items()}
         self._entries: dict[tuple[str, int, int, int, int, int], _Entry] = {}
         self._lock = threading.Lock()
@@ -61,7 +63,7 @@ class SharedReads:
             shrink: For previews: one pixel for so many in each direction.
         """
         bands = self._wanted[source.href]
-        if len(bands) == 1 or not _keeps_bands_together(file, bands):
+        if source.index == 0 or len(bands) == 1 or not _keeps_bands_together(file, bands):
             return _read_alone(file, source.index, roi, shrink)
         rows, cols = roi
         key = (source.href, rows.start, rows.stop, cols.start, cols.stop, shrink)
@@ -112,31 +114,46 @@ def _read_small(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, 
     """
     rows, cols = roi
     shape = tuple(max(1, size // shrink) for size in roi_shape(roi))
-    step = shrink if file.overviews(bands[0]) else 1
-    height, width = (max(1, side * step // shrink) for side in file.block_shapes[bands[0] - 1])
-    small = np.empty((len(bands), *shape), dtype=file.dtypes[bands[0] - 1])
+    first = max(bands[0], 1)
+    step = shrink if file.overviews(first) else 1
+    height, width = (max(1, side * step // shrink) for side in file.block_shapes[first - 1])
+    small = np.empty((len(bands), *shape), dtype=_dtype(file, bands[0]))
     for row in range(0, shape[0], height):
         for col in range(0, shape[1], width):
             high, wide = min(height, shape[0] - row), min(width, shape[1] - col)
             window = RasterWindow(cols.start + col * shrink, rows.start + row * shrink, wide * shrink, high * shrink)
-            small[:, row : row + high, col : col + wide] = file.read(
-                list(bands), window=window, out_shape=(len(bands), high, wide)
-            )
+            small[:, row : row + high, col : col + wide] = _raw(file, bands, window, (high, wide))
     return small
+
+
+def _raw(
+    file: rasterio.DatasetReader, bands: tuple[int, ...], window: RasterWindow, shape: tuple[int, int] | None = None
+) -> NDArray[Any]:
+    """Pixels (band, y, x) of a window; the band 0 is the file's mask, whole or beside it (255 = valid)."""
+    out_shape = None if shape is None else (len(bands), *shape)
+    if bands == (0,):
+        mask: NDArray[Any] = file.read_masks([1], window=window, out_shape=out_shape)
+        return mask
+    pixels: NDArray[Any] = file.read(list(bands), window=window, out_shape=out_shape)
+    return pixels
+
+
+def _dtype(file: rasterio.DatasetReader, index: int) -> str:
+    return file.dtypes[index - 1] if index else "uint8"
 
 
 def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRead:
     """A band's raw pixels in a window. What fails is found block by block; failed pixels hold zero."""
     window = RasterWindow.from_slices(*roi)
     try:
-        return file.read(index, window=window), None, ""
+        return _raw(file, (index,), window)[0], None, ""
     except RasterioError as err:
         cause = str(err)
-    pixels = np.zeros(roi_shape(roi), dtype=file.dtypes[index - 1])
+    pixels = np.zeros(roi_shape(roi), dtype=_dtype(file, index))
     failed = np.zeros(pixels.shape, dtype=bool)
     for block, part in _blocks_within(file, index, roi):
         try:
-            pixels[part] = file.read(index, window=block)
+            pixels[part] = _raw(file, (index,), block)[0]
         except RasterioError as err:
             failed[part] = True
             cause = str(err.__cause__ or err)
@@ -146,7 +163,7 @@ def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRea
 def _blocks_within(file: rasterio.DatasetReader, index: int, roi: Roi) -> Iterator[tuple[RasterWindow, Roi]]:
     """Parts of the file's blocks that lie in a window, as file window and as slices of the window's array."""
     rows, cols = roi
-    height, width = file.block_shapes[index - 1]
+    height, width = file.block_shapes[max(index, 1) - 1]
     for row in range(rows.start // height * height, rows.stop, height):
         for col in range(cols.start // width * width, cols.stop, width):
             r0, r1 = max(row, rows.start), min(row + height, rows.stop)

@@ -10,6 +10,8 @@ and takes several times as long. Rings that the projection would tear apart are 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import shapely
 from affine import Affine
@@ -26,6 +28,8 @@ _EDGE_PX2_M = 25_000.0
 _MAX_EDGE_PX = 512.0
 _SIDE_POINTS = 64
 _HALF_WAY_ROUND_M = 20_000_000.0
+_PARTS = 8
+_POLE_DEGREES = 1e-7
 
 
 def to_grid(geometries: Geometries, transform: Affine) -> Geometries:
@@ -66,12 +70,13 @@ class Geodesy:
 
         Longitudes of a polygon that crosses the antimeridian jump from 180 to -180.
         """
-        return _moved(self._on_grid(geometries), self._to_lonlat)
+        moved: Geometries = shapely.transform(_moved(self._on_grid(geometries), self._to_lonlat), _within_180)
+        return moved
 
     def points(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (column, row), float64 of shape (point, 2), to longitude and latitude in degrees."""
         x, y = _apply(self._transform, xy).T
-        return np.column_stack(self._to_lonlat.transform(x, y))
+        return _within_180(np.column_stack(self._to_lonlat.transform(x, y)))
 
     def areas_m2(self, geometries: Geometries) -> NDArray[np.float64]:
         """True areas, in square metres, of polygons in pixel coordinates; holes are taken off."""
@@ -116,6 +121,28 @@ class Geodesy:
         return to_grid(geometries, self._transform)
 
 
+def _within_180(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes of grids in degrees that go on past 180, as such between -180 and 180."""
+    beyond = np.abs(lonlat[:, 0]) > 180
+    if beyond.any():
+        lonlat = lonlat.copy()
+        lonlat[beyond, 0] = (lonlat[beyond, 0] + 180) % 360 - 180
+    return lonlat
+
+
+def area_m2(geobox: GeoBox) -> float:
+    """True area of a grid, in square metres.
+
+    Raises:
+        ValueError: If it has no CRS.
+    """
+    if geobox.crs is None:
+        raise ValueError("plain pixels have no area in metres")
+    rows, cols = (np.linspace(0, side, min(side, _PARTS) + 1) for side in geobox.shape)
+    boxes = [shapely.box(w, n, e, s) for n, s in pairwise(rows) for w, e in pairwise(cols)]
+    return float(Geodesy(geobox.crs, geobox.transform).areas_m2(np.array(boxes, dtype=object)).sum())
+
+
 def _moved(geometries: Geometries, transformer: Transformer) -> Geometries:
     moved: Geometries = shapely.transform(
         geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
@@ -124,7 +151,11 @@ def _moved(geometries: Geometries, transformer: Transformer) -> Geometries:
 
 
 def cut_at_antimeridian(lonlat: Geometries) -> Geometries:
-    """Polygons in degrees, those that cross the antimeridian cut there into multipolygons, as RFC 7946 asks."""
+    """Polygons in degrees, those that cross the antimeridian cut there into multipolygons, as RFC 7946 asks.
+
+    Vertices must lie closer than half a turn, as those of ``Geodesy.lonlat`` do. A polygon around a pole reaches up to
+    it: its ring goes once round the Earth, then along the antimeridian to the pole and back.
+    """
     bounds = shapely.bounds(lonlat)
     crossing = bounds[:, 2] - bounds[:, 0] > 180 if len(lonlat) else np.zeros(0, bool)
     if not crossing.any():
@@ -134,17 +165,50 @@ def cut_at_antimeridian(lonlat: Geometries) -> Geometries:
     return whole
 
 
-def _cut(polygon: shapely.Polygon) -> shapely.MultiPolygon:
-    east = shapely.transform(polygon, lambda xy: np.column_stack((xy[:, 0] % 360, xy[:, 1])))
-    west_part = shapely.transform(
-        shapely.intersection(east, shapely.box(180, -90, 360, 90)), lambda xy: xy - np.array([360.0, 0.0])
-    )
-    parts = _polygons(shapely.intersection(east, shapely.box(0, -90, 180, 90))) + _polygons(west_part)
-    return shapely.MultiPolygon(parts)
+def _cut(polygon: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon:
+    shell = _unrolled(shapely.get_coordinates(polygon.exterior))
+    area = _valid(shapely.Polygon(shell))
+    for ring in polygon.interiors:
+        hole = _unrolled(shapely.get_coordinates(ring))
+        for turn in (-360.0, 0.0, 360.0):
+            area = shapely.difference(area, _valid(shapely.Polygon(hole + np.array([turn, 0.0]))))
+    parts = []
+    for turn in (-1, 0, 1):
+        strip = shapely.intersection(area, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
+        parts += _polygons(shapely.transform(strip, lambda xy, turn=turn: xy - np.array([360.0 * turn, 0.0])))
+    # Joined, for a polygon that goes once round the Earth meets itself.
+    whole = _polygons(shapely.union_all(parts))
+    return whole[0] if len(whole) == 1 else shapely.MultiPolygon(whole)
+
+
+def _unrolled(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A closed ring whose longitudes go on past 180 instead of jumping; one around a pole is led to it and back."""
+    at_pole = np.abs(ring[:-1, 1]) > 90 - _POLE_DEGREES
+    # A corner at a pole has no longitude: it is reached and left along a meridian. An edge there, of a grid in degrees,
+    # has its own.
+    corners = np.flatnonzero(at_pole & ~np.roll(at_pole, 1) & ~np.roll(at_pole, -1))
+    if len(corners):
+        ring = ring[:-1].copy()
+        after = np.roll(ring, -1, 0)[corners, 0]
+        ring[corners, 0] = np.roll(ring, 1, 0)[corners, 0]
+        ring = np.insert(ring, corners + 1, np.column_stack((after, ring[corners, 1])), axis=0)
+        ring = np.vstack((ring, ring[:1]))
+    ring = np.column_stack((np.unwrap(ring[:, 0], period=360.0), ring[:, 1]))
+    if abs(ring[-1, 0] - ring[0, 0]) > 180:
+        pole = float(np.copysign(90.0, ring[:, 1].mean()))
+        ring = np.vstack((ring, [(ring[-1, 0], pole), (ring[0, 0], pole), ring[0]]))
+    turns = np.round((ring[:, 0].min() + ring[:, 0].max()) / 720)
+    unrolled: NDArray[np.float64] = ring - np.array([360.0 * turns, 0.0])
+    return unrolled
+
+
+def _valid(polygon: shapely.Polygon) -> shapely.Geometry:
+    return polygon if shapely.is_valid(polygon) else shapely.make_valid(polygon)
 
 
 def _polygons(geometry: shapely.Geometry) -> list[shapely.Polygon]:
-    return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
 
 
 def footprint(geobox: GeoBox) -> shapely.Polygon | shapely.MultiPolygon | None:

@@ -74,8 +74,9 @@ def map_sheet(
     if geobox.crs is None:
         return MapSheet(_WIDTH, round(_WIDTH * rows / cols, 1), *pictures, None, 0.0, "", ())
     geodesy = Geodesy(geobox.crs, geobox.transform)
-    width_m = geodesy.distance_m((0, rows / 2), (cols, rows / 2))
-    height_m = geodesy.distance_m((cols / 2, 0), (cols / 2, rows))
+    # In halves: the way round a globe ends where it began.
+    width_m = sum(geodesy.distance_m((cols * a, rows / 2), (cols * (a + 0.5), rows / 2)) for a in (0.0, 0.5))
+    height_m = sum(geodesy.distance_m((cols / 2, rows * a), (cols / 2, rows * (a + 0.5))) for a in (0.0, 0.5))
     height = round(_WIDTH * height_m / width_m, 1)
     corners = geodesy.points(np.array([(0, 0), (cols, 0), (cols, rows), (0, rows)], float))
     upper_left, upper_right, lower_right, lower_left = (_place(lon, lat) for lon, lat in corners)

@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
+from geoseg.scenes import Scene
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import TileStore
@@ -82,7 +83,7 @@ def run(
     scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
-        prepared = prepare(spec, settings, job.documents, job.forgotten)
+        prepared = _with_inputs_checked(prepare(spec, settings, job.documents, job.forgotten))
         with job.taken(prepared.found.documents):
             if before is not None:
                 before(prepared)
@@ -92,6 +93,18 @@ def run(
                 if spec.composite == PER_DATE:
                     return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
                 return Result(out, road.make(prepared, out, clock=clock))
+
+
+def _with_inputs_checked(prepared: Prepared) -> Prepared:
+    """The job with what a look at its files has to say; rasters of catalogues have a sensor's rules and checksums."""
+    from geoseg.inputs import filler_warnings, with_verified_files  # noqa: PLC0415  # scipy, where pixels are looked at
+
+    near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
+    if prepared.spec.scenes:
+        return replace(prepared, warnings=(*prepared.warnings, *filler_warnings(near)))
+    judged = {item.key: item for item in with_verified_files(near, prepared.settings.cache)}
+    scenes = (Scene(tuple(judged.get(item.key, item) for item in s.items)) for s in prepared.coverage.scenes)
+    return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)))
 
 
 class _Road:

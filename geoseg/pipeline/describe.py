@@ -9,9 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from geoseg import __version__
+from geoseg.grid import Lattice
+from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
 from geoseg.mosaic import Counts
 from geoseg.outputs.areas import AreaRow
@@ -34,6 +37,7 @@ from geoseg.outputs.record import (
 )
 from geoseg.pipeline.prepare import Prepared
 from geoseg.scenes import Item
+from geoseg.scenes.raster_checks import short_name
 from geoseg.tiles import finite_halo
 from geoseg.work import Tally
 
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from geoseg.pipeline import Clock
 
 _CHIPS_NAMED = 20  # in the warnings
+_SAME_SIZE = 1e-6  # relative
 _LIBRARIES = ("numpy", "rasterio", "odc-geo", "odc-loader", "odc-stac", "shapely", "scipy", "torch")
 
 
@@ -151,26 +156,29 @@ def _grid(prepared: Prepared) -> GridFacts:
     code = lattice.crs.to_epsg()
     rows, cols = geobox.shape
     outline = [geobox.transform @ corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))]
-    lonlat = _to_lonlat(prepared, outline)
+    placed = geobox.crs is not None
+    unit = "degree" if lattice.crs.geographic else str(lattice.crs.units[0])
     return GridFacts(
-        crs=f"EPSG:{code}" if code else lattice.crs.to_wkt(),
+        crs=None if not placed else f"EPSG:{code}" if code else lattice.crs.to_wkt(),
         transform=tuple(geobox.transform)[:6],
         shape=geobox.shape,
         pixel_size=lattice.pixel_size,
-        unit="degree" if lattice.crs.geographic else str(lattice.crs.units[0]),
+        unit=unit if placed else "pixel",
         anchor=(prepared.region.window.row0, prepared.region.window.col0),
         cell_px=model.cell_px,
         tile_px=prepared.tasks[0].tile.side_px,
         stride_px=model.stride_px,
         halo_px=max(finite_halo(model.radius_px, model.stride_px)),
-        corners_lonlat=lonlat,
+        corners_lonlat=_to_lonlat(prepared, outline) if placed else (),
     )
 
 
 def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     transform = prepared.lattice.crs.transformer_to_crs("EPSG:4326")
     xs, ys = transform(np.array([x for x, _ in points]), np.array([y for _, y in points]))
-    return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+    wrapped = (np.asarray(xs) + 180) % 360 - 180 if prepared.lattice.crs.geographic else xs
+    turned = np.where(np.abs(xs) > 180, wrapped, xs)
+    return tuple((float(x), float(y)) for x, y in zip(turned, ys, strict=True))
 
 
 def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:
@@ -182,6 +190,7 @@ def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:
 def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
     offsets = sorted({source.offset for source in item.bands.values()})
     notes = [f"offset {offset:g} undone" for offset in offsets if offset]
+    notes += _resampled(item, prepared.lattice)
     share = None if prepared.spec.composite == "median" else tally.used_px[item.key] / sum(tally.used_px.values())
     return SceneFacts(
         id=item.id,
@@ -194,6 +203,27 @@ def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
         share=share,
         notes=tuple(notes),
     )
+
+
+def _resampled(item: Item, lattice: Lattice) -> list[str]:
+    """Which bands were resampled, from what pixels to what, and how; nothing for bands on the map's own grid."""
+    assets, properties = item.document.get("assets", {}), item.document.get("properties", {})
+    target = float(np.sqrt(lattice.pixel_area))
+    found: dict[str, list[str]] = {}
+    for band, source in item.bands.items():
+        stated = assets.get(source.asset, {}).get("proj:transform") or properties.get("proj:transform")
+        transform = Affine(*stated[:6]) if stated else item.geobox.transform
+        size = float(np.sqrt(abs(transform.determinant)))
+        if item.geobox.crs != lattice.crs:
+            own = "" if item.geobox.crs is None else short_name(item.geobox.crs)
+            found.setdefault(f"warped from {own} ({size:g} units per pixel), bilinear or by area", []).append(band)
+        elif abs(size / target - 1) > _SAME_SIZE:
+            # The reader's rule: pixels well below the map's are averaged over its area.
+            how = "averaged" if target / size >= COARSER else "bilinear"
+            found.setdefault(f"resampled from {size:g} to {target:g} CRS units per pixel, {how}", []).append(band)
+        elif lattice.window_of(item.geobox) is None:
+            found.setdefault("shifted by less than a pixel, bilinear", []).append(band)
+    return [f"{', '.join(bands)} {how}" for how, bands in found.items()]
 
 
 def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:

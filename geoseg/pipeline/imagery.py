@@ -32,6 +32,8 @@ def preview_imagery(prepared: Prepared, geobox: GeoBox) -> tuple[NDArray[np.uint
     ]
     if not scenes:
         return None
+    if geobox.crs is None:  # rows and columns, which are read as metres of a plane
+        geobox = GeoBox(geobox.shape, geobox.transform, prepared.lattice.crs)
     with reading(prepared.budget.gdal_cache_bytes):
         image = make_composite(
             scenes,

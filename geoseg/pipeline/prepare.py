@@ -93,13 +93,19 @@ class Prepared:
 
     @property
     def geobox(self) -> GeoBox:
-        """Pixel grid of the map."""
-        return self.lattice.geobox(self.region.window)
+        """Pixel grid of the map; without a CRS where rows and columns are the place."""
+        geobox = self.lattice.geobox(self.region.window)
+        return GeoBox(geobox.shape, geobox.transform, None) if self.spec.pixel_grid else geobox
 
     @property
     def planar_pixel_m(self) -> float:
-        """Side of a pixel in the plane of the map, in metres; on degree grids that on the ground mid-region."""
+        """Side of a pixel in the plane of the map, in metres; on degree grids that on the ground mid-region.
+
+        Without a place, where an area is a number of pixels: 1.
+        """
         crs = self.lattice.crs
+        if self.spec.pixel_grid:
+            return 1.0
         if crs.geographic:
             return self.pixel_m
         return math.sqrt(self.lattice.pixel_area) * float(crs.proj.axis_info[0].unit_conversion_factor)
@@ -144,6 +150,7 @@ def prepare(
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
     """
+    _check_pixel_grid(spec)
     folder = resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
@@ -170,13 +177,17 @@ def prepare(
         check_region(aoi, found.items, lattice)
     region = place_region(aoi, found.items, lattice)
     check_pixels(region.window, tile_px, settings.max_pixels)
-    pixel_m = resolution_m(lattice, region)
+    pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
         found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
     if forgotten and (words := changes(forgotten, found.documents)):
         found = replace(found, notes=(*found.notes, words))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
-    check_resolution(pixel_m, model.resolution_range_m, model.name)
+    if spec.pixel_grid:
+        origin = "rows and columns of the rasters (--pixel-grid)"
+        warnings.append("rasters without a place: the size of their pixels is not checked, areas are numbers of pixels")
+    else:
+        check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
     near = [item for scene in coverage.touching(region.window) for item in scene.items]
     warnings += check_inputs(near, is_given=spec.scale is not None or spec.offset is not None)
@@ -198,6 +209,22 @@ def prepare(
         pixel_m=pixel_m,
         warnings=tuple(warnings),
     )
+
+
+def _check_pixel_grid(spec: JobSpec) -> None:
+    """Refuse what has no meaning for rasters without a place."""
+    if not spec.pixel_grid:
+        return
+    if not spec.scenes:
+        raise RequestError("--pixel-grid without --scenes", "rasters to map as they are", "add --scenes")
+    named = {"--aoi": spec.aoi, "--crs": spec.crs, "--resolution": spec.resolution, "--like": spec.like}
+    given = " and ".join(option for option, value in named.items() if value is not None)
+    if given:
+        raise RequestError(
+            f"--pixel-grid with {given}",
+            "a map in rows and columns, which has no place on Earth",
+            f"drop {given}, or --pixel-grid",
+        )
 
 
 def appetite(model: ModelSpec, layers: Sequence[str] = ()) -> Appetite:

@@ -17,10 +17,11 @@ from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window
+from geoseg.grid import Lattice, Window, is_torn, turned
 from geoseg.plan.checks import check_area, check_area_of_use, check_pixels, check_placed, check_uncut
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
+from geoseg.scenes.raster_checks import short_name
 from geoseg.spec import JobSpec
 from geoseg.tiles import Tile, tiles_over
 
@@ -134,6 +135,8 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
     origin = (
         "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
     )
+    if crs.geographic:
+        _refuse_torn(crs, items, aoi)
     return Lattice.from_resolution(crs, resolution), f"CRS {crs} of {origin}, {resolution:g} CRS units per pixel"
 
 
@@ -147,6 +150,24 @@ def crs_of(text: str) -> CRS:
         return CRS(text)
     except CRSError as err:
         raise RequestError(f"--crs {text}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
+
+
+def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
+    """Refuse a grid in degrees over both sides of the antimeridian, unless the scenes lie on one that goes on there."""
+    if aoi is not None:
+        places = shapely.get_coordinates(aoi.geometry)[:, 0]
+    else:
+        rims = [
+            item.geobox.extent.geom.segmentize(max(item.geobox.extent.boundingbox.span_x / 16, 1e-9)) for item in items
+        ]
+        placed = [geom.Geometry(rim, item.geobox.crs).to_crs(crs).geom for rim, item in zip(rims, items, strict=True)]
+        places = np.concatenate([shapely.get_coordinates(rim)[:, 0] for rim in placed])
+    if is_torn(places) and {item.geobox.crs for item in items} != {crs}:
+        raise RequestError(
+            f"a map in {crs} on both sides of the antimeridian",
+            "a CRS that has no seam there",
+            f"set --crs to that of the scenes, such as {short_name(items[0].geobox.crs or crs)}",
+        )
 
 
 def _systems(items: Sequence[Item]) -> list[CRS]:
@@ -201,15 +222,19 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
 def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Region:
     """The region on the lattice; the footprint of the scenes where there is no AOI."""
     if aoi is None:
-        _refuse_torn(items, lattice)
+        _refuse_cut_scenes(items, lattice)
         outlines = shapely.union_all([_outline(item, lattice) for item in items])
         exact = [lattice.window_of(item.geobox) for item in items]
         if all(window is not None for window in exact):
             return Region(_around([window for window in exact if window is not None]))
         return Region(pixels_around(outlines), {"footprint": outlines})
     parts: dict[str, shapely.Geometry] = {}
+    middle = [item.geobox.extent.centroid.coords[0][0] for item in items if item.geobox.crs == lattice.crs]
     for feature in aoi.features:
-        pixels = to_pixels(feature.geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
+        geometry = feature.geometry
+        if lattice.crs.geographic and middle:  # a grid in degrees may go on past 180
+            geometry = turned(geometry, sum(middle) / len(middle))
+        pixels = to_pixels(geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
         check_placed(pixels, lattice)
         # Round a pole, the edges along 180 W and 180 E and along the pole itself meet.
         parts[feature.id] = pixels if pixels.is_valid else shapely.make_valid(pixels, method="structure")
@@ -278,10 +303,10 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
         if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
             raise _apart(aoi, items) from None
         raise
-    _refuse_torn(items, lattice, aoi)
+    _refuse_cut_scenes(items, lattice, aoi)
 
 
-def _refuse_torn(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
+def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
     """Refuse scenes over the region that the CRS of the map would tear apart: reading them would leave holes."""
     for item in items:
         if item.geobox.crs != lattice.crs and crosses(degrees := item.geobox.footprint("EPSG:4326").geom):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.aoi import box_in_words, split_bounds
@@ -47,7 +45,7 @@ class Found:
         notes: What was guessed, in plain words.
         documents: Every item that was found, as JSON, to be frozen with the job.
         superseded: Item id and the newer version that takes its place.
-        warnings: What items claim and their files contradict.
+        warnings: What a person should know before they believe the map, in plain words.
     """
 
     items: tuple[Item, ...]
@@ -98,30 +96,10 @@ def _as_stated(item: Item, spec: JobSpec) -> Item:
 
 
 def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:
-    from geoseg.scenes.rasters import item_of_raster  # noqa: PLC0415  # rasterio only where a file is opened
+    from geoseg.scenes.rasters import items_of_rasters  # noqa: PLC0415  # rasterio only where a file is opened
 
-    pairs = [item_of_raster(path, spec.bands, spec.sensor, bands) for path in spec.scenes]
-    alike: dict[str, list[str]] = {}
-    for path, (_, note) in zip(spec.scenes, pairs, strict=True):
-        alike.setdefault(note, []).append(Path(path).name)
-    notes = tuple(f"{_named(names)}: {note}" for note, names in alike.items())
-    return Found(_with_own_names([item for item, _ in pairs]), (), notes)
-
-
-def _named(names: Sequence[str]) -> str:
-    """A file by its name, several by their number and the first one."""
-    return names[0] if len(names) == 1 else f"{len(names)} rasters ({names[0]} …)"
-
-
-def _with_own_names(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Rasters of one name from several folders get numbers: an id names one item of a job."""
-    seen: Counter[str] = Counter()
-    named = []
-    for item in items:
-        seen[item.id] += 1
-        name = item.id if seen[item.id] == 1 else f"{item.id} ({seen[item.id]})"
-        named.append(replace(item, id=name, document={**item.document, "id": name}))
-    return tuple(named)
+    found = items_of_rasters(spec.scenes, spec.bands, spec.sensor, bands, pixel_grid=spec.pixel_grid)
+    return Found(found.items, found.skipped, found.notes, warnings=found.warnings)
 
 
 def _from_catalog(

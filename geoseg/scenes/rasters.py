@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pystac
 import rasterio
+from affine import Affine
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioIOError
 
-from geoseg.errors import AssetReadError, ModelMismatchError, RequestError
+from geoseg.errors import GeosegError, RequestError
+from geoseg.scenes.raster_bands import guess_sensor, lacking, name_in_path
+from geoseg.scenes.raster_files import RasterGroup, group_files
+from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
 from geoseg.scenes.recognise import sensor_named
-from geoseg.scenes.scene import BandSource, Item
-from geoseg.scenes.sensors import SENSORS, Sensor
+from geoseg.scenes.scene import Item
 
-_COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
-_BANDS_SHOWN = 12
-_DATE = re.compile(r"(?<!\d)(19|20)(\d\d)-?([01]\d)-?([0-3]\d)(?!\d)")
+
+@dataclass(frozen=True, slots=True)
+class Rasters:
+    """What the rasters of a job are.
+
+    Attributes:
+        items: One for each scene, each with an id of its own.
+        skipped: Files of folders that are no scene of the model's: name and reason.
+        notes: What was guessed, in words, files of one kind in one line.
+        warnings: What a person should know before they believe the map.
+    """
+
+    items: tuple[Item, ...]
+    skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def geobox_of_file(href: str) -> GeoBox | None:
@@ -34,192 +49,146 @@ def geobox_of_file(href: str) -> GeoBox | None:
         return None
 
 
-def item_of_raster(path: str, bands: Sequence[str], sensor: str | None, wanted: Sequence[str]) -> tuple[Item, str]:
-    """Read a raster's header and describe it as an item.
+def items_of_rasters(
+    paths: Sequence[str], bands: Sequence[str], sensor: str | None, wanted: Sequence[str], *, pixel_grid: bool = False
+) -> Rasters:
+    """Read the headers of rasters and describe them as items.
 
     Args:
-        path: File that GDAL reads.
-        bands: Names of the file's bands in order, where the user gave them.
+        paths: Files that GDAL reads, folders of them, or addresses.
+        bands: Names of the bands of each file in order, or of as many files of one band, where the user gave them.
         sensor: Name in the sensor table, where the user gave it.
         wanted: Bands that the model reads.
-
-    Returns:
-        The item, and in words what was guessed; rasters of one kind have the same words.
+        pixel_grid: Whether the rasters have no place: rows and columns are all that counts.
 
     Raises:
-        RequestError: If the file does not exist or has no georeference.
-        AssetReadError: If it cannot be opened.
+        RequestError: If a file does not exist, is no raster, or has no place.
         ModelMismatchError: If it lacks a wanted band, or its bands have no names.
     """
-    if not Path(path).exists():
-        raise RequestError(f"--scenes {path}", "a raster file that exists", "check the path")
-    try:
-        with rasterio.open(path) as source:
-            return _describe(path, source, bands, sensor, wanted)
-    except RasterioIOError as err:
-        raise AssetReadError(f"--scenes {path}: {err}", "a raster that GDAL reads", "check the file") from err
+    described: list[tuple[str, Item, str, tuple[str, ...]]] = []
+    skipped: list[tuple[str, GeosegError]] = []
+    for group in group_files(paths, bands, wanted):
+        name = Path(group.paths[0]).name
+        try:
+            described.append((name, *_item(group, sensor, wanted, pixel_grid)))
+        except RequestError as err:
+            if not group.found:
+                raise
+            skipped.append((name, err))
+    if not described:
+        raise skipped[0][1]
+    items = [item for _, item, _, _ in described]
+    if pixel_grid:
+        _refuse_shapes(items)
+    return Rasters(
+        _with_own_names(_on_one_side(items)),
+        tuple((name, f"{err.given}; expected {err.expected}") for name, err in skipped),
+        tuple(_folded([(name, note) for name, _, note, _ in described])),
+        tuple(_folded([(name, words) for name, _, _, warnings in described for words in warnings])),
+    )
 
 
-def _describe(
-    path: str, source: rasterio.DatasetReader, bands: Sequence[str], sensor: str | None, wanted: Sequence[str]
-) -> tuple[Item, str]:
-    _refuse_unplaced(path, source)
-    names, origin = _band_names(source, bands, wanted, path)
-    entry = sensor_named(sensor) if sensor else _guess_sensor(names)
+def _folded(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Words with the files that they are about: one by its name, several by their number and the first one."""
+    alike: dict[str, list[str]] = {}
+    for name, words in pairs:
+        alike.setdefault(words, []).append(name)
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} rasters ({names[0]} …)'}: {words}"
+        for words, names in alike.items()
+    ]
+
+
+def _with_own_names(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Rasters of one name from several folders get numbers: an id names one item of a job."""
+    seen: Counter[str] = Counter()
+    named = []
+    for item in items:
+        seen[item.id] += 1
+        name = item.id if seen[item.id] == 1 else f"{item.id} ({seen[item.id]})"
+        named.append(replace(item, id=name, document={**item.document, "id": name}))
+    return tuple(named)
+
+
+def _on_one_side(items: Sequence[Item]) -> list[Item]:
+    """Grids in degrees on both sides of the antimeridian brought together by whole turns."""
+    first = max((item.geobox for item in items), key=lambda g: g.boundingbox.left + g.boundingbox.right)
+    if first.crs is None or not first.crs.geographic:
+        return list(items)
+    west = first.boundingbox.left + first.boundingbox.right
+    turned = []
+    for item in items:
+        box = item.geobox.boundingbox
+        turns = round((west - box.left - box.right) / 720) if item.geobox.crs == first.crs else 0
+        geobox = item.geobox
+        if turns:
+            geobox = GeoBox(geobox.shape, Affine.translation(360.0 * turns, 0) @ geobox.transform, geobox.crs)
+            stated = {"proj:shape": list(geobox.shape), "proj:transform": list(geobox.transform)[:6]}
+            assets = {key: {**asset, **stated} for key, asset in item.document["assets"].items()}
+            item = replace(item, geobox=geobox, document={**item.document, "assets": assets})  # noqa: PLW2901
+        turned.append(item)
+    return turned
+
+
+def _refuse_shapes(items: Sequence[Item]) -> None:
+    shapes = {item.geobox.shape.yx: item.id for item in items}
+    if len(shapes) > 1:
+        raise RequestError(
+            "--pixel-grid with rasters of " + " and ".join(f"{c} x {r} ({name})" for (r, c), name in shapes.items()),
+            "rasters of one size: without a place, equal rows and columns are the same spot",
+            "map them one by one",
+        )
+
+
+def _item(
+    group: RasterGroup, sensor: str | None, wanted: Sequence[str], pixel_grid: bool
+) -> tuple[Item, str, tuple[str, ...]]:
+    """An item, in words what was guessed, and warnings."""
+    described = [RasterHeader.read(path, group, number, wanted, pixel_grid) for number, path in enumerate(group.paths)]
+    names = [name for file in described for name in file.names]
+    entry = sensor_named(sensor) if sensor else guess_sensor(names)
+    origin = group.origin or described[0].origin
     if not set(wanted) <= set(names):
-        raise _lacking(path, f"the bands {', '.join(names)} ({origin})", source.count, wanted)
-    geobox = GeoBox(source.shape, source.transform, source.crs)
-    item = pystac.Item.from_dict(_document(path, source, names, geobox))
-    nodata = _file_nodata(source, entry)
-    sources = {b: BandSource("data", names.index(b) + 1, path, entry.scale, entry.offset, nodata) for b in wanted}
-    alpha = BandSource("data", names.index("alpha") + 1, path) if "alpha" in names else None
-    described = Item(
-        id=item.id,
+        raise lacking(group.paths[0], f"the bands {', '.join(names)} ({origin})", len(names), wanted)
+    sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
+    bands = {band: sources[band] for band in wanted}
+    mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
+    is_alpha = mask is not None
+    if mask is None and entry.mask is not None and entry.mask.band in names and len(described) > 1:
+        mask = replace(sources[entry.mask.band], scale=1.0, offset=0.0, nodata=None)
+    first = min((file for file in described if set(file.names) & set(wanted)), key=lambda f: f.pixel_area)
+    stem = _stem(group, wanted)
+    document = pystac.Item.from_dict(_document(stem, described, first.geobox))
+    item = Item(
+        id=stem,
         collection=None,
         sensor=entry,
-        datetime=_moment(path, source) or "",
+        datetime=first.moment,
         platform="",
         cloud_cover_percent=None,
-        version="",
-        geobox=geobox,
-        bands=sources,
-        mask=alpha,
-        alpha=alpha is not None,
+        version=" ".join([*(["pixel grid"] if pixel_grid else []), *(file.sidecar for file in described)]).strip(),
+        geobox=first.geobox,
+        bands=bands,
+        mask=mask,
+        alpha=is_alpha,
         licence="",
-        document=item.to_dict(include_self_link=False, transform_hrefs=False),
-        href=path,
+        document=document.to_dict(include_self_link=False, transform_hrefs=False),
+        href=first.path,
     )
-    return described, f"{entry.title}; bands {', '.join(names)} ({origin})"
+    warnings = [words for file in described for words in file.warnings(entry)]
+    return item, f"{entry.title}; bands {', '.join(names)} ({origin})", tuple(warnings)
 
 
-def _refuse_unplaced(path: str, source: rasterio.DatasetReader) -> None:
-    """Refuse a raster that does not say where its pixels lie, with what it says instead."""
-    if source.crs is not None and not source.transform.is_identity:
-        return
-    points, system = source.gcps
-    if points or source.rpcs:
-        has, options = "rational polynomial coefficients (RPC)", "-rpc -t_srs EPSG:CODE "
-        if points and (system or source.crs):
-            has, options = f"{len(points)} ground control points", ""
-        elif points:
-            has, options = f"{len(points)} ground control points without a CRS", "-s_srs EPSG:CODE -t_srs EPSG:CODE "
-        raise RequestError(
-            f"--scenes {path} with {has} and no geotransform",
-            "a geotransform: pixels on a regular grid of a CRS",
-            f"lay it on one with gdalwarp {options}{path} warped.tif, and map warped.tif",
-        )
-    lacks = {"CRS": source.crs is None, "geotransform": source.transform.is_identity}
-    ways = {"CRS": "-a_srs EPSG:CODE", "geotransform": "-a_ullr WEST NORTH EAST SOUTH"}
-    missing = [name for name, lacking in lacks.items() if lacking]
-    raise RequestError(
-        f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC",
-        "a raster that says where its pixels lie: a CRS and a geotransform",
-        f"state what is missing with gdal_edit.py {' '.join(ways[name] for name in missing)} {path}",
-    )
+def _stem(group: RasterGroup, wanted: Sequence[str]) -> str:
+    own = Path(group.paths[0]).stem
+    return own if len(group.paths) == 1 else name_in_path(group.paths[0], wanted)[1] or own
 
 
-def _lacking(path: str, has: str, count: int, wanted: Sequence[str]) -> ModelMismatchError:
-    """The refusal of a file in which bands of the model cannot be found.
-
-    Args:
-        path: The file.
-        has: What is in it, in words.
-        count: Number of its bands.
-        wanted: Bands that the model reads.
-    """
-    other = "choose a model for these bands with --model (geoseg models show NAME names what it reads)"
-    if count < len(wanted):
-        todo = (
-            f"put the bands into one file with gdalbuildvrt -separate all.vrt FILE FILE …, and map all.vrt with "
-            f"--bands {','.join(wanted)} in the order of the files; or {other}"
-        )
-    else:
-        names = "its band" if count == 1 else f"all {count} bands of the file in their order"
-        todo = f"if they are there under other names, name {names} with --bands, {', '.join(wanted)} among them; or {other}"
-    return ModelMismatchError(f"{path} with {has}", f"the bands {', '.join(wanted)}, which the model reads", todo)
-
-
-def _band_names(
-    source: rasterio.DatasetReader, given: Sequence[str], wanted: Sequence[str], path: str
-) -> tuple[list[str], str]:
-    """Names of the file's bands, and where they come from. Alpha keeps its name whatever else is given."""
-    interpretation = [_COLOURS.get(colour) for colour in source.colorinterp]
-    if given:
-        names = list(given)
-        if len(names) == source.count - 1 and interpretation[-1] == "alpha":
-            names.append("alpha")
-        if len(names) != source.count:
-            raise RequestError(
-                f"--bands {','.join(given)}: {len(given)} for {path} with {source.count} {_bands_in_words(source)}",
-                "a name for each band of the file, in its order",
-                "give as many names as there are bands; those that the model does not read may have any",
-            )
-        return names, "named by --bands"
-    if all(source.descriptions):
-        known = {*wanted, *(band for entry in SENSORS.values() for band in entry.aliases)}
-        alpha = _alpha_only(interpretation)  # GDAL calls the fourth of four bands alpha unless told otherwise
-        names = [d if d in known else a or d for a, d in zip(alpha, source.descriptions, strict=True)]
-        return names, "names in the file"
-    if all(interpretation) and len(set(interpretation)) == source.count:
-        return [str(name) for name in interpretation], "colours in the file"
-    if source.count == len(wanted) and source.dtypes[0] == "uint8" and source.count in {3, 4}:
-        return ["red", "green", "blue", "nir"][: source.count], "guessed from 8 bits and the number of bands"
-    raise _lacking(path, f"{source.count} {_bands_in_words(source)}, not all of them named", source.count, wanted)
-
-
-def _bands_in_words(source: rasterio.DatasetReader) -> str:
-    """Such as ``bands (1 red, 2 unnamed; uint8)``."""
-    words = [
-        name or (colour.name if colour in _COLOURS or colour is ColorInterp.gray else "unnamed")
-        for name, colour in zip(source.descriptions, source.colorinterp, strict=True)
-    ]
-    listed = [f"{number} {word}" for number, word in enumerate(words[:_BANDS_SHOWN], start=1)]
-    rest = [f"{len(words) - _BANDS_SHOWN} more"] if len(words) > _BANDS_SHOWN else []
-    return f"{'band' if source.count == 1 else 'bands'} ({', '.join(listed + rest)}; {source.dtypes[0]})"
-
-
-def _alpha_only(interpretation: Sequence[str | None]) -> list[str | None]:
-    return [name if name == "alpha" else None for name in interpretation]
-
-
-def _guess_sensor(names: Sequence[str]) -> Sensor:
-    have = set(names)
-    if "B10" in have and have <= {*SENSORS["sentinel-2-l1c"].aliases, "alpha"}:
-        return SENSORS["sentinel-2-l1c"]
-    if have <= {*SENSORS["sentinel-2-l2a"].aliases, "SCL", "alpha"}:
-        return SENSORS["sentinel-2-l2a"]
-    if {"red", "green", "blue"} <= have:
-        return SENSORS["rgbn" if "nir" in have else "rgb"]
-    return SENSORS["raster"]
-
-
-def _file_nodata(source: rasterio.DatasetReader, sensor: Sensor) -> float | None:
-    """The file's tag where its dtype can hold it, else the sensor's value."""
-    tag = source.nodata
-    if tag is None:
-        return sensor.nodata
-    if np.isnan(tag) or np.issubdtype(source.dtypes[0], np.floating):
-        return float(tag)
-    limits = np.iinfo(source.dtypes[0])
-    return float(tag) if limits.min <= tag <= limits.max else sensor.nodata
-
-
-def _moment(path: str, source: rasterio.DatasetReader) -> str | None:
-    stamp = source.tags().get("TIFFTAG_DATETIME", "")
-    for text in (Path(path).stem, stamp.replace(":", "")):
-        match = _DATE.search(text)
-        if match:
-            try:
-                day = dt.date(int(match[1] + match[2]), int(match[3]), int(match[4]))
-            except ValueError:
-                continue
-            return f"{day.isoformat()}T00:00:00Z"
-    return None
-
-
-def _document(path: str, source: rasterio.DatasetReader, names: Sequence[str], geobox: GeoBox) -> dict[str, Any]:
-    outline = geobox.extent.to_crs("EPSG:4326")
-    bands = [{"name": name, "data_type": source.dtypes[0]} for name in names]
+def _document(name: str, files: Sequence[RasterHeader], geobox: GeoBox) -> dict[str, Any]:
+    crs = geobox.crs
+    assert crs is not None  # noqa: S101  # files without a place are refused, or have that of plain pixels
+    west, south, east, north = _lonlat_bounds(geobox)
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
@@ -228,24 +197,42 @@ def _document(path: str, source: rasterio.DatasetReader, names: Sequence[str], g
             "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
             "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
         ],
-        "id": Path(path).stem,
-        "geometry": outline.json,
-        "bbox": list(outline.boundingbox.bbox),
+        "id": name,
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": [west, south, east, north],
         "properties": {
-            "datetime": _moment(path, source) or "1970-01-01T00:00:00Z",
-            "proj:code": f"EPSG:{code}" if (code := source.crs.to_epsg()) else None,
-            "proj:wkt2": source.crs.to_wkt(),
+            "datetime": next((file.moment for file in files if file.moment), "1970-01-01T00:00:00Z"),
+            "proj:code": f"EPSG:{code}" if (code := crs.to_epsg()) else None,
+            "proj:wkt2": crs.to_wkt(),
         },
         "links": [],
-        "assets": {
-            "data": {
-                "href": path,
-                "type": "image/tiff; application=geotiff",
-                "roles": ["data"],
-                "proj:shape": list(geobox.shape),
-                "proj:transform": list(geobox.transform)[:6],
-                "eo:bands": [{"name": name} for name in names],
-                "raster:bands": bands,
-            }
-        },
+        "assets": {file.asset: _asset(file) for file in files},
+    }
+
+
+def _lonlat_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:
+    """A box in degrees around a grid, from points along its border; the whole range where it holds a pole."""
+    rows, cols = geobox.shape
+    along = [step / 32 for step in range(33)]
+    rim = [(col * cols, row * rows) for s in along for col, row in ((s, 0), (s, 1), (0, s), (1, s))]
+    x, y = zip(*(geobox.transform @ place for place in rim), strict=True)
+    assert geobox.crs is not None  # noqa: S101  # as the caller knows
+    lon, lat = geobox.crs.transformer_to_crs("EPSG:4326")(np.array(x), np.array(y))
+    seen = np.isfinite(lon) & np.isfinite(lat)
+    if not seen.any():
+        return -180.0, -90.0, 180.0, 90.0
+    return float(lon[seen].min()), float(lat[seen].min()), float(lon[seen].max()), float(lat[seen].max())
+
+
+def _asset(file: RasterHeader) -> dict[str, Any]:
+    # The mask is the last band: odc-stac knows bands by their place in this list.
+    bands = [*zip(file.names, file.dtypes, strict=True), *([(MASK, "uint8")] if file.has_mask else [])]
+    return {
+        "href": file.path,
+        "type": "image/tiff; application=geotiff",
+        "roles": ["data"],
+        "proj:shape": list(file.geobox.shape),
+        "proj:transform": list(file.geobox.transform)[:6],
+        "eo:bands": [{"name": name} for name, _ in bands],
+        "raster:bands": [{"name": name, "data_type": dtype} for name, dtype in bands],
     }

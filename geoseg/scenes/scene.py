@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from geoseg.scenes.sensors import Sensor
+
+# Rasters without a place: a pixel is a metre of some projected CRS, rows run south. No output says so.
+PIXEL_CRS = "EPSG:3857"
+PIXEL_STEP = Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +23,13 @@ class BandSource:
 
     Attributes:
         asset: Asset key in the item.
-        index: Band number in the file, from 1.
+        index: Band number in the file, from 1; 0 is the file's mask, in it or beside it (0 = unusable).
         href: Address or path of the file.
         scale: Value = raw x scale + offset.
         offset: See ``scale``.
         nodata: Raw value of missing pixels, or ``None`` where the file's own tag rules.
+        pixel_grid: Whether the file's rows and columns are its place, whatever its header says.
+        damage: Why none of the file's pixels is to be believed, or "".
     """
 
     asset: str
@@ -31,6 +38,8 @@ class BandSource:
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
+    pixel_grid: bool = False
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Item:
         geobox: Pixel grid of the item's finest band that the model reads.
         bands: Band name to source, for the bands that the model reads.
         mask: Source of the quality band, if the sensor has one.
-        alpha: Whether ``mask`` is an alpha band (0 = unusable) instead of a table of codes.
+        alpha: Whether ``mask`` is an alpha band or the file's own mask (0 = unusable) instead of a table of codes.
         licence: Licence of the pixels, or "".
         document: The STAC item as JSON, with absolute hrefs.
         href: The item's own address, or "".

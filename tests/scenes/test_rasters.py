@@ -11,7 +11,7 @@ import rasterio
 import worlds
 from rasterio.control import GroundControlPoint
 
-from geoseg.errors import AssetReadError, GeosegError, ModelMismatchError, RequestError
+from geoseg.errors import GeosegError, ModelMismatchError, RequestError
 from geoseg.scenes import Found, find_scenes
 from geoseg.spec import JobSpec
 
@@ -158,7 +158,7 @@ def refusals(folder: Path) -> dict[str, tuple[type[GeosegError], dict[str, Any]]
     five = raster(folder / "five.tif", 5, "uint16")
     return {
         "gone.tif": (RequestError, {}),
-        "text.tif": (AssetReadError, {}),
+        "text.tif": (RequestError, {}),
         "no-crs.tif": (RequestError, {}),
         "no-place.tif": (RequestError, {}),
         five.name: (ModelMismatchError, {}),
@@ -194,7 +194,7 @@ def refusal(path: Path, wanted: tuple[str, ...] = RGB, **options: Any) -> Geoseg
 
 def test_a_file_of_one_band_is_sent_to_be_stacked_and_not_to_be_named(tmp_path: Path) -> None:
     """Naming cannot help a file that has fewer bands than the model reads."""
-    path = raster(tmp_path / "B04.tif", 1, "uint16")
+    path = raster(tmp_path / "one.tif", 1, "uint16")
     for given in ({}, {"bands": ("red",)}):
         err = refusal(path, **given)
         assert "red" in err.given if given else "1 band" in err.given

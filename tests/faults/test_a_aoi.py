@@ -206,11 +206,19 @@ def test_fault_05_points_and_lines_only(ends: Ends, tmp_path: Path, geometry: sh
         (feature(shapely.GeometryCollection([shapely.GeometryCollection([FIELD]), Point(15, 45)])), "1 point"),
     ],
 )
-def test_fault_05_polygons_of_a_mixture_are_used(made: Callable[..., Any], document: Any, left_out: str) -> None:
-    classes, report, _ = made(document)
+def test_fault_05_polygons_of_a_mixture_are_used(document: Any, left_out: str) -> None:
+    region = AOI.read(document)
+    assert region.geometry.equals(FIELD)
+    (warning,) = region.warnings
+    assert left_out in warning
+
+
+@pytest.mark.fault(5)
+def test_fault_05_the_report_tells_of_what_was_left_out(made: Callable[..., Any]) -> None:
+    classes, report, _ = made(mapping(shapely.GeometryCollection([Point(15, 45), FIELD])))
     alone, _, _ = made(mapping(FIELD))
     np.testing.assert_array_equal(classes, alone)
-    assert any(left_out in warning for warning in report["warnings"])
+    assert any("1 point" in warning for warning in report["warnings"])
 
 
 # 6 to 8: rings
@@ -271,10 +279,10 @@ def test_fault_07_orientation_is_of_no_matter(made: Callable[..., Any], world: P
         for a in (0, 1)
         for b in (0, 1)
     ]
-    maps = [made(document) for document in documents]
-    for classes, report, _ in maps:
-        np.testing.assert_array_equal(classes, maps[0][0])
-        assert not any("AOI" in warning for warning in report["warnings"])
+    (right, _, _), (wrong, report, _) = made(documents[0]), made(documents[-1])
+    np.testing.assert_array_equal(wrong, right)
+    assert not any("AOI" in warning for warning in report["warnings"])
+    assert all(AOI.read(document) == AOI.read(documents[0]) for document in documents)
     keys = {JobSpec.build(aoi=document, scenes="a.tif", model="m").key for document in documents}
     assert len(keys) == 1
 
@@ -467,11 +475,16 @@ def test_fault_12_the_crs_of_a_file_is_honoured(made: Callable[..., Any], tmp_pa
     for name, document in files.items():
         if document is not None:
             written(tmp_path / name, document)
+        region = AOI.read(tmp_path / name)
+        assert region.geometry.equals_exact(AOI.read(by_hand).geometry, 1e-9), name
+        warned = region.warnings
+        assert bool(warned) == (name not in {"utm.gpkg", "crs84.geojson"})
+        assert all("crs member" in warning for warning in warned)
+    for name in ("utm.gpkg", "utm.geojson"):
         classes, report, _ = made(tmp_path / name)
         np.testing.assert_array_equal(classes, expected, err_msg=name)
         warned = [warning for warning in report["warnings"] if warning not in plain["warnings"]]
-        assert bool(warned) == (name not in {"utm.gpkg", "crs84.geojson"})
-        assert all("crs member" in warning for warning in warned)
+        assert len(warned) == (name == "utm.geojson")
 
 
 @pytest.mark.fault(12)
@@ -578,26 +591,30 @@ def bombs(folder: Path) -> list[Path]:
 
 
 MEASURE = """
-import resource, sys, time
+import sys, time
 from geoseg.aoi import AOI
 from geoseg.errors import InvalidAOIError
 AOI.read("15,45,15.1,45.1")
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this program: what getrusage says starts with the peak of the process that started it
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 idle = peak()
 for path in sys.argv[1:]:
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         AOI.read(path)
         print(path, "accepted")
     except InvalidAOIError as err:
         assert err.exit_code == 2 and path in err.given and len(str(err)) < 1000
-        print(path, "refused", time.perf_counter() - start, (peak() - idle) / 1000)
+        print(path, "refused", time.process_time() - start, (peak() - idle) / 1000)
 """
 
 
 @pytest.mark.fault(15)
 def test_fault_15_bombs_are_refused_soon_and_in_little_memory(tmp_path: Path) -> None:
-    """The time and memory that the list of faults sets; the memory is the peak of all files before and this one."""
+    """The limits of the list of faults. Time of this process alone: it only computes, and a busy machine is no failure.
+
+    Memory is the peak over all files up to this one.
+    """
     paths = bombs(tmp_path)
     words = [sys.executable, "-c", MEASURE, *map(str, paths)]
     lines = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()

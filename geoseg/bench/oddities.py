@@ -176,19 +176,24 @@ def _documents(path: Path) -> Iterator[Row]:
     """Items of a STAC document: the sensor that they are understood as, or the reason why not."""
     document = json.loads(path.read_text(encoding="utf-8"))
     for feature in document.get("features", [document]):
-        name = f"{path.name}: {feature.get('id', '')}"
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                item = pystac.Item.from_dict(feature)
-                item.set_self_href(str(path))
-                sensor = sensor_of(item, None)
-                bands = sensor.rgb or tuple(sensor.aliases)[:1]
-                found = understand(item, bands, sensor)
-        except GeosegError as err:
-            yield Row(name, "refused", "", " / ".join(str(err).splitlines()))
-        except (pystac.STACError, KeyError, TypeError, ValueError, AttributeError) as err:
-            yield Row(name, "FAULT", "", f"{type(err).__name__}: {err}")
-        else:
-            sources = ", ".join(f"{b} = raw x {s.scale:g} {s.offset:+g}" for b, s in found.bands.items())
-            yield Row(name, "understood", f"{sensor.name}, {found.datetime[:10]}", sources)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield _understood(path, feature)
+
+
+def _understood(path: Path, feature: dict[str, Any]) -> Row:
+    name = f"{path.name}: {feature.get('id', '')}"
+    try:
+        item = pystac.Item.from_dict(feature)
+    except (pystac.STACError, KeyError, TypeError, ValueError) as err:
+        return Row(name, "refused", "", f"no STAC item: {type(err).__name__}: {err}")
+    item.set_self_href(str(path))
+    try:
+        sensor = sensor_of(item, None)
+        found = understand(item, sensor.rgb or tuple(sensor.aliases)[:1], sensor)
+    except GeosegError as err:
+        return Row(name, "refused", "", " / ".join(" ".join(line.split()) for line in str(err).splitlines()))
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        return Row(name, "FAULT", "", f"{type(err).__name__}: {err}")
+    sources = ", ".join(f"{b} = raw x {s.scale:g} {s.offset:+g}" for b, s in found.bands.items())
+    return Row(name, "understood", f"{sensor.name}, {found.datetime[:10]}", sources)

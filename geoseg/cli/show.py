@@ -36,7 +36,7 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
         "model": {"name": model.name, "licence": model.licence, "kind": model.kind},
         "weights": _weights(prepared),
         "grid": {
-            "crs": str(prepared.lattice.crs),
+            "crs": None if prepared.spec.pixel_grid else str(prepared.lattice.crs),
             "transform": list(prepared.geobox.transform)[:6],
             "shape": list(prepared.geobox.shape),
             "origin": prepared.lattice_origin,

@@ -37,7 +37,7 @@ from rasterio.warp import reproject
 from geoseg.grid import Lattice
 from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
-from geoseg.scenes.raster_checks import what_it_is
+from geoseg.scenes.raster_checks import unusable, what_it_is
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP
 
 # Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
@@ -163,8 +163,8 @@ class ExactReader:
     def _read_open(
         self, file: rasterio.DatasetReader, cfg: RasterLoadParams, dst_geobox: GeoBox, dst: NDArray[Any] | None
     ) -> tuple[Roi, NDArray[Any]]:
-        if self._source.damage:
-            return self._unreadable(self._source.damage, cfg, dst_geobox, dst)
+        if damage := self._source.damage or unusable(file):
+            return self._unreadable(damage, cfg, dst_geobox, dst)
         src_geobox = self._placed(file, dst_geobox)
         if src_geobox is None:  # a truncated header keeps the pixels and loses the place
             return self._unreadable("no georeference", cfg, dst_geobox, dst)

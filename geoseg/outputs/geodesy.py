@@ -167,11 +167,19 @@ def cut_at_antimeridian(lonlat: Geometries) -> Geometries:
 
 def _cut(polygon: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon:
     shell = _unrolled(shapely.get_coordinates(polygon.exterior))
-    area = _valid(shapely.Polygon(shell))
+    west, east = shell[:, 0].min(), shell[:, 0].max()
+    inside, across = [], []
     for ring in polygon.interiors:
         hole = _unrolled(shapely.get_coordinates(ring))
-        for turn in (-360.0, 0.0, 360.0):
-            area = shapely.difference(area, _valid(shapely.Polygon(hole + np.array([turn, 0.0]))))
+        low, high = hole[:, 0].min(), hole[:, 0].max()
+        placed = [hole + np.array([t, 0.0]) for t in (-360.0, 0.0, 360.0) if high + t > west and low + t < east]
+        if len(placed) == 1 and west < placed[0][:, 0].min() and placed[0][:, 0].max() < east:
+            inside += placed
+        else:  # over the line along which a ring around the Earth was opened: few, each taken off by itself
+            across += [_valid(shapely.Polygon(part)) for part in placed]
+    area = _valid(shapely.Polygon(shell, inside))
+    if across:
+        area = shapely.difference(area, shapely.union_all(across))
     parts = []
     for turn in (-1, 0, 1):
         strip = shapely.intersection(area, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))

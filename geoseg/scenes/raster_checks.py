@@ -96,15 +96,30 @@ def refuse_blocks(path: str, source: rasterio.DatasetReader) -> None:
     Raises:
         RequestError: With the size of a block, and the command that cuts it.
     """
-    rows, cols = source.block_shapes[0]
-    together = 1 if source.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "BAND" else source.count
-    size = rows * cols * np.dtype(source.dtypes[0]).itemsize * together
-    if size > MOST_BLOCK_BYTES and source.driver != "JP2OpenJPEG":  # which decodes parts of its one large tile
+    words = _too_large(source)
+    if words:
         raise RequestError(
-            f"--scenes {path} in blocks of {cols} x {rows} pixels, {size / 1e9:.2f} GB each",
+            f"--scenes {path} in {words}",
             f"blocks of at most {MOST_BLOCK_BYTES / 1e9:.2f} GB, since each is decoded whole",
             f"cut it into smaller ones: gdal_translate -of COG {path} tiled.tif",
         )
+
+
+def _too_large(source: rasterio.DatasetReader) -> str:
+    """Blocks that are too large, in words; "" where they are not."""
+    rows, cols = source.block_shapes[0]
+    together = 1 if source.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "BAND" else source.count
+    size = rows * cols * np.dtype(source.dtypes[0]).itemsize * together
+    if size <= MOST_BLOCK_BYTES or source.driver == "JP2OpenJPEG":  # which decodes parts of its one large tile
+        return ""
+    return f"blocks of {cols} x {rows} pixels, {size / 1e9:.2f} GB each"
+
+
+def unusable(source: rasterio.DatasetReader) -> str:
+    """Why pixels of a file that a catalogue names are not to be read, or ""."""
+    if any(name.startswith("complex") for name in source.dtypes):
+        return f"{source.dtypes[0]} pixels are no measurements"
+    return _too_large(source)
 
 
 def slow_words(source: rasterio.DatasetReader) -> str:

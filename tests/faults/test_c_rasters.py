@@ -190,6 +190,17 @@ def test_fault_36_a_block_above_the_limit_is_refused_with_its_size(tmp_path: Pat
 
 
 @pytest.mark.fault(36)
+def test_fault_36_such_a_file_of_a_catalogue_fails_its_pixels_unread(tmp_path: Path) -> None:
+    small = sparse(tmp_path / "a.tif", 64, 32, 1)
+    (item,) = found(small, wanted=("band",), bands=("band",)).items
+    sparse(small, 32_768, 32_768, 1)
+    with reading(10**8):
+        pixels, failures = pixels_of(lazy_item(item, item.geobox, 64, "digital-number"), slice(0, 64), 2)
+    assert pixels.failed.all()
+    assert "1.07 GB" in failures[0].cause
+
+
+@pytest.mark.fault(36)
 def test_fault_36_pixels_far_away_cost_nothing(tmp_path: Path) -> None:
     path = sparse(tmp_path / "wide.tif", 2_000_000, 512)
     assert path.stat().st_size < 20_000_000_000 // 100

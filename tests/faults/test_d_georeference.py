@@ -15,6 +15,7 @@ import worlds
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
+from shapely.geometry import shape
 
 import geoseg
 from geoseg.errors import GeosegError, NothingToDoError
@@ -38,7 +39,6 @@ ACCEPTED = {
     "scenes-awkward/landsat_rgb_sidecar_mask.tif": 0.326,
     "scenes-awkward/landsat_rgb_nodata_edges.tif": 0.3254,
     "scenes-awkward/scale_offset_no_epsg.tif": 0.0,
-    "scenes-awkward/uav_missing_nodata_epsg3395.tif": 0.0,
     "scenes-awkward/lidar_dtm_2m.tif": 0.0038,
     "scenes-naip-series/m_4709963_se_14_1_20140720.tif": 0.0,
     "modis-ndvi-sinop/TERRA_MODIS_012010_NDVI_2013-09-14.jp2": 0.0,
@@ -132,7 +132,7 @@ def test_fault_42_an_impossible_tag_is_ignored_and_said(tmp_path: Path) -> None:
     path = worlds.write_raster(tmp_path / "a.tif", image(), names=worlds.BANDS, nodata=200)
     content = path.read_bytes()
     entry = struct.pack("<HHI", 42113, 2, 4)  # GDAL's nodata tag, as text of four bytes
-    assert content.count(entry + b"200\x00") == 1
+    assert entry + b"200\x00" in content  # more than once where GDAL has written the directory anew
     path.write_bytes(content.replace(entry + b"200\x00", entry + b"-99\x00"))
     result = found(path)
     (words,) = result.warnings
@@ -375,13 +375,16 @@ def test_a_map_in_degrees_of_scenes_across_the_antimeridian_is_refused(tmp_path:
 
 def test_a_raster_over_the_pole_has_a_valid_item(tmp_path: Path, colours: ModelFolder) -> None:
     path = worlds.write_raster(
-        tmp_path / "a.tif", image((120, 150)), names=worlds.BANDS, crs="EPSG:3031", origin=(-60_000, 75_000), pixel=1000
+        tmp_path / "a.tif", image((24, 30)), names=worlds.BANDS, crs="EPSG:3031", origin=(-60_000, 75_000), pixel=5000
     )
     result = geoseg.run(scenes=str(path), model=str(colours.path), out=tmp_path / "map", device="cpu")
     item = json.loads((result.out / "item.json").read_text())
     assert item["bbox"][0] == -180
     assert item["bbox"][1] == -90
     assert item["bbox"][2] == 180
+    assert shape(item["geometry"]).is_valid
+    polygons = json.loads((result.out / "polygons.geojson").read_text())["features"]
+    assert all(shape(feature["geometry"]).is_valid for feature in polygons)
 
 
 # The shared folders

@@ -12,7 +12,7 @@ from worlds import write_raster
 
 from geoseg.inputs import Sample, check_inputs, judge_offset, judge_range, sample_of
 from geoseg.scenes import Item
-from geoseg.scenes.rasters import item_of_raster
+from geoseg.scenes.rasters import items_of_rasters
 
 BANDS = ("B04", "B08", "B12")
 CLEAR = ("20150711", "20150830", "20150909")
@@ -28,7 +28,7 @@ def slovenia(request: pytest.FixtureRequest) -> Path:
 
 
 def real(folder: Path, date: str) -> tuple[Item, Sample]:
-    item, _ = item_of_raster(str(folder / f"s2_l1c_{date}.tif"), (), "sentinel-2-l1c", BANDS)
+    (item,) = items_of_rasters([str(folder / f"s2_l1c_{date}.tif")], (), "sentinel-2-l1c", BANDS).items
     return item, sample_of(item)
 
 
@@ -71,7 +71,8 @@ def test_a_wholly_clouded_scene_cannot_tell_and_says_so(slovenia: Path) -> None:
 def generated(path: Path, image: NDArray[np.integer]) -> Item:
     """An image as a scene of Level-2A."""
     write_raster(path, image, names=BANDS)
-    return item_of_raster(str(path), (), "sentinel-2-l2a", BANDS)[0]
+    (item,) = items_of_rasters([str(path)], (), "sentinel-2-l2a", BANDS).items
+    return item
 
 
 def drawn(seed: int, **bands: tuple[float, float]) -> Sample:

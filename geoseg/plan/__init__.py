@@ -164,7 +164,7 @@ def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
         places = np.concatenate([shapely.get_coordinates(rim)[:, 0] for rim in placed])
     if is_torn(places) and {item.geobox.crs for item in items} != {crs}:
         raise RequestError(
-            f"a map in {crs} on both sides of the antimeridian",
+            f"a map in {crs} on both sides of the 180th meridian",
             "a CRS that has no seam there",
             f"set --crs to that of the scenes, such as {short_name(items[0].geobox.crs or crs)}",
         )

@@ -33,6 +33,8 @@ _CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60 / 0.95, 0.35 / 0.95
 _LEAST_CACHE_BYTES = 16 * 2**20
 # Bytes of a tile per padded pixel beside its bands: masks, reasons, classes, confidence, compressed copy.
 _TILE_OVERHEAD_BYTES = 16
+# A further layer: as computed, in a chip, in the record and compressed.
+_LAYER_BYTES = 4
 # A band's float32, the copy of the item that is being merged into it, and its raw pixels.
 _BAND_BYTES = 4 + 4 + 4
 
@@ -74,6 +76,7 @@ class Appetite:
         workspace_bytes_per_px: Peak of one forward pass per chip pixel, without the input.
         chip_px: Side of a chip of a global network, ``None`` for a finite one.
         standing_bytes: What the network and its libraries take beyond those of the shipped models.
+        layers: Further layers that are kept of every pixel.
     """
 
     bands: int
@@ -83,6 +86,7 @@ class Appetite:
     workspace_bytes_per_px: float
     chip_px: int | None
     standing_bytes: int = 0
+    layers: int = 0
 
 
 def appetite_of(
@@ -94,10 +98,11 @@ def appetite_of(
     workspace_bytes_per_px: float,
     chip_px: int | None,
     standing_bytes: int = 0,
+    layers: int = 0,
 ) -> Appetite:
     """The costs of a model from the facts in its spec."""
     margin = chip_px if chip_px is not None else max(finite_halo(radius_px, stride_px))
-    return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes)
+    return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes, layers)
 
 
 def plan_budget(
@@ -168,10 +173,10 @@ def _largest(cell: int, most: int, fits: Callable[[int], bool]) -> int:
 
 def _forward_bytes(appetite: Appetite, side_px: int) -> float:
     side = appetite.chip_px or side_px + 2 * appetite.margin_px
-    return side**2 * (appetite.workspace_bytes_per_px + 4 * (appetite.bands + appetite.classes))
+    return side**2 * (appetite.workspace_bytes_per_px + 4 * (appetite.bands + appetite.classes) + appetite.layers)
 
 
 def _tile_bytes(appetite: Appetite, side_px: int) -> float:
     padded = (side_px + 2 * appetite.margin_px) ** 2
-    scores = 4 * (appetite.classes + 1) if appetite.chip_px else 0
+    scores = (4 * (appetite.classes + 1) if appetite.chip_px else 0) + _LAYER_BYTES * appetite.layers
     return padded * (appetite.bands * _BAND_BYTES + _TILE_OVERHEAD_BYTES) + side_px**2 * scores

@@ -7,14 +7,15 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from geoseg.errors import OutputError, OutputOccupiedError, RequestError
-from geoseg.outputs.files import remove_leftovers
+from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.outputs.files import output_error, remove_leftovers
 from geoseg.spec import JobSpec
 
 _FOLDER, _SPEC, _ITEMS, _LOCK = "job", "spec.json", "items.json", "lock"
@@ -29,12 +30,14 @@ class JobFolder:
         spec: The job.
         documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
         fresh: Whether what is there is to be replaced.
+        forgotten: STAC items that were frozen and are searched anew.
     """
 
     out: Path
     spec: JobSpec
     documents: tuple[dict[str, Any], ...]
     fresh: bool
+    forgotten: tuple[dict[str, Any], ...] = ()
 
     @contextmanager
     def taken(self, documents: Sequence[dict[str, Any]]) -> Iterator[None]:
@@ -114,18 +117,39 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
 
     Raises:
         OutputOccupiedError: If the folder holds something else.
-        RequestError: If it is a file or cannot be read.
+        RequestError: If it is a file, cannot be read or written, or lies in a folder that does not exist.
     """
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
+    _check_place(out, may_make_parents=out == default_out(spec))
     items = out / _FOLDER / _ITEMS
     try:
         _check(out, spec, fresh=fresh)
         known = (out / _FOLDER / _SPEC).is_file()
-        documents = () if fresh or update or not items.is_file() else tuple(_read(items) or ())
+        frozen = () if fresh or not items.is_file() else tuple(_read(items) or ())
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
-    return JobFolder(out, spec, documents, fresh=fresh and known)
+    return JobFolder(out, spec, () if update else frozen, fresh and known, frozen if update else ())
+
+
+def _check_place(out: Path, *, may_make_parents: bool) -> None:
+    """Refuse, before any read, a folder that could not be made or written; leaves no trace."""
+    if not may_make_parents and not out.is_dir() and not out.parent.is_dir():
+        raise RequestError(
+            f"--out {out}, in a folder that does not exist",
+            f"the folder {out.parent}",
+            "make it, or choose another --out",
+        )
+    nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):  # permissions alone say little of a disk that is mounted read-only
+            pass
+    except OSError as err:
+        raise RequestError(
+            f"--out {out}: nothing can be written to {nearest}: {err.strerror}",
+            "a folder that can be written",
+            "choose another --out",
+        ) from err
 
 
 def _check(out: Path, spec: JobSpec, *, fresh: bool) -> None:
@@ -164,10 +188,11 @@ def _read(path: Path) -> Any:
 def _write(path: Path, content: object) -> None:
     """Write JSON under a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    text = json.dumps(content, indent=1, sort_keys=True).encode()
     try:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
+        temporary.write_bytes(text)
         temporary.replace(path)
     except OSError as err:
         with suppress(OSError):  # what stopped the write may stop this too
             temporary.unlink()
-        raise OutputError(f"{path}: {err}", "room for it", "free space, then run the same command") from err
+        raise output_error(path, err.strerror or str(err), needed_bytes=len(text), code=err.errno) from err

@@ -24,6 +24,8 @@ from geoseg.tiles import Tile
 # Query parameters that sign an address and say nothing about its content (Azure SAS, AWS, CloudFront, GCS).
 _SIGNATURE = {"sig", "se", "st", "sp", "sv", "sr", "sks", "skt", "ske", "skv", "skoid", "sktid", "expires", "signature"}
 _SIGNATURE |= {"key-pair-id", "policy", "awsaccesskeyid", "googleaccessid", "token", "access_token"}
+# Layers of every record.
+KEPT = ("classes", "confidence", "reason")
 _HEAD_TIMEOUT_S = 20
 _HEADS_AT_ONCE = 8
 _HEAD_REFUSED = {403, 405, 501}  # 403: addresses signed for GET alone
@@ -108,7 +110,7 @@ class KeyParts:
         precision: Such as ``float32``.
         threads: Threads of one forward pass.
         chip: Facts about chips: sides in cells or pixels, batch.
-        layers: Requested layers.
+        layers: Those of every record, and what else was asked for, in the order of ``geoseg.pixels.LAYERS``.
     """
 
     model: str
@@ -120,7 +122,7 @@ class KeyParts:
     precision: str
     threads: int
     chip: tuple[int, ...]
-    layers: tuple[str, ...] = ("classes", "confidence", "reason")
+    layers: tuple[str, ...] = KEPT
 
     def key(self, tile: Tile, items: Iterable[Item], facts: Mapping[str, str]) -> str:
         """Key of a tile.

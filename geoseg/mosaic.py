@@ -17,7 +17,7 @@ from geoseg.store import TileRecord, TileStore
 
 # Larger blocks make the tracing of noisy maps need more memory than they save time.
 _MOST_BLOCK_PX = 512
-_RECORD_BYTES = 3  # classes, confidence, reason
+_RECORD_BYTES = 3  # per pixel: classes, confidence, reason
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class Mosaic:
         keys: (row, col) of a tile to the key of its record.
         store: The records.
         memory_bytes: For records that are kept decoded.
+        layers: Names of the further layers that the records hold.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Mosaic:
         keys: Mapping[tuple[int, int], str],
         store: TileStore,
         memory_bytes: int = 64 * 2**20,
+        layers: Sequence[str] = (),
     ) -> None:
         self._region = region
         self._tile_px = tasks[0].tile.side_px
@@ -75,7 +77,7 @@ class Mosaic:
         window = region.window
         self.row_edges = _edges(window.row0, window.row1, block_px)
         self.col_edges = _edges(window.col0, window.col1, block_px)
-        kept = max(2, memory_bytes // (self._tile_px**2 * _RECORD_BYTES))
+        kept = max(2, memory_bytes // (self._tile_px**2 * (_RECORD_BYTES + len(layers))))
         self._record = lru_cache(maxsize=kept)(self._load)
 
     def _load(self, place: tuple[int, int]) -> TileRecord | None:
@@ -116,6 +118,14 @@ class Mosaic:
             return np.full(window.shape, NO_CLASS, dtype="uint8"), np.full(window.shape, NO_CONFIDENCE, dtype="uint8")
         classes = np.where(inside, layers["classes"], np.uint8(NO_CLASS))
         return classes, np.where(inside, layers["confidence"], np.uint8(NO_CONFIDENCE))
+
+    def layers(self, names: Sequence[str], block_row: int, block_col: int) -> NDArray[np.uint8]:
+        """Further layers of a block, (layer, y, x) uint8 percent; 255 where there is no class and outside the region."""
+        window = self.window(block_row, block_col)
+        layers = self._layers(window)
+        if layers is None:
+            return np.full((len(names), *window.shape), NO_CONFIDENCE, dtype="uint8")
+        return np.where(self._region.mask(window), np.stack([layers[name] for name in names]), np.uint8(NO_CONFIDENCE))
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """All blocks, row by row."""

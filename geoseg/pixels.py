@@ -1,18 +1,30 @@
 """What pixel values mean. One place, so that no room writes 254 where another reads 255.
 
 ``classes``: class indices from 0 to 250, ``FAILED_CLASS``, ``NO_CLASS`` (the declared nodata value).
-``confidence``: percent, ``NO_CONFIDENCE`` where there is no class.
+``confidence``: percent, ``NO_CONFIDENCE`` where there is no class. Further layers are percent too, with the same gap:
+
+- ``scores``: the probability of every class, one layer each.
+- ``entropy``: of all probabilities, as a share of the largest possible; 0 = sure, 100 = every class equally likely.
+- ``margin``: by how much the first choice is ahead of the second.
+
 ``reason``: a ``Reason``; ``NEAR_FAILED_BIT`` is added where a class lies near a failed pixel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 FAILED_CLASS = 254
 NO_CLASS = 255
 NO_CONFIDENCE = 255
 NEAR_FAILED_BIT = 0x80
+LAYERS = ("scores", "entropy", "margin")
+
+_STRIP_ROWS = 64  # of which copies in double precision are made
 
 
 class Reason(IntEnum):
@@ -23,3 +35,48 @@ class Reason(IntEnum):
     MASKED = 2  # observed, but something was in the way on every date
     FAILED = 3  # it should have been read and was not
     MODEL = 4  # the network gave no finite score
+
+
+def layer_names(wanted: Iterable[str], classes: int) -> tuple[str, ...]:
+    """Names of the arrays that hold some of ``LAYERS``, in a fixed order: a score has one for each class."""
+    asked = set(wanted)
+    scores = tuple(f"scores_{number:03d}" for number in range(classes)) if "scores" in asked else ()
+    return (*scores, *(name for name in LAYERS[1:] if name in asked))
+
+
+def layers_of(scores: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Layers of some pixels.
+
+    Every pixel is computed by itself and rounded from double precision, so that none depends on its neighbours or on
+    the shape of the array.
+
+    Args:
+        scores: Probabilities (class, y, x).
+        wanted: Of ``LAYERS``.
+
+    Returns:
+        Names as in ``layer_names`` to (y, x) uint8 percent; ``NO_CONFIDENCE`` where a score is no number.
+    """
+    made = {name: np.empty(scores.shape[1:], "uint8") for name in layer_names(wanted, len(scores))}
+    for start in range(0, scores.shape[1], _STRIP_ROWS):
+        strip = scores[:, start : start + _STRIP_ROWS]
+        here = slice(start, start + strip.shape[1])
+        good = np.isfinite(strip).all(axis=0)
+        first, second, entropy = (np.zeros(good.shape) for _ in range(3))
+        for number, score in enumerate(strip):
+            share = np.where(good, score, 0).astype("float64")
+            if "scores" in wanted:
+                made[f"scores_{number:03d}"][here] = _percent(share, good)
+            second = np.maximum(second, np.minimum(first, share))
+            first = np.maximum(first, share)
+            if "entropy" in wanted:
+                entropy -= share * np.log(np.where(share > 0, share, 1))
+        if "entropy" in wanted:
+            made["entropy"][here] = _percent(entropy / np.log(max(2, len(scores))), good)
+        if "margin" in wanted:
+            made["margin"][here] = _percent(first - second, good)
+    return made
+
+
+def _percent(share: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(good, np.rint(np.clip(share, 0, 1) * 100), NO_CONFIDENCE).astype("uint8")

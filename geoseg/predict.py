@@ -8,9 +8,9 @@ chips that touch it. Either way a pixel's result does not depend on the tile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -19,14 +19,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.composite import Composite
-from geoseg.errors import GeosegError, RequestError
+from geoseg.errors import GeosegError, ModelMismatchError, RequestError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
-from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
+from geoseg.pixels import (
+    FAILED_CLASS,
+    NEAR_FAILED_BIT,
+    NO_CLASS,
+    NO_CONFIDENCE,
+    Reason,
+    layer_names,
+    layers_of,
+)
 from geoseg.tiles import Chip, ChipPlan, Tile
 
-# Where, the highest score, and its class.
-type Part = tuple[Window, NDArray[np.float32], NDArray[np.uint8]]
+_NO_NUMBER, _WRONG_SHAPE = "scores that are no numbers", "scores of a wrong shape"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Pixels of a tile: where, the highest score (NaN where there is none), its class, and what else was asked for."""
+
+    window: Window
+    best: NDArray[np.float32]
+    index: NDArray[np.uint8]
+    layers: Mapping[str, NDArray[np.uint8]]
+    failures: Mapping[Window, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +55,15 @@ class TileResult:
         classes: (y, x) uint8; 254 = failed, 255 = nothing observed or not computed.
         confidence: (y, x) uint8 percent; 255 where there is no class.
         reason: (y, x) uint8, see ``geoseg.pixels.Reason``; bit 7 is set where a class lies near a failed pixel.
+        layers: Name to (y, x) uint8 percent, those that were asked for; 255 where there is no class.
+        failures: Chip for whose observed pixels the network gave no answer, to the reason in words.
     """
 
     classes: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     reason: NDArray[np.uint8]
+    layers: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    failures: Mapping[Window, str] = field(default_factory=dict)
 
 
 class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
@@ -74,16 +96,27 @@ class Predictor:
         resolution_m: Pixel size handed to the head.
         threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         passes: Forward passes at the same time.
+        layers: Further layers to keep, of ``geoseg.pixels.LAYERS``.
     """
 
     def __init__(
-        self, head: Head, chips: ChipPlan, device: str, resolution_m: float, *, threads: int = 1, passes: int = 1
+        self,
+        head: Head,
+        chips: ChipPlan,
+        device: str,
+        resolution_m: float,
+        *,
+        threads: int = 1,
+        passes: int = 1,
+        layers: Sequence[str] = (),
     ) -> None:
         self._head = head
         self._chips = chips
         self._device = torch.device(device)
         self._resolution_m = resolution_m
         self._passes = passes
+        self._layers = tuple(layers)
+        self._fits = False  # whether the network ever gave scores of the right shape
         self._pool = ThreadPoolExecutor(passes, "pass", initializer=torch.set_num_threads, initargs=(threads,))
 
     def __enter__(self) -> Self:
@@ -113,19 +146,30 @@ class Predictor:
             The result over the whole tile, or ``None`` when stopped.
         """
         side = (tile.side_px, tile.side_px)
-        classes, confidence = np.full(side, NO_CLASS, dtype="uint8"), np.full(side, NO_CONFIDENCE, dtype="uint8")
+        made = TileResult(
+            np.full(side, NO_CLASS, "uint8"), np.full(side, NO_CONFIDENCE, "uint8"), np.empty(side, "uint8"), {}, {}
+        )
+        names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()
+        layers = {name: np.full(side, NO_CONFIDENCE, "uint8") for name in names}
+        failures: dict[Window, str] = {}
         finite = np.ones(side, dtype=bool)
         parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
         try:
-            for core, best, index in parts(tile, cells, image, window, should_stop):
-                at = core.within(tile.window)
-                good = np.isfinite(best)
+            for part in parts(tile, cells, image, window, should_stop):
+                at = part.window.within(tile.window)
+                good = np.isfinite(part.best)
                 finite[at] = good
-                classes[at] = index
-                confidence[at] = np.rint(np.where(good, best, 0) * 100).astype("uint8")
+                made.classes[at] = part.index
+                made.confidence[at] = np.rint(np.where(good, part.best, 0) * 100).astype("uint8")
+                for name, layer in part.layers.items():
+                    layers[name][at] = layer
+                failures |= part.failures
         except _Stopped:
             return None
-        return self._finish(tile, cells, image, window, classes, confidence, finite)
+        self._finish(tile, cells, image, window, made, finite)
+        for layer in layers.values():
+            layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
+        return replace(made, layers=layers, failures=failures)
 
     def _finish(
         self,
@@ -133,26 +177,24 @@ class Predictor:
         cells: NDArray[np.bool_],
         image: Composite,
         window: Window,
-        classes: NDArray[np.uint8],
-        confidence: NDArray[np.uint8],
+        made: TileResult,
         finite: NDArray[np.bool_],
-    ) -> TileResult:
+    ) -> None:
         """Put nodata and failure where there is no class, and mark classes near a failure."""
-        computed = tile.expand(cells)
-        reason = np.full(classes.shape, Reason.UNOBSERVED, dtype="uint8")
+        classes, reason = made.classes, made.reason
+        reason[:] = Reason.UNOBSERVED
         shared = window & tile.window
         reason[shared.within(tile.window)] = image.reason[shared.within(window)]
-        reason[~computed] = Reason.UNOBSERVED
+        reason[~tile.expand(cells)] = Reason.UNOBSERVED
         reason[(reason == Reason.OBSERVED) & ~finite] = Reason.MODEL
         classes[reason != Reason.OBSERVED] = NO_CLASS
         classes[(reason == Reason.FAILED) | (reason == Reason.MODEL)] = FAILED_CLASS
-        confidence[reason != Reason.OBSERVED] = NO_CONFIDENCE
+        made.confidence[reason != Reason.OBSERVED] = NO_CONFIDENCE
         near = self._near_failed(image.reason == Reason.FAILED)
         if near is not None:
             part = np.zeros(classes.shape, dtype=bool)
             part[shared.within(tile.window)] = near[shared.within(window)]
             reason[part & (classes < FAILED_CLASS)] |= NEAR_FAILED_BIT
-        return TileResult(classes, confidence, reason)
 
     def _near_failed(self, failed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Pixels whose receptive field holds a failed one; for a global network, whose chips might."""
@@ -164,8 +206,8 @@ class Predictor:
 
     def _finite_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
-    ) -> Iterator[Part]:
-        def compute(chip: Chip) -> Part | None:
+    ) -> Iterator[_Part]:
+        def compute(chip: Chip) -> _Part | None:
             core = self._observed(chip.core, image, window)
             if core is None:
                 return None  # its pixels have a reason for having no class
@@ -174,8 +216,13 @@ class Predictor:
             bottom, right = chip.window.row1 - chip.core.row1, chip.window.col1 - chip.core.col1
             seen = core.padded(top, left, bottom, right)
             scores = self._scores(seen, image, window)
+            if scores is None:
+                return _Part(core, *_no_scores(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
             rows, cols = core.within(seen)
-            return core, *_best(scores[:, rows, cols])
+            kept = scores[:, rows, cols]
+            best, index = _best(kept)
+            failed = ~np.isfinite(best) & (image.reason[core.within(window)] == Reason.OBSERVED)
+            return _Part(core, best, index, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
 
         for part in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
             if part is not None:
@@ -223,7 +270,7 @@ class Predictor:
 
     def _blended_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
-    ) -> Iterator[Part]:
+    ) -> Iterator[_Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
         area = tile.window
         total: Tensor | None = None
@@ -231,24 +278,66 @@ class Predictor:
         assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
         taper = _taper(self._chips.chip_px, self._device)
 
-        def compute(chip: Chip) -> tuple[Chip, Tensor]:
-            return chip, self._scores(chip.window, image, window)
+        failures: dict[Window, str] = {}
 
-        for chip, scores in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
-            if total is None:
-                total = torch.zeros((scores.shape[0], *area.shape), device=self._device)
+        def compute(chip: Chip) -> tuple[Chip, Tensor | None, str]:
+            scores = self._scores(chip.window, image, window)
+            return chip, scores, self._wrong(scores, chip.window, image, window)
+
+        for chip, scores, wrong in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
             shared = chip.window & area
             into, part = shared.within(area), shared.within(chip.window)
-            total[(slice(None), *into)] += scores[(slice(None), *part)] * taper[part]
+            if wrong:
+                failures[chip.window] = wrong
+            if total is None:
+                classes = len(self._head.class_table) if scores is None else scores.shape[0]
+                total = torch.zeros((classes, *area.shape), device=self._device)
+            total[(slice(None), *into)] += torch.nan if scores is None else scores[(slice(None), *part)] * taper[part]
             weight[into] += taper[part]
         if total is not None:
-            yield area, *_best(total / weight.clamp(min=torch.finfo(weight.dtype).tiny))
+            scores = total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+            yield _Part(area, *_best(scores), self._layers_of(scores), failures)
 
-    def _scores(self, chip: Window, image: Composite, window: Window) -> Tensor:
-        """Scores (class, y, x) of a chip."""
+    def _wrong(self, scores: Tensor | None, chip: Window, image: Composite, window: Window) -> str:
+        """What is wrong with the scores of a chip of a global network, or nothing."""
+        if scores is None:
+            return _WRONG_SHAPE
+        if bool(torch.isfinite(scores).all()):
+            return ""
+        observed = torch.from_numpy(image.reason[chip.within(window)] == Reason.OBSERVED).to(self._device)
+        return _NO_NUMBER if bool((observed & ~torch.isfinite(scores).all(dim=0)).any()) else ""
+
+    def _layers_of(self, scores: Tensor) -> dict[str, NDArray[np.uint8]]:
+        return layers_of(scores.cpu().numpy(), self._layers) if self._layers else {}
+
+    def _no_layers(self, shape: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
+        names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()
+        return {name: np.full(shape, NO_CONFIDENCE, "uint8") for name in names}
+
+    def _scores(self, chip: Window, image: Composite, window: Window) -> Tensor | None:
+        """Scores (class, y, x) of a chip; ``None`` if their shape is wrong, while that of other chips is right.
+
+        Raises:
+            ModelMismatchError: If the network gives no chip scores of the right shape.
+        """
         rows, cols = chip.within(window)
         values = torch.from_numpy(np.ascontiguousarray(image.values[:, rows, cols])).to(self._device)
         valid = torch.from_numpy(np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)).to(self._device)
+        try:
+            scores = self._passed(values, valid)
+        except ModelMismatchError:
+            if not self._fits:  # is it this chip, or the network?
+                self._passed(torch.zeros_like(values), torch.ones_like(valid))
+            return None
+        self._fits = True
+        return scores
+
+    def _passed(self, values: Tensor, valid: Tensor) -> Tensor:
+        """One forward pass, tried once more where the device's memory ran out.
+
+        Raises:
+            ModelMismatchError: If the scores do not fit the chip.
+        """
         chips = Chips(inputs={"image": values[None, None]}, valid=valid[None], gsd_m=self._resolution_m)
         try:
             return self._forward(chips)
@@ -257,15 +346,24 @@ class Predictor:
         try:
             return self._forward(chips)
         except torch.OutOfMemoryError as err:
+            rows, cols = valid.shape
             raise GeosegError(
-                f"a chip of {chip.shape[0]} x {chip.shape[1]} px, too large for the device's memory",
+                f"a chip of {rows} x {cols} px, too large for the device's memory",
                 "room for one forward pass",
                 "lower --tile-size or --workers, or use --device cpu; finished tiles are kept",
             ) from err
 
     def _forward(self, chips: Chips) -> Tensor:
         with torch.inference_mode():
-            return self._head(chips).scores[0]
+            scores = self._head(chips).scores
+        classes, shape = len(self._head.class_table) or scores.shape[1], chips.valid.shape[1:]
+        if scores.shape != (1, classes, *shape):
+            raise ModelMismatchError(
+                f"scores of the shape {tuple(scores.shape)}",
+                f"(1, {classes}, {shape[0]}, {shape[1]}): one per class and pixel",
+                "choose another model",
+            )
+        return scores[0]
 
 
 def _spread(flags: NDArray[np.bool_], axis: int, before: int, after: int) -> NDArray[np.bool_]:
@@ -282,6 +380,11 @@ def _best(scores: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     best, index = scores.max(dim=0)
     best = torch.where(torch.isfinite(scores).all(dim=0), best, torch.nan)
     return best.cpu().numpy(), index.to(torch.uint8).cpu().numpy()
+
+
+def _no_scores(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """What ``_best`` says of pixels without a score."""
+    return np.full(shape, np.nan, "float32"), np.zeros(shape, "uint8")
 
 
 def _taper(side: int, device: torch.device) -> Tensor:

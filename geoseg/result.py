@@ -36,6 +36,11 @@ class Result:
         return cls(folder, json.loads((folder / "report.json").read_text()))
 
     @cached_property
+    def dates(self) -> dict[str, Result]:
+        """The map of each date, oldest first, of a job with ``per-date``; empty for one map."""
+        return {line["date"]: Result.open(self.out / line["date"]) for line in self.report.get("dates", ())}
+
+    @cached_property
     def classes(self) -> xr.DataArray:
         """(y, x) uint8, lazy; 254 = failed, 255 = nodata. Carries CRS and transform."""
         return _lazy(self.out / "classes.tif")
@@ -63,6 +68,9 @@ class Result:
         """Where it is, the largest classes with their shares of the classified pixels, and what failed of the region."""
         from geoseg.outputs.report_text import percent  # noqa: PLC0415  # as above
 
+        if "dates" in self.report:
+            days = [line["date"] for line in self.report["dates"]]
+            return f"<geoseg.Result in {self.out}: {len(days)} dates, {days[0]} to {days[-1]}>"
         rows = [row for row in self.report.get("areas", ()) if row["feature"] == "all" and row["pixels"]]
         names = {entry["index"]: entry["name"] for entry in self.report.get("classes", ())}
         largest = sorted(rows, key=lambda row: -row["pixels"])

@@ -16,6 +16,8 @@ from geoseg.errors import RequestError, wrong_value
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 
+# Fields whose option has another name; the other options are called like their fields.
+_OPTIONS = {"max_area_km2": "--max-area"}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -68,6 +70,8 @@ class Settings(BaseSettings):
         default_factory=default_memory_bytes, description="Upper bound of the process tree's memory in bytes."
     )
     max_failed: float = Field(0.0, ge=0, le=1, description="Share of failed pixels that is still a success.")
+    max_area_km2: float = Field(500_000.0, gt=0, description="Largest region that is searched, in square kilometres.")
+    max_pixels: int = Field(20_000_000_000, gt=0, description="Most pixels of a map.")
     tile_size: int | None = Field(None, ge=1, description="Side of a tile in pixels, rounded up to whole cells.")
     workers: int | None = Field(
         None,
@@ -99,5 +103,9 @@ class Settings(BaseSettings):
         except ValidationError as err:
             first = err.errors()[0]
             field = str(first["loc"][0])
-            name = f"--{field.replace('_', '-')}" if options.get(field) is not None else f"GEOSEG_{field.upper()}"
+            name = (
+                _OPTIONS.get(field, f"--{field.replace('_', '-')}")
+                if options.get(field) is not None
+                else f"GEOSEG_{field.upper()}"
+            )
             raise wrong_value(dict(first), name) from err

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from geoseg.aoi import AOI
 from geoseg.errors import RequestError, unknown_name, wrong_value
 
-Rule = Literal["first", "least-cloudy", "median"]
+Rule = Literal["first", "least-cloudy", "median", "per-date"]
 
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
@@ -37,15 +37,21 @@ class JobSpec(BaseModel):
     scenes: tuple[str, ...] = Field((), description="Rasters on disk to use instead of a catalogue.")
     sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
     bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
+    scale: float | None = Field(None, gt=0, description="Value = number x scale + offset, whatever metadata says.")
+    offset: float | None = Field(None, description="See scale.")
     pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
-    composite: Rule = Field("least-cloudy", description="How many dates become one image.")
+    composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
     like: str | None = Field(None, description="An earlier result whose grid to use.")
-    format: tuple[Literal["parquet", "geojson"], ...] = Field(
+    format: tuple[Literal["parquet", "geojson", "fgb", "gpkg", "pmtiles"], ...] = Field(
         ("parquet",),
-        description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named.",
+        description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named; "
+        "FlatGeobuf, GeoPackage and PMTiles where they are named.",
+    )
+    layers: tuple[Literal["scores", "entropy", "margin"], ...] = Field(
+        (), description="Further rasters: the probability of every class, their entropy, the lead of the first choice."
     )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
@@ -132,7 +138,7 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
     """One scene, or names with commas between them, where a field takes several."""
     if name == "scenes" and isinstance(value, str | Path):
         return (str(value),)
-    if name in {"bands", "format"} and isinstance(value, str):
+    if name in {"bands", "format", "layers"} and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return value
 

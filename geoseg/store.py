@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,8 @@ class TileRecord:
     """What is remembered of a tile.
 
     Attributes:
-        layers: Name to (side_px, side_px) array: ``classes``, ``confidence`` and ``reason``; 255, 255 and unobserved
-            in cells that are not done.
+        layers: Name to (side_px, side_px) array: ``classes``, ``confidence``, ``reason`` and what else was asked
+            for; 255, 255, unobserved and 255 in cells that are not done.
         cells: Bitmap of the cells that are done.
         incomplete: Whether a read failed in or near it, so that the next run computes it again.
         facts: JSON-able facts: item shares, failures, seconds.
@@ -62,6 +63,9 @@ class TileRecord:
         for item, count in self.facts.get("used_px", {}).items():
             shares[item] = shares.get(item, 0) + count
         facts["used_px"] = shares
+        failures = [*older.facts.get("model_failures", ()), *self.facts.get("model_failures", ())]
+        if failures:
+            facts["model_failures"] = failures
         return TileRecord(layers, self.cells | older.cells, self.incomplete or older.incomplete, facts)
 
 
@@ -116,7 +120,9 @@ class TileStore:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / ".lock").open("w")
         except OSError as err:
-            raise OutputError(f"the tile store {folder}: {err}", "a folder that can be written", _HOW_ON) from err
+            raise OutputError(
+                f"the tile store {folder}: {err}", f"a folder that can be written; {_free(folder)}", _HOW_ON
+            ) from err
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -147,9 +153,17 @@ class TileStore:
             temporary.unlink()
         raise OutputError(
             f"the tile record {path}: {problem}",
-            f"room for {len(body)} bytes in the tile store",
+            f"room for {len(body):,} bytes in the tile store; {_free(path.parent)}",
             _HOW_ON,
         ) from cause
+
+
+def _free(folder: Path) -> str:
+    """Room on the disk of a folder, which may not be there yet."""
+    with suppress(OSError):
+        here = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+        return f"{shutil.disk_usage(here).free:,} bytes are free there"
+    return "the room that is left cannot be told"
 
 
 def _encode(record: TileRecord) -> bytes:

@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,7 @@ class Tally:
         used_px: Item key to the pixels of computed cells that it gave, reused tiles included.
         seconds: Stage to seconds, summed over threads.
         keys: (row, col) of a tile to its key.
+        model_failures: Chip for which the network gave no answer, to the reason; reused tiles included.
     """
 
     computed: int = 0
@@ -126,11 +127,14 @@ class Tally:
     used_px: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "predict": 0.0, "store": 0.0})
     keys: dict[tuple[int, int], str] = field(default_factory=dict)
+    model_failures: dict[Window, str] = field(default_factory=dict)
 
     def use(self, record: TileRecord) -> None:
-        """Add the items that a record of the map was made from."""
+        """Add the items that a record of the map was made from, and where its network failed."""
         for item, count in record.facts.get("used_px", {}).items():
             self.used_px[item] = self.used_px.get(item, 0) + count
+        for *corners, why in record.facts.get("model_failures", ()):
+            self.model_failures[Window(*corners)] = why
 
 
 class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pool
@@ -151,7 +155,7 @@ class TileWorkers:
     def __init__(
         self,
         recipe: Recipe,
-        predictor: Callable[[], Predictor],
+        predictor: Callable[[], AbstractContextManager[Predictor]],
         store: TileStore,
         in_flight: int,
         should_stop: Callable[[], bool],
@@ -274,9 +278,15 @@ def _record_of(job: TileJob, made: TileResult, image: Composite) -> TileRecord:
     """What is remembered of a computed tile."""
     failed = made.reason == Reason.FAILED  # what the network failed on, it fails on again
     near = (made.reason & NEAR_FAILED_BIT) > 0
+    facts: dict[str, Any] = {
+        "used_px": dict(image.used_px),
+        "failures": {unsigned(k): v for k, v in image.failures.items()},
+    }
+    if made.failures:
+        facts["model_failures"] = [[w.row0, w.col0, w.row1, w.col1, why] for w, why in made.failures.items()]
     return TileRecord(
-        {"classes": made.classes, "confidence": made.confidence, "reason": made.reason},
+        {"classes": made.classes, "confidence": made.confidence, "reason": made.reason, **made.layers},
         job.task.cells,
         incomplete=bool(failed.any() or near.any()),
-        facts={"used_px": dict(image.used_px), "failures": {unsigned(k): v for k, v in image.failures.items()}},
+        facts=facts,
     )

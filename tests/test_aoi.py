@@ -141,24 +141,68 @@ def test_words_that_are_no_box_are_refused(text, words):
     assert words in err.expected
 
 
-def test_a_box_across_the_180th_meridian_is_told_to_split():
-    assert "180th meridian" in refusal("170,-20,-170,-10").todo
+ACROSS = MultiPolygon([box(178, -20, 180, -10), box(-180, -20, -178, -10)])
 
 
-def test_coordinates_past_180_are_told_to_split():
-    err = refusal(mapping(box(178, -20, 182, -10)))
-    assert "(182, " in err.given
-    assert "180th meridian" in err.todo
+@pytest.mark.parametrize(
+    "source",
+    [
+        "178,-20,-178,-10",
+        "178,-20,182,-10",
+        "-182,-20,-178,-10",
+        mapping(box(178, -20, 182, -10)),
+        mapping(Polygon([(178, -20), (-178, -20), (-178, -10), (178, -10)])),
+        mapping(Polygon([(-178, -20), (-178, -10), (178, -10), (178, -20)])),
+        mapping(ACROSS),
+        collection(feature(box(178, -20, 180, -10)), feature(box(-180, -20, -178, -10))),
+    ],
+)
+def test_a_region_across_the_180th_meridian_is_the_small_one_however_it_is_written(source):
+    region = AOI.read(source)
+    assert region.geometry.equals(ACROSS)
+    assert region.bounds == (178, -20, -178, -10)
+    assert region.area_km2 == pytest.approx(AOI.read("10,-20,14,-10").area_km2, rel=1e-9)
+    assert AOI.read(json.loads(json.dumps(region.to_geojson()))) == region
 
 
-def test_a_ring_that_jumps_across_the_180th_meridian_is_noted():
+def test_only_a_ring_that_jumps_is_a_matter_of_reading_and_said():
     jumping = Polygon([(179, -20), (-179, -20), (-179, -10), (179, -10)])
     for geometry in (jumping, MultiPolygon([OTHER, jumping])):
         (note,) = AOI.read(mapping(geometry)).warnings
         assert "180th meridian" in note
-    split = MultiPolygon([box(179, -20, 180, -10), box(-180, -20, -179, -10)])
-    assert AOI.read(mapping(split)).warnings == ()
-    assert AOI.read("-180,-90,180,90").warnings == ()
+    for source in (mapping(ACROSS), mapping(box(178, -20, 182, -10)), "178,-20,-178,-10"):
+        assert AOI.read(source).warnings == ()
+
+
+@pytest.mark.parametrize("west", [-180, -170, -100])
+def test_a_wide_box_is_no_narrow_one(west):
+    """Half a band round the globe or more, as a box says it."""
+    region = AOI.read((west, -60, -west, 60))
+    assert region.bounds == (west, -60, -west, 60)
+    assert region.warnings == ()
+    assert AOI.read(region.to_geojson()).geometry.equals(box(west, -60, -west, 60))
+
+
+def test_a_world_map_stays_one():
+    world = AOI.read(mapping(box(-180, -90, 180, 90)))
+    assert world.warnings == ()
+    assert world.area_km2 == pytest.approx(510_065_621.7, rel=1e-9)  # of the ellipsoid, by its textbook formula
+
+
+def test_a_hole_is_where_it_was_on_either_side_of_the_meridian():
+    ring = Polygon(box(178, -20, 184, -10).exterior, [box(181, -18, 183, -12).exterior])
+    jumps = shapely.transform(ring, lambda xy: np.column_stack(((xy[:, 0] + 180) % 360 - 180, xy[:, 1])))
+    by_hand = shapely.union(box(178, -20, 180, -10), box(-180, -20, -176, -10)).difference(box(-179, -18, -177, -12))
+    for polygon in (ring, jumps):
+        assert AOI.read(mapping(polygon)).geometry.equals(by_hand)
+
+
+@pytest.mark.parametrize("south", [True, False])
+def test_a_ring_round_a_pole_holds_the_pole(south):
+    lon = np.arange(0, 360, 30)
+    ring = np.column_stack(((lon + 180) % 360 - 180, np.full(lon.size, -80.0 if south else 80.0)))
+    region = AOI.read(mapping(Polygon(ring)))
+    assert region.geometry.equals(box(-180, -90, 180, -80) if south else box(-180, 80, 180, 90))
 
 
 def test_a_spike_is_cut_off_and_said():

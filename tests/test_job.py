@@ -82,11 +82,17 @@ def test_a_file_is_no_folder(tmp_path):
     refusal(tmp_path / "map", fresh=True)
 
 
-def test_a_folder_below_a_file_is_refused_when_it_is_taken(tmp_path):
+def test_a_folder_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    folder = open_job(tmp_path / "file" / "map", ONE, fresh=False, update=False)
-    with pytest.raises(RequestError), folder.taken(ITEMS):
-        pass
+    refusal(tmp_path / "file" / "map")
+    refusal(tmp_path / "file" / "map", fresh=True)
+
+
+def test_the_folder_above_is_made_for_the_default_place_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "does not exist" in refusal(tmp_path / "maps" / "one").given
+    take(default_out(ONE))
+    assert [path.name for path in tmp_path.iterdir()] == ["geoseg-out"]
 
 
 def test_a_run_that_was_killed_as_it_began_is_no_obstacle(tmp_path):

@@ -23,7 +23,8 @@ from geoseg.errors import GeosegError
 from geoseg.models.saving import save_model
 from geoseg.models.spec import ClassInfo, ModelSpec, WeightsRef
 from geoseg.models.steps import Step
-from geoseg.scenes.understand import sensor_of, understand
+from geoseg.scenes.recognise import sensor_of
+from geoseg.scenes.understand import understand
 
 _RASTERS = {".tif", ".tiff", ".jp2", ".img", ".vrt", ".png", ".jpg"}
 _LIMIT_S = 300
@@ -90,7 +91,7 @@ def _rasters(path: Path, scratch: Path) -> Iterator[Row]:
     options = ["--bands", ",".join(given)] if given else []
     row = _run(path, bands, options, scratch)
     yield row
-    if row.outcome == "refused" and "--pixel-grid" in row.message:
+    if row.outcome.startswith("refused") and "--pixel-grid" in row.message:
         yield _run(path, bands, [*options, "--pixel-grid"], scratch)
 
 

@@ -57,7 +57,8 @@ Scenes = Annotated[
 Sensor = Annotated[
     str | None,
     _job(
-        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, rgb, rgbn or raster. "
+        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, landsat-c2-l2 (8 and 9), landsat-tm-c2-l2 (4, 5 and 7), "
+        "sentinel-1-rtc, naip, dem, rgb, rgbn or raster. "
         "Default: what the collection or the bands of the file say.",
         "--sensor",
     ),
@@ -68,6 +69,16 @@ Bands = Annotated[
         "Names of all bands of --scenes in their order, such as B04,B03,B02. Default: names or colours in the file.",
         "--bands",
     ),
+]
+Scale = Annotated[
+    float | None,
+    _job(
+        "Value = number x SCALE + OFFSET, such as 0.0001 for reflectance. Default: what metadata and sensor say.",
+        "--scale",
+    ),
+]
+Offset = Annotated[
+    float | None, _job("See --scale; such as 0 or -0.1. Default: what metadata and sensor say.", "--offset")
 ]
 PixelGrid = Annotated[
     bool,
@@ -84,8 +95,8 @@ Datetime = Annotated[
 Composite = Annotated[
     str | None,
     _job(
-        "How dates become one image: first (the newest), least-cloudy or median. Default: the workflow's "
-        "(landcover: median).",
+        "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
+        "folder of its own. Default: the workflow's (landcover: median).",
         "--composite",
     ),
 ]
@@ -110,9 +121,18 @@ Like = Annotated[
 Format = Annotated[
     str | None,
     _job(
-        "Files of polygons: parquet (default), or parquet,geojson. polygons.parquet is always written, and "
-        "polygons.geojson beside it up to 20,000 polygons; geojson writes it however many there are.",
+        "Files of polygons: parquet (default), geojson, fgb (FlatGeobuf), gpkg (GeoPackage), pmtiles; several with "
+        "commas. polygons.parquet is always written, and polygons.geojson beside it up to 20,000 polygons; geojson "
+        "writes it however many there are.",
         "--format",
+    ),
+]
+Layers = Annotated[
+    str | None,
+    _job(
+        "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
+        "the first choice); several with commas. Default: none.",
+        "--layers",
     ),
 ]
 MinArea = Annotated[
@@ -140,6 +160,10 @@ MaxMemory = Annotated[
 MaxFailed = Annotated[
     float | None, _where("Share of failed pixels, 0 to 1, that is still a success. Default: 0.", "--max-failed")
 ]
+MaxArea = Annotated[
+    float | None, _where("Largest region that is searched, in square kilometres. Default: 500000.", "--max-area")
+]
+MaxPixels = Annotated[int | None, _where("Most pixels of a map. Default: 20000000000.", "--max-pixels")]
 TileSize = Annotated[
     int | None,
     _where("Side of a tile in pixels, rounded up to whole cells. Default: what --max-memory allows.", "--tile-size"),
@@ -163,6 +187,8 @@ def run_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    scale: Scale = None,
+    offset: Offset = None,
     pixel_grid: PixelGrid = False,
     datetime: Datetime = None,
     composite: Composite = None,
@@ -171,6 +197,7 @@ def run_command(
     crs: Crs = None,
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
+    layers: Layers = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -178,6 +205,8 @@ def run_command(
     update: Update = False,
     max_memory: MaxMemory = None,
     max_failed: MaxFailed = None,
+    max_area: MaxArea = None,
+    max_pixels: MaxPixels = None,
     tile_size: TileSize = None,
     workers: Workers = None,
     device: Device = None,
@@ -218,6 +247,8 @@ def plan_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    scale: Scale = None,
+    offset: Offset = None,
     pixel_grid: PixelGrid = False,
     datetime: Datetime = None,
     composite: Composite = None,
@@ -226,6 +257,7 @@ def plan_command(
     crs: Crs = None,
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
+    layers: Layers = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -233,6 +265,8 @@ def plan_command(
     update: Update = False,
     max_memory: MaxMemory = None,
     max_failed: MaxFailed = None,
+    max_area: MaxArea = None,
+    max_pixels: MaxPixels = None,
     tile_size: TileSize = None,
     workers: Workers = None,
     device: Device = None,
@@ -260,8 +294,8 @@ def plan_command(
 
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
-RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m"}
-_LISTS = ("bands", "format")
+RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
+_LISTS = ("bands", "format", "layers")
 _NEITHER = ("as_json", "quiet", "debug")
 
 

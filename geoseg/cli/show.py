@@ -13,6 +13,7 @@ from geoseg.cli.progress import console
 from geoseg.models.weights import weights_at_hand
 from geoseg.outputs.geodesy import area_m2
 from geoseg.outputs.report_text import amount, area_unit, percent, size
+from geoseg.pipeline.dates import PER_DATE, split
 from geoseg.scenes.raster_checks import short_name
 from geoseg.tiles import finite_halo
 
@@ -28,6 +29,7 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
     model, budget = prepared.model.spec, prepared.budget
     scenes = prepared.coverage.touching(prepared.region.window)
     row, col = prepared.region.window.row0, prepared.region.window.col0
+    maps = len(split(prepared)) if prepared.spec.composite == PER_DATE else 1
     return {
         "km2": float(f"{_area_m2(prepared) / 1e6:.6g}"),
         "scenes": [{"datetime": s.datetime, "items": [item.id for item in s.items]} for s in scenes],
@@ -45,9 +47,10 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
         "halo_px": list(finite_halo(model.radius_px, model.stride_px)),
         "chip_px": model.chip_px or budget.chip_cells * model.cell_px,
         "tile_px": budget.tile_cells * model.cell_px,
-        "tiles": len(prepared.tasks),
-        "megapixels": round(prepared.pixels / 1e6, 3),
-        "seconds": prepared.estimate_s,
+        "maps": maps,
+        "tiles": len(prepared.tasks) * maps,
+        "megapixels": round(prepared.pixels * maps / 1e6, 3),
+        "seconds": prepared.estimate_s and prepared.estimate_s * maps,
     }
 
 
@@ -130,7 +133,10 @@ def _weights_words(weights: dict[str, Any]) -> str:
 def show_after(result: Result) -> None:
     """Say what was made, how much of what there is, and what was skipped."""
     report, out = result.report, console()
-    _show_classes(report, out)
+    if "dates" in report:
+        _show_dates(report, out)
+    else:
+        _show_classes(report, out)
     tiles, pixels = report["tiles"], report["pixels"]
     inside = max(1, pixels["aoi"])
     out.print(f"tiles: {tiles['computed']} computed, {tiles['reused']} reused", markup=False)
@@ -146,9 +152,22 @@ def show_after(result: Result) -> None:
         out.print(f"not used: {_some(ids, 'scenes')}: {reason}", markup=False)
     for text in _folded(report["warnings"]):
         out.print(f"note: {text}", markup=False)
+    if "dates" in report:
+        out.print(f"the maps: {result.out / 'collection.json'}, one folder for each date", markup=False)
+        return
     out.print(f"polygons: {report['polygons']['count']:,}, in {_polygon_files(report)}", markup=False)
     out.print(f"the map: {result.out / 'classes.tif'}", markup=False)
     out.print(f"the report: {result.out / 'report.html'}", markup=False)
+
+
+def _show_dates(report: dict[str, Any], out: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("date", "classified", "polygons"):
+        table.add_column(name, justify="left" if name == "date" else "right")
+    for line in report["dates"]:
+        pixels = line["pixels"]
+        table.add_row(line["date"], percent(pixels["classified"] / max(1, pixels["aoi"])), f"{line['polygons']:,}")
+    out.print(table)
 
 
 def _polygon_files(report: dict[str, Any]) -> str:

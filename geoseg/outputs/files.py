@@ -57,6 +57,17 @@ class WholeFile:
         self.temporary.replace(self.path)
         _sync(self.path.parent)
 
+    @contextlib.contextmanager
+    def writing(self, needed_bytes: int | None = None) -> Iterator[None]:
+        """Turns an `OSError` of the block into an `OutputError` that names the path and the room that it takes."""
+        try:
+            yield
+        except OSError as err:
+            if needed_bytes is None:
+                with contextlib.suppress(OSError):
+                    needed_bytes = self.temporary.stat().st_size + 1
+            raise output_error(self.path, err.strerror or str(err), needed_bytes=needed_bytes, code=err.errno) from err
+
     def discard(self) -> None:
         """Remove the temporary file, and what a driver put beside it under names that start the same."""
         for leftover in self.temporary.parent.glob(f"{glob.escape(self.temporary.stem)}*"):
@@ -76,7 +87,7 @@ def whole_file(path: Path, *, needed_bytes: int | None = None) -> Iterator[Path]
     """
     file = WholeFile(path)
     try:
-        with output_errors(path, needed_bytes=needed_bytes):
+        with file.writing(needed_bytes):
             yield file.temporary
             file.commit()
     finally:
@@ -101,7 +112,7 @@ def output_error(path: Path, reason: str, *, needed_bytes: int | None = None, co
         needed_bytes: About how much room the file takes, where known.
         code: ``errno`` of the system, where there was one.
     """
-    needed = "enough room" if needed_bytes is None else f"room for about {needed_bytes:,} bytes"
+    needed = "enough room" if needed_bytes is None else f"room for {needed_bytes:,} bytes or more"
     todo = "free some space, or choose another --out, and run again: finished tiles are kept"
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         todo = "make the folder writable, or choose another --out"

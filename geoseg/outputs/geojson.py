@@ -29,6 +29,7 @@ class GeoJSONSpool:
     Attributes:
         path: Final name.
         is_wanted: Whether the limit still holds.
+        writing: Context that names the file where the disk refuses.
     """
 
     def __init__(self, path: Path, limit: int | None, decimals: int, metadata: Mapping[str, str]) -> None:
@@ -37,6 +38,7 @@ class GeoJSONSpool:
         self._limit, self._decimals = limit, decimals
         self._count = 0
         self._file = WholeFile(path)
+        self.writing = self._file.writing
         self._stream = self._file.temporary.open("w", encoding="utf-8", newline="\n")
         head = json.dumps({"type": "FeatureCollection", **metadata}, ensure_ascii=False)
         self._stream.write(f'{head[:-1]}, "features": [')

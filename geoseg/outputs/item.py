@@ -35,8 +35,15 @@ _KINDS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "classes.tif": ("classes", _COG, "Classes", ("data", "classification")),
     "classes.qml": ("style", "application/xml", "QGIS style of the classes", ("metadata",)),
     "confidence.tif": ("confidence", _COG, "Confidence of the class, in percent", ("data", "confidence")),
+    "scores.tif": ("scores", _COG, "Probability of every class, in percent", ("data", "confidence")),
+    "entropy.tif": ("entropy", _COG, "Entropy of the probabilities, in percent", ("data", "confidence")),
+    "margin.tif": ("margin", _COG, "Lead of the first choice, in percent", ("data", "confidence")),
     "polygons.parquet": ("polygons", "application/vnd.apache.parquet", "Polygons in the grid's CRS", ("data",)),
     "polygons.geojson": ("polygons-geojson", "application/geo+json", "Polygons in longitude and latitude", ("data",)),
+    "polygons.fgb": ("polygons-fgb", "application/vnd.flatgeobuf", "Polygons as FlatGeobuf", ("data",)),
+    "polygons.gpkg": ("polygons-gpkg", "application/geopackage+sqlite3", "Polygons as GeoPackage", ("data",)),
+    "polygons.pmtiles": ("polygons-pmtiles", "application/vnd.pmtiles", "Polygons as vector tiles", ("visual",)),
+    "polygons.qml": ("polygons-style", "application/xml", "QGIS style of the polygons", ("metadata",)),
     "areas.csv": ("areas", "text/csv", "Areas per class and feature", ("data",)),
     "preview.png": ("preview", "image/png", "Preview", ("overview", "visual")),
     "report.json": ("record", "application/json", "Record of the run", ("metadata",)),
@@ -223,8 +230,9 @@ def _asset(file: OutputFile, record: Record) -> dict[str, Any]:
     if file.name == "classes":
         asset |= {"data_type": "uint8", "nodata": NODATA, "bands": [{"name": "class"}]}
         asset["classification:classes"] = _classes(record)
-    if file.name == "confidence":
-        asset |= {"data_type": "uint8", "nodata": NODATA, "unit": "%", "bands": [{"name": "confidence"}]}
+    if file.name in {"confidence", "scores", "entropy", "margin"}:
+        bands = [entry.name for entry in record.classes] if file.name == "scores" else [file.name]
+        asset |= {"data_type": "uint8", "nodata": NODATA, "unit": "%", "bands": [{"name": name} for name in bands]}
     return asset
 
 

@@ -86,7 +86,7 @@ def write_preview(
         picture.putalpha(picture.getchannel("A").point(lambda alpha: round(alpha * _CLASS_OPACITY)))
         picture = Image.alpha_composite(below, picture)
     with whole_file(path) as temporary:
-        picture.save(temporary, format="PNG")
+        temporary.write_bytes(encoded(picture, "PNG"))
     return path
 
 

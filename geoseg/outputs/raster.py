@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,9 @@ _ZSTD_LEVEL = (
     5  # class maps come out a little smaller than with deflate, at 60 % of its time; 9 gains 9 % for a third more
 )
 _MIN_CACHE_BYTES = 16 << 20
+# A plain TIFF ends at 4 GiB. With overviews (a third more), tables and what noise gains by compression, 2 GB of pixels
+# stay well below.
+_MOST_PLAIN_BYTES = 2 * 10**9
 _STRIP_ROWS = 64  # counting makes eight bytes of each pixel, so it is done in strips that fit a processor's cache
 
 
@@ -59,7 +62,7 @@ class _Band:
     nodata: int
     colours: Mapping[int, str]
     names: Mapping[int, str]
-    description: str
+    descriptions: tuple[str, ...]
     tags: Mapping[str, str]
 
     def describe(self, dst: DatasetWriter) -> None:
@@ -72,8 +75,9 @@ class _Band:
             dst.update_tags(
                 1, classes=json.dumps(names, ensure_ascii=False), **{f"CLASS_{v}": name for v, name in names.items()}
             )
-        if self.description:
-            dst.set_band_description(1, self.description)
+        for number, text in enumerate(self.descriptions, start=1):
+            if text:
+                dst.set_band_description(number, text)
         dst.update_tags(**self.tags)
 
 
@@ -98,14 +102,21 @@ class PixelSum:
         self.counts = np.zeros(256, np.int64)
 
     def add(self, rows: slice, cols: slice, block: NDArray[np.uint8]) -> None:
-        """Takes a block, uint8 of shape (row, col), at its place in the raster."""
+        """Takes a block, uint8 of shape (row, col) or (band, row, col), at its place in the raster."""
         row_weights, col_weights = self._rows[rows], self._cols[cols]
-        for start in range(0, len(block), _STRIP_ROWS):
-            strip = block[start : start + _STRIP_ROWS]
-            self.counts += np.bincount(strip.ravel(), minlength=256)
-            lines = (strip - self._nodata).astype(np.uint64) @ col_weights
-            total = int((lines * row_weights[start : start + _STRIP_ROWS]).sum(dtype=np.uint64))
-            self.value = (self.value + total) % 2**64
+        for number, band in enumerate(block if block.ndim == 3 else block[None]):
+            for start in range(0, len(band), _STRIP_ROWS):
+                strip = band[start : start + _STRIP_ROWS]
+                self.counts += np.bincount(strip.ravel(), minlength=256)
+                lines = (strip - self._nodata).astype(np.uint64) @ col_weights
+                total = int((lines * row_weights[start : start + _STRIP_ROWS]).sum(dtype=np.uint64))
+                self.value = (self.value + total * (2 * number + 1)) % 2**64  # so that bands cannot change places
+
+
+def needs_bigtiff(shape: tuple[int, int], bands: int = 1) -> bool:
+    """Whether a raster of bytes, in whole blocks, is too large to be sure of a plain TIFF's 4 GiB; known before a pixel."""
+    rows, cols = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shape)
+    return rows * cols * bands > _MOST_PLAIN_BYTES
 
 
 def write_cog(
@@ -117,23 +128,24 @@ def write_cog(
     colours: Mapping[int, str] | None = None,
     names: Mapping[int, str] | None = None,
     overview_resampling: Literal["mode", "average", "nearest"] = "mode",
-    description: str = "",
+    description: str | Sequence[str] = "",
     tags: Mapping[str, str] | None = None,
     memory_bytes: int = 256 << 20,
     threads: int = 1,
 ) -> WrittenRaster:
-    """Writes a cloud-optimised GeoTIFF of one uint8 band from a stream of blocks.
+    """Writes a cloud-optimised GeoTIFF of one uint8 band, or of several, from a stream of blocks.
 
     Args:
         path: Final name; the folder must exist. Nothing appears under it unless all went well.
         geobox: Shape, transform and CRS (which may be missing).
-        blocks: Rows, columns and values, uint8 of shape (row, col); disjoint, in any order. What none covers is nodata.
+        blocks: Rows, columns and values, uint8 of shape (row, col), or (band, row, col) where there are several;
+            disjoint, in any order. What none covers is nodata.
         nodata: The declared nodata value.
         colours: Pixel value to ``#rrggbb``; makes a colour table in which nodata is transparent.
         names: Pixel value to class name, kept in the file as the band's tags (``CLASS_<value>`` and ``classes``): GDAL's
             own category names would go to a second file beside it.
         overview_resampling: ``mode`` for classes. ``average`` and ``mode`` leave nodata out.
-        description: Of the band.
+        description: Of the band; a list makes as many bands.
         tags: More tags of the file.
         memory_bytes: Bound of GDAL's block cache.
         threads: For compression.
@@ -143,7 +155,9 @@ def write_cog(
         ValueError: If blocks overlap or leave the raster.
     """
     rows, cols = geobox.shape
-    band = _Band(nodata, colours or {}, names or {}, description, tags or {})
+    descriptions = (description,) if isinstance(description, str) else tuple(description)
+    band = _Band(nodata, colours or {}, names or {}, descriptions, tags or {})
+    size_bytes = rows * cols * len(descriptions)
     cache_bytes = max(int(memory_bytes), _MIN_CACHE_BYTES)
     scratch = WholeFile(path.with_name(f"{path.stem}-scratch.tif"))
     try:
@@ -152,7 +166,7 @@ def write_cog(
                 "ignore", NotGeoreferencedWarning
             )  # where there is no CRS a plain pixel grid is meant
             streamed = _stream(path, scratch.temporary, geobox, blocks, band)
-            with _writing(path, rows * cols), whole_file(path, needed_bytes=rows * cols) as temporary:
+            with _writing(path, size_bytes), whole_file(path, needed_bytes=size_bytes) as temporary:
                 rasterio.shutil.copy(
                     str(scratch.temporary),
                     str(temporary),
@@ -162,7 +176,7 @@ def write_cog(
                     PREDICTOR="NO",
                     BLOCKSIZE=_BLOCK_PX,
                     OVERVIEW_RESAMPLING=overview_resampling.upper(),
-                    BIGTIFF="IF_SAFER",
+                    BIGTIFF="YES" if needs_bigtiff((rows, cols), len(descriptions)) else "NO",
                     NUM_THREADS=threads,
                 )
                 _check(temporary, path, geobox, streamed)
@@ -174,49 +188,53 @@ def write_cog(
 def _stream(path: Path, scratch: Path, geobox: GeoBox, blocks: Iterable[Block], band: _Band) -> PixelSum:
     """Fills the scratch file. Errors of the writing become `OutputError`, those of ``blocks`` pass as they are."""
     rows, cols = geobox.shape
+    size_bytes = rows * cols * len(band.descriptions)
     streamed = PixelSum((rows, cols), band.nodata)
-    with _writing(path, rows * cols):
-        dst = rasterio.open(scratch, "w", **_profile(geobox, band.nodata))
+    with _writing(path, size_bytes):
+        dst = rasterio.open(scratch, "w", **_profile(geobox, band))
     try:
-        with _writing(path, rows * cols):
+        with _writing(path, size_bytes):
             band.describe(dst)
         for row, col, block in blocks:
-            window = _window(row, col, block, (rows, cols))
+            window = _window(row, col, block, (rows, cols), len(band.descriptions))
             streamed.add(row, col, block)
-            with _writing(path, rows * cols):
-                dst.write(block, 1, window=window)
+            with _writing(path, size_bytes):
+                dst.write(block if block.ndim == 3 else block[None], window=window)
     finally:
-        with _writing(path, rows * cols):
+        with _writing(path, size_bytes):
             dst.close()
-    missing = rows * cols - int(streamed.counts.sum())
+    missing = size_bytes - int(streamed.counts.sum())
     if missing < 0:
         raise ValueError(f"blocks overlap: {-missing} pixels more than the raster has")
     streamed.counts[band.nodata] += missing
     return streamed
 
 
-def _profile(geobox: GeoBox, nodata: int) -> dict[str, Any]:  # rasterio's keywords
+def _profile(geobox: GeoBox, band: _Band) -> dict[str, Any]:  # rasterio's keywords
     rows, cols = geobox.shape
     return {
         "driver": "GTiff",
         "width": cols,
         "height": rows,
-        "count": 1,
+        "count": len(band.descriptions),
         "dtype": "uint8",
-        "nodata": nodata,
+        "nodata": band.nodata,
         "crs": None if geobox.crs is None else geobox.crs.to_wkt(),
         "transform": geobox.transform,
         "tiled": True,
         "blockxsize": _BLOCK_PX,
         "blockysize": _BLOCK_PX,
         "SPARSE_OK": "TRUE",
-        "BIGTIFF": "IF_SAFER",
+        "interleave": "band",
+        "BIGTIFF": "YES" if needs_bigtiff((rows, cols), len(band.descriptions)) else "NO",
     }
 
 
-def _window(rows: slice, cols: slice, block: NDArray[np.uint8], shape: tuple[int, int]) -> Window:
+def _window(rows: slice, cols: slice, block: NDArray[np.uint8], shape: tuple[int, int], bands: int) -> Window:
     inside = 0 <= rows.start <= rows.stop <= shape[0] and 0 <= cols.start <= cols.stop <= shape[1]
-    if not inside or block.shape != (rows.stop - rows.start, cols.stop - cols.start) or block.dtype != np.uint8:
+    fits = block.shape[-2:] == (rows.stop - rows.start, cols.stop - cols.start)
+    fits &= block.shape[:-2] == (bands,) or (bands == 1 and block.ndim == 2)
+    if not inside or not fits or block.dtype != np.uint8:
         raise ValueError(f"a block of {block.dtype} {block.shape} does not fit at {rows}, {cols} of a raster {shape}")
     return Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
 
@@ -235,15 +253,13 @@ def _check(temporary: Path, path: Path, geobox: GeoBox, streamed: PixelSum) -> N
             for _ in _read_blocks(src):
                 pass
     if found.value != streamed.value or not np.array_equal(found.counts, streamed.counts) or not same_place:
-        raise output_error(
-            path, "reads back different from what was written", needed_bytes=geobox.shape[0] * geobox.shape[1]
-        )
+        raise output_error(path, "reads back different from what was written", needed_bytes=int(streamed.counts.sum()))
 
 
 def _read_blocks(src: DatasetReader) -> Iterator[Block]:
     for _, window in src.block_windows(1):
         rows, cols = window.toslices()
-        yield rows, cols, src.read(1, window=window)
+        yield rows, cols, src.read(window=window)
 
 
 @contextlib.contextmanager
@@ -253,4 +269,14 @@ def _writing(path: Path, needed_bytes: int) -> Iterator[None]:
         with output_errors(path, needed_bytes=needed_bytes):
             yield
     except (CPLE_BaseError, RasterioError) as err:
-        raise output_error(path, str(err), needed_bytes=needed_bytes) from err
+        raise output_error(path, _first_words(err), needed_bytes=needed_bytes) from err
+
+
+def _first_words(err: BaseException) -> str:
+    """What GDAL said first; rasterio's own words only refer to it."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    text = str(err)
+    if "scratch" in text and "IReadBlock" in text:  # GDAL says nothing when a file cannot be finished at its close
+        return f"the temporary file beside it was not written whole: {text}"
+    return text

@@ -1,7 +1,6 @@
 """What is known of a run: the one value that ``report.json``, ``report.html`` and ``item.json`` are made from.
 
-Names carry units. Shares are 0 to 1. Addresses lose their query and user part when they enter, so that no signature or
-token reaches a file.
+Names carry units. Shares are 0 to 1. Addresses lose query and user part when they enter: no token reaches a file.
 """
 
 from __future__ import annotations
@@ -381,6 +380,8 @@ class Record(_Part):
     """What may be wrong with this map, in plain words."""
     notes: tuple[Text, ...] = ()
     """What to know when using it, in plain words."""
+    model_failures: tuple[Text, ...] = ()
+    """Chips for which the network gave no answer: their window on the map, on the globe, and the reason."""
 
     @property
     def interval(self) -> tuple[dt.datetime, dt.datetime] | None:

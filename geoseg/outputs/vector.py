@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo import CRS
 
-from geoseg.outputs.files import WholeFile, output_error, output_errors
+from geoseg.outputs.files import WholeFile, output_error
 from geoseg.outputs.geodesy import Geodesy, Geometries, to_grid
 from geoseg.outputs.geojson import GeoJSONSpool
 from geoseg.outputs.legend import ClassTable
@@ -109,7 +109,7 @@ class PolygonWriter:
         self._waiting_vertices = 0
         self._parquet = WholeFile(folder / "polygons.parquet")
         self._geojson: GeoJSONSpool | None = None
-        with output_errors(self._parquet.path):
+        with self._parquet.writing():
             self._writer = pq.ParquetWriter(
                 self._parquet.temporary, self._legend.schema, compression="zstd", write_page_checksum=True
             )
@@ -147,7 +147,7 @@ class PolygonWriter:
         if sum(map(len, self._waiting)) >= _GROUP_ROWS or self._waiting_vertices >= _GROUP_VERTICES:
             self._flush()
         if self._geojson is not None and self._geodesy is not None and self._geojson.takes(len(rows)):
-            with output_errors(self._geojson.path):
+            with self._geojson.writing():
                 self._geojson.add(self._geodesy.lonlat(batch.geometry), rows)
 
     def close(self) -> list[Path]:
@@ -161,18 +161,18 @@ class PolygonWriter:
         """
         self._flush()
         path = self._parquet.path
-        with output_errors(path):
+        with self._parquet.writing():
             self._writer.add_key_value_metadata({"geo": json.dumps(self._geo())} | self._metadata)
             self._writer.close()
             self._check_parquet()
         if self._geojson is not None:
-            with output_errors(self._geojson.path):
+            with self._geojson.writing():
                 self._geojson.close()
-        with output_errors(path):
+        with self._parquet.writing():
             self._parquet.commit()
         if self._geojson is None:
             return [path]
-        with output_errors(self._geojson.path):
+        with self._geojson.writing():
             return [path, *self._geojson.commit()]
 
     def discard(self) -> None:
@@ -193,7 +193,7 @@ class PolygonWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            with output_errors(self._parquet.path):
+            with self._parquet.writing():
                 self._writer.write_table(pa.Table.from_batches(self._waiting).combine_chunks())
         self._waiting, self._waiting_vertices = [], 0
 

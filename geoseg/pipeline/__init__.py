@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from geoseg.errors import InterruptedRunError
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
+from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
 from geoseg.progress import Progress, Silent
@@ -66,8 +70,8 @@ def run(
         before: Called once with what will be done, before the first pixel is read.
 
     Returns:
-        The finished map. ``result.report["pixels"]["failed"]`` tells of holes; deciding whether they are too many is
-        the caller's.
+        The finished map; with ``per-date`` the maps of ``result.dates``. ``result.report["pixels"]["failed"]`` tells of
+        holes; deciding whether they are too many is the caller's.
 
     Raises:
         GeosegError: See ``geoseg.errors`` for what belongs to which exit status.
@@ -79,18 +83,16 @@ def run(
     scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
-        prepared = _with_inputs_checked(prepare(spec, settings, job.documents))
+        prepared = _with_inputs_checked(prepare(spec, settings, job.documents, job.forgotten))
         with job.taken(prepared.found.documents):
             if before is not None:
                 before(prepared)
             clock.lap("plan")
-            store = TileStore(settings.cache / "tiles")
-            tally = _compute(prepared, store, progress, should_stop)
-            _remember_speed(prepared, tally, clock.lap("tiles"))
-            if should_stop():
-                raise _interrupted(prepared, tally)
-            release_memory()  # what forward passes left behind would add to what finishing needs
-            return Result(out, finish(prepared, tally, store, out, progress, clock, memory))
+            road = _Road(TileStore(settings.cache / "tiles"), progress, should_stop, memory)
+            with road:
+                if spec.composite == PER_DATE:
+                    return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
+                return Result(out, road.make(prepared, out, clock=clock))
 
 
 def _with_inputs_checked(prepared: Prepared) -> Prepared:
@@ -105,35 +107,101 @@ def _with_inputs_checked(prepared: Prepared) -> Prepared:
     return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)))
 
 
-def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_stop: Callable[[], bool]) -> Tally:
-    """Tiles to records."""
-    model, budget, parts = prepared.model.spec, prepared.budget, prepared.key_parts
-    chips = ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells)
+class _Road:
+    """From a prepared job to its files; loads the network once, however many maps are made.
 
-    def predictor() -> Predictor:
-        from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
-        from geoseg.models.network import load_network  # noqa: PLC0415
-        from geoseg.predict import Predictor  # noqa: PLC0415
+    Args:
+        store: Where tiles are kept.
+        progress: Told what happens.
+        should_stop: Asked between chips.
+        memory: Peak of the process tree.
+    """
 
-        progress.stage("loading the model")
-        head = SemanticHead(load_network(prepared.model, prepared.device))
-        progress.stage("computing tiles")
-        return Predictor(
-            head, chips, prepared.device, prepared.pixel_m, threads=parts.threads, passes=budget.passes_at_once
+    def __init__(
+        self,
+        store: TileStore,
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        memory: MemoryWatch,
+    ) -> None:
+        self._store = store
+        self._progress = progress
+        self._should_stop = should_stop
+        self._memory = memory
+        self._predictor: Predictor | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def make(self, prepared: Prepared, out: Path, *, clock: Clock | None = None, again: bool = False) -> dict[str, Any]:
+        """One map; returns the content of its report.
+
+        Args:
+            prepared: The job.
+            out: Where its files go.
+            clock: Its times; a new one where there is none.
+            again: Whether more maps may follow, for which the network is kept.
+
+        Raises:
+            GeosegError: As `run`.
+        """
+        clock = clock or Clock()
+        tally = self._compute(prepared)
+        _remember_speed(prepared, tally, clock.lap("tiles"))
+        if self._should_stop():
+            raise _interrupted(prepared, tally)
+        if not again:
+            self._open.close()
+            self._predictor = None
+        release_memory()  # what forward passes left behind would add to what finishing needs
+        return finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
+
+    def _compute(self, prepared: Prepared) -> Tally:
+        """Tiles to records."""
+        model, budget = prepared.model.spec, prepared.budget
+        recipe = Recipe(
+            coverage=prepared.coverage,
+            chips=ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells),
+            key_parts=prepared.key_parts,
+            facts=prepared.asset_facts,
+            strip_bytes=budget.strip_bytes,
+            read_threads=usable_cores(),
+            gdal_cache_bytes=budget.gdal_cache_bytes,
         )
+        self._progress.stage("looking for finished tiles")
+        workers = TileWorkers(
+            recipe,
+            lambda: nullcontext(self._loaded(prepared, recipe.chips)),
+            self._store,
+            budget.tiles_in_flight,
+            self._should_stop,
+        )
+        return workers.run(prepared.tasks, self._progress)
 
-    recipe = Recipe(
-        coverage=prepared.coverage,
-        chips=chips,
-        key_parts=parts,
-        facts=prepared.asset_facts,
-        strip_bytes=budget.strip_bytes,
-        read_threads=usable_cores(),
-        gdal_cache_bytes=budget.gdal_cache_bytes,
-    )
-    progress.stage("looking for finished tiles")
-    workers = TileWorkers(recipe, predictor, store, budget.tiles_in_flight, should_stop)
-    return workers.run(prepared.tasks, progress)
+    def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
+        """What runs the network, which is the same for all maps of a job."""
+        if self._predictor is None:
+            from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+            from geoseg.models.network import load_network  # noqa: PLC0415
+            from geoseg.predict import Predictor  # noqa: PLC0415
+
+            self._progress.stage("loading the model")
+            predictor = Predictor(
+                SemanticHead(load_network(prepared.model, prepared.device)),
+                chips,
+                prepared.device,
+                prepared.pixel_m,
+                threads=prepared.key_parts.threads,
+                passes=prepared.budget.passes_at_once,
+                layers=prepared.spec.layers,
+            )
+            self._predictor = self._open.enter_context(predictor)
+        self._progress.stage("computing tiles")
+        return self._predictor
 
 
 def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:

@@ -44,6 +44,7 @@ from geoseg.work import Tally
 if TYPE_CHECKING:
     from geoseg.pipeline import Clock
 
+_CHIPS_NAMED = 20  # in the warnings
 _SAME_SIZE = 1e-6  # relative
 _LIBRARIES = ("numpy", "rasterio", "odc-geo", "odc-loader", "odc-stac", "shapely", "scipy", "torch")
 
@@ -58,6 +59,7 @@ def describe(
     outputs: tuple[OutputFile, ...],
     clock: Clock,
     memory: MemoryWatch,
+    remarks: Sequence[str] = (),
 ) -> Record:
     """Fill the record.
 
@@ -71,6 +73,7 @@ def describe(
         outputs: Files written so far.
         clock: Start and stages.
         memory: Peak of the process tree.
+        remarks: What the writing of the files has to say.
     """
     spec, model = prepared.spec, prepared.model.spec
     return Record(
@@ -127,8 +130,9 @@ def describe(
         ),
         polygons=polygons,
         outputs=outputs,
-        warnings=_warnings(prepared, tally, counts),
+        warnings=(*_warnings(prepared, tally, counts), *remarks),
         notes=(*model.notes, *prepared.found.notes, f"pixel grid: {prepared.lattice_origin}"),
+        model_failures=_model_failures(prepared, tally),
     )
 
 
@@ -223,8 +227,9 @@ def _resampled(item: Item, lattice: Lattice) -> list[str]:
 
 
 def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
-    """Items that were refused, or gave no pixel."""
-    refused = [SkippedScene(id=name, reason=reason) for name, reason in prepared.found.skipped]
+    """Items that were refused, that a newer version replaces, or that gave no pixel."""
+    found = prepared.found
+    refused = [SkippedScene(id=name, reason=reason) for name, reason in (*found.skipped, *found.superseded)]
     near = {item.key for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
     for item in prepared.coverage.items:
         if not tally.used_px.get(item.key) or item.key not in near:
@@ -258,10 +263,29 @@ def _pixels(counts: Counts, by_class: NDArray[np.int64]) -> PixelCounts:
     )
 
 
+def _model_failures(prepared: Prepared, tally: Tally) -> tuple[str, ...]:
+    """The chips over the region that have no answer, in words."""
+    region, found = prepared.region.window, []
+    for window in sorted(tally.model_failures, key=lambda w: (w.row0, w.col0, w.row1, w.col1)):
+        if not window & region:
+            continue
+        rows = f"rows {window.row0 - region.row0} to {window.row1 - region.row0}"
+        cols = f"columns {window.col0 - region.col0} to {window.col1 - region.col0}"
+        corners = [(window.col0, window.row0), (window.col1, window.row1)]
+        (west, north), (east, south) = _to_lonlat(prepared, [prepared.lattice.transform @ at for at in corners])
+        place = f"longitude {west:.5f} to {east:.5f}, latitude {south:.5f} to {north:.5f}"
+        found.append(f"{rows}, {cols} of the map ({place}), {tally.model_failures[window]}")
+    return tuple(found)
+
+
 def _warnings(prepared: Prepared, tally: Tally, counts: Counts) -> tuple[str, ...]:
     words = list(prepared.warnings)
     for href, cause in sorted(tally.failures.items()):
         words.append(f"could not be read: {href}: {cause}")
+    chips = _model_failures(prepared, tally)
+    words += [f"the network gave no answer for a chip: {chip}" for chip in chips[:_CHIPS_NAMED]]
+    if len(chips) > _CHIPS_NAMED:
+        words.append(f"the network gave no answer for {len(chips) - _CHIPS_NAMED} more chips; report.json names them")
     if counts.near_failed:
         words.append(f"{counts.near_failed} pixels have a class but lie within the network's reach of failed ones")
     if prepared.spec.min_area_m2 > 0:

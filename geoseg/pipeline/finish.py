@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,22 @@ from geoseg.grid import Window
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
+from geoseg.outputs.exports import DRIVERS, export_polygons
 from geoseg.outputs.item import build_item, output_file, write_item
+from geoseg.outputs.layers import write_layers
 from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import WrittenRaster, write_cog
 from geoseg.outputs.record import PolygonCounts, Record, write_record
 from geoseg.outputs.report import write_report
-from geoseg.outputs.vector import PolygonWriter
+from geoseg.outputs.style import polygon_style, raster_style, write_style
+from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
+from geoseg.pixels import layer_names
 from geoseg.plan import Region
-from geoseg.polygons import ClassSource, polygonize, sieve, simplify
+from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import TileStore
 from geoseg.work import Tally
@@ -40,6 +45,7 @@ Block = tuple[slice, slice, NDArray[np.uint8]]
 _COG_CACHE_BYTES = 64 * 2**20
 # A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
 _REGIONS_AT_ONCE = 2_000
+_LARGE_GEOJSON_BYTES = 100 * 10**6
 _STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
@@ -61,16 +67,19 @@ def finish(
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
     """
-    mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8)
+    layers = layer_names(prepared.spec.layers, len(prepared.model.spec.classes))
+    mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
     source = _sieved(prepared, mosaic)
     counts, areas = Counts(), AreaTable(prepared.geobox, prepared.model.spec.classes, list(_features(prepared)))
     progress.stage("writing the mosaic")
     classes = _write_classes(prepared, mosaic, source, counts, areas, out)
     _write_confidence(prepared, mosaic, source, out)
+    further = _write_layers(prepared, mosaic, out)
     clock.lap("mosaic")
     release_memory()
     progress.stage("writing polygons")
     polygons, files = _write_polygons(prepared, source, out)
+    remarks = _write_exports(prepared, out, files, polygons.count)
     write_areas(out / "areas.csv", areas.rows())
     clock.lap("polygons")
     release_memory()
@@ -81,9 +90,9 @@ def finish(
     imagery, valid = shown if shown is not None else (None, None)
     write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
     clock.lap("report")
-    names = ["classes.tif", "confidence.tif", *files, "areas.csv", "preview.png"]
+    names = ["classes.tif", "classes.qml", "confidence.tif", *further, *files, "areas.csv", "preview.png"]
     outputs = tuple(output_file(out, out / name) for name in names)
-    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory)
+    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
     write_report(out / "report.html", record, pixels, small, imagery, valid)
     return _write_record(record, prepared, out, counts)
 
@@ -180,6 +189,34 @@ def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, o
     )
 
 
+def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
+    """Further rasters, where they are asked for; their names."""
+
+    def blocks(names: Sequence[str]) -> Iterator[Block]:
+        for block in mosaic.blocks():
+            yield *mosaic.slices(*block), mosaic.layers(names, *block)
+
+    wanted, classes = prepared.spec.layers, prepared.model.spec.classes
+    written = write_layers(
+        out, prepared.geobox, wanted, classes, blocks, memory_bytes=_COG_CACHE_BYTES, threads=usable_cores()
+    )
+    return [path.name for path in written]
+
+
+def _write_beside(writer: PolygonWriter, batches: Iterable[RegionBatch]) -> None:
+    """Write what was outlined while the next regions are: one works outside the interpreter's lock, the other inside."""
+    with ThreadPoolExecutor(1, "polygons") as pool:
+        written: Future[None] | None = None
+        for batch in batches:
+            for start in range(0, len(batch), _REGIONS_AT_ONCE):
+                part = batch.take(np.arange(start, min(start + _REGIONS_AT_ONCE, len(batch))))
+                if written is not None:
+                    written.result()
+                written = pool.submit(writer.add, part)
+        if written is not None:
+            written.result()
+
+
 def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple[PolygonCounts, list[str]]:
     spec, model = prepared.spec, prepared.model.spec
     batches = polygonize(source)
@@ -196,11 +233,42 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
         formats=set(spec.format),
         metadata={name: text for name, text in notes.items() if text},
     ) as writer:
-        for batch in batches:
-            for start in range(0, len(batch), _REGIONS_AT_ONCE):
-                writer.add(batch.take(np.arange(start, min(start + _REGIONS_AT_ONCE, len(batch)))))
+        _write_beside(writer, batches)
         files = [path.name for path in writer.close()]
     counts = PolygonCounts(
         count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m
     )
     return counts, files
+
+
+def _write_exports(prepared: Prepared, out: Path, files: list[str], count: int) -> list[str]:
+    """What was asked for beside GeoParquet, and the styles; adds to the names of the files, returns what is to be said."""
+    classes, remarks = prepared.model.spec.classes, _too_large(out, files, count)
+    write_style(out / "classes.qml", raster_style(classes))
+    style = polygon_style(classes)
+    for kind in (kind for kind in DRIVERS if kind in prepared.spec.format):
+        made = export_polygons(out / "polygons.parquet", kind, pixel_m=prepared.pixel_m, style=style)
+        if made is None:
+            remarks.append(f"no polygons.{kind}: the map has no place on the globe")
+            continue
+        files.append(made.path.name)
+        if made.left_out:
+            remarks.append(
+                f"{made.left_out:,} polygons are too small or too crowded for polygons.{kind}; polygons.parquet has all"
+            )
+    files.append(write_style(out / "polygons.qml", style).name)
+    return remarks
+
+
+def _too_large(out: Path, files: list[str], count: int) -> list[str]:
+    """Where to turn when there are more polygons than GeoJSON is good for."""
+    name = "polygons.geojson"
+    if name not in files:
+        return [f"no {name}: {count:,} polygons are too many for it; polygons.parquet has them all"] * (
+            count > GEOJSON_LIMIT
+        )
+    size_bytes = (out / name).stat().st_size
+    if count <= GEOJSON_LIMIT and size_bytes <= _LARGE_GEOJSON_BYTES:
+        return []
+    large = f"{name} holds {count:,} polygons in {size_bytes / 1e6:,.0f} MB, which most programs are slow to read"
+    return [f"{large}; polygons.parquet holds the same"]

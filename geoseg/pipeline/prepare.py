@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,29 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
-from geoseg.keys import KeyParts, asset_facts
+from geoseg.inputs import check_inputs
+from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
     Region,
     TileTask,
+    check_area,
+    check_area_of_use,
+    check_pixels,
+    check_region,
     check_resolution,
     choose_lattice,
     cover,
+    crs_of,
     place_region,
     plan_tiles,
     resolution_m,
     search_bounds,
 )
-from geoseg.scenes import Found, find_scenes
+from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
@@ -126,13 +133,19 @@ def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
     return resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
 
 
-def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any]] = ()) -> Prepared:
+def prepare(
+    spec: JobSpec,
+    settings: Settings,
+    documents: Sequence[dict[str, Any]] = (),
+    forgotten: Sequence[dict[str, Any]] = (),
+) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
     Args:
         spec: The job.
         settings: Where it runs.
         documents: Items frozen by an earlier run of the job.
+        forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -148,17 +161,27 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
         settings.workers,
         settings.tile_size,
         _BEST_CHIP_PX[device],
-        appetite(model),
+        appetite(model, spec.layers),
     )
-    reach_px = budget.tile_cells * model.cell_px + max(
-        *finite_halo(model.radius_px, model.stride_px), model.chip_px or 0
-    )
-    found = find_scenes(spec, _bounds(aoi, reach_px, model.resolution_m or 10.0), model.bands, documents)
+    tile_px = budget.tile_cells * model.cell_px
+    reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
+    if aoi is not None:
+        check_area(aoi, tile_px * (model.resolution_m or 10.0), settings.max_area_km2)
+        if spec.crs is not None:
+            check_area_of_use(aoi, crs_of(spec.crs))
+    allow_lacking = settings.max_failed > 0
+    bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
+    found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking)
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
+    if aoi is not None:
+        check_region(aoi, found.items, lattice)
     region = place_region(aoi, found.items, lattice)
+    check_pixels(region.window, tile_px, settings.max_pixels)
     pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
-        found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands)
+        found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
+    if forgotten and (words := changes(forgotten, found.documents)):
+        found = replace(found, notes=(*found.notes, words))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     if spec.pixel_grid:
         origin = "rows and columns of the rasters (--pixel-grid)"
@@ -166,7 +189,9 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
-    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
+    near = [item for scene in coverage.touching(region.window) for item in scene.items]
+    warnings += check_inputs(near, is_given=spec.scale is not None or spec.offset is not None)
+    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
     return Prepared(
         spec=spec,
         settings=settings,
@@ -202,8 +227,8 @@ def _check_pixel_grid(spec: JobSpec) -> None:
         )
 
 
-def appetite(model: ModelSpec) -> Appetite:
-    """What a model costs in memory."""
+def appetite(model: ModelSpec, layers: Sequence[str] = ()) -> Appetite:
+    """What a model costs in memory, with the further layers that are asked for."""
     return appetite_of(
         len(model.bands),
         len(model.classes),
@@ -214,6 +239,7 @@ def appetite(model: ModelSpec) -> Appetite:
         model.chip_px,
         # Weights are in memory twice while they are loaded.
         _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0) + 2 * (model.weights.size_bytes or 0),
+        len(layer_names(layers, len(model.classes))),
     )
 
 
@@ -282,6 +308,7 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         precision=_PRECISION,
         threads=budget.threads_per_pass,
         chip=chip,
+        layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
     )
 
 

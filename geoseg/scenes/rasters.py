@@ -19,8 +19,8 @@ from geoseg.errors import GeosegError, RequestError
 from geoseg.scenes.raster_bands import guess_sensor, lacking, name_in_path
 from geoseg.scenes.raster_files import RasterGroup, group_files
 from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
+from geoseg.scenes.recognise import sensor_named
 from geoseg.scenes.scene import Item
-from geoseg.scenes.understand import sensor_named
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from geoseg.errors import OutputError
 from geoseg.outputs.files import file_facts, remove_leftovers, whole_file
 from geoseg.outputs.legend import rgba
-from geoseg.outputs.style import write_qgis_style
+from geoseg.outputs.style import polygon_style, raster_style, write_style
 
 
 def test_a_file_appears_when_the_block_ends_well(tmp_path):
@@ -73,10 +73,21 @@ def test_facts_are_length_and_checksum(tmp_path):
 
 
 def test_qgis_style_has_every_class(tmp_path, legend):
-    root = ET.parse(write_qgis_style(tmp_path / "classes.qml", legend)).getroot()
+    root = ET.parse(write_style(tmp_path / "classes.qml", raster_style(legend))).getroot()
     entries = {int(e.get("value")): (e.get("label"), e.get("color")) for e in root.iter("paletteEntry")}
     assert {c.index: (c.name, c.colour) for c in legend}.items() <= entries.items()
     assert set(entries) == {c.index for c in legend} | {254}
+
+
+def test_the_style_of_polygons_has_a_fill_for_every_class_and_no_other(legend):
+    renderer = ET.fromstring(polygon_style(legend)).find("renderer-v2")
+    assert (renderer.get("type"), renderer.get("attr")) == ("categorizedSymbol", "class")
+    fills = {symbol.get("name"): symbol for symbol in renderer.iter("symbol")}
+    shown = {}
+    for category in renderer.iter("category"):
+        (colour,) = [o.get("value") for o in fills[category.get("symbol")].iter("Option") if o.get("name") == "color"]
+        shown[int(category.get("value"))] = category.get("label"), colour
+    assert shown == {c.index: (c.name, ",".join(map(str, rgba(c.colour)))) for c in legend}
 
 
 @pytest.mark.parametrize("colour", ["red", "#12345", "#1234567", "#12345g", "112233", "#112233\n"])

@@ -161,6 +161,30 @@ def test_pixel_sum_depends_on_pixels_alone(rows, cols, step, other, seed):
     assert total(pixels, step, 1) != total(changed, step, 1)
 
 
+def test_several_bands_come_back_each_in_its_place(tmp_path):
+    values = np.random.default_rng(4).integers(0, 101, (3, 70, 90)).astype(np.uint8)
+    values[:, :7] = 255
+    box = GeoBox((70, 90), Affine.scale(10, -10), "EPSG:32633")
+    parts = [slice(0, 33), slice(33, 70)]
+    blocks = [(rows, slice(0, 90), values[:, rows]) for rows in reversed(parts)]
+    made = write_cog(tmp_path / "c.tif", box, blocks, description=["a", "b", "c"], overview_resampling="average")
+    with rasterio.open(made.path) as file:
+        np.testing.assert_array_equal(file.read(), values)
+        assert file.descriptions == ("a", "b", "c")
+        assert file.nodata == 255
+    np.testing.assert_array_equal(made.counts, np.bincount(values.ravel(), minlength=256))
+    assert cog_validate(made.path, strict=True)[0]
+
+
+def test_bands_that_changed_places_are_found(tmp_path, monkeypatch):
+    values = np.random.default_rng(4).integers(0, 101, (2, 70, 90)).astype(np.uint8)
+    monkeypatch.setattr(raster, "_read_blocks", lambda src: [(slice(0, 70), slice(0, 90), values[::-1])])
+    box = GeoBox((70, 90), Affine.scale(10, -10), "EPSG:32633")
+    with pytest.raises(OutputError, match="reads back"):
+        write_cog(tmp_path / "c.tif", box, [(slice(0, 70), slice(0, 90), values)], description=["a", "b"])
+    assert not list(tmp_path.iterdir())
+
+
 SCRIPT = """
 import resource, sys
 from pathlib import Path

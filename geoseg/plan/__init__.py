@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -15,84 +14,39 @@ from odc.geo import CRS, geom
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from pyproj.exceptions import CRSError
-from rasterio.features import rasterize
 
-from geoseg.aoi import AOI, box_in_words
+from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window, is_torn, turned
+from geoseg.plan.checks import check_area, check_area_of_use, check_pixels, check_placed, check_uncut
+from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.raster_checks import short_name
 from geoseg.spec import JobSpec
 from geoseg.tiles import Tile, tiles_over
 
+__all__ = [
+    "Coverage",
+    "Region",
+    "TileTask",
+    "check_area",
+    "check_area_of_use",
+    "check_pixels",
+    "check_region",
+    "check_resolution",
+    "choose_lattice",
+    "cover",
+    "crs_of",
+    "place_region",
+    "plan_tiles",
+    "resolution_m",
+    "search_bounds",
+    "to_pixels",
+]
+
 _METRES_PER_DEGREE = 111_320.0
 # Edges of a region are straight in longitude and latitude; this many degrees between points keeps them so on any grid.
 _DENSIFY_DEGREES = 0.01
-_WIDE_PX, _PROBE_PX = 2.0, 2048
-
-
-@dataclass(frozen=True)
-class Region:
-    """The AOI on the job's lattice.
-
-    Attributes:
-        window: Pixels of the map.
-        features: Feature id to its geometry in lattice pixels (x = column, y = row); empty for "the whole window".
-    """
-
-    window: Window
-    features: Mapping[str, shapely.Geometry] = field(default_factory=dict)
-
-    @cached_property
-    def _union(self) -> shapely.Geometry:
-        union = shapely.union_all(list(self.features.values()))
-        shapely.prepare(union)
-        return union
-
-    def mask(self, window: Window, feature: str | None = None) -> NDArray[np.bool_]:
-        """(y, x) over ``window``, True = inside the region: the pixel's centre lies in it.
-
-        A region that holds no pixel's centre takes every pixel that it touches.
-        """
-        inside = np.zeros(window.shape, dtype=bool)
-        if not self.features:
-            shared = window & self.window
-            if shared:
-                inside[shared.within(window)] = True
-            return inside
-        geometry = self._union if feature is None else self.features[feature]
-        box = shapely.box(window.col0, window.row0, window.col1, window.row1)
-        if not window or not geometry.intersects(box):
-            return inside
-        if self._union.contains(box) and feature is None:
-            return ~inside
-        shift = Affine.translation(window.col0, window.row0)
-        rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=self.is_tiny)
-        return inside
-
-    def touching(self, window: Window) -> list[tuple[str, Window]]:
-        """Features that may hold pixels of a window, with the part of the window in which they may lie."""
-        found = []
-        for name, geometry in self.features.items():
-            part = window & _bounding(geometry).padded(1, 1, 1, 1)
-            if part:
-                found.append((name, part))
-        return found
-
-    @cached_property
-    def is_tiny(self) -> bool:
-        """Whether no pixel's centre lies inside."""
-        if not self.features:
-            return False
-        west, north, east, south = self._union.bounds
-        if min(east - west, south - north) > _WIDE_PX and self._union.area > _WIDE_PX * max(east - west, south - north):
-            return False  # wider than two pixels on average: some centre lies inside
-        for tile in tiles_over(self.window, 1, _PROBE_PX):
-            part = tile.window & self.window
-            shift = Affine.translation(part.col0, part.row0)
-            if part and rasterize([(self._union, 1)], out_shape=part.shape, transform=shift).any():
-                return False
-        return True
 
 
 @dataclass(frozen=True)
@@ -136,17 +90,29 @@ class TileTask:
         return int(self.cells.sum()) * self.tile.cell_px**2
 
 
-def search_bounds(aoi: AOI, margin_m: float) -> tuple[float, float, float, float]:
-    """Bounding box to search: the AOI grown by whatever a job may read around it (degrees).
+def search_bounds(aoi: AOI, margin_m: float) -> Bounds:
+    """Bounding box to search: the AOI grown by whatever a job may read around it.
 
     Args:
         aoi: The region.
         margin_m: Metres that cells and halo may reach beyond it.
+
+    Returns:
+        West, south, east, north in degrees; west > east where the box crosses the 180th meridian.
     """
     west, south, east, north = aoi.bounds
     lat = math.radians(min(85.0, max(abs(south), abs(north))))
     dy, dx = margin_m / _METRES_PER_DEGREE, margin_m / (_METRES_PER_DEGREE * math.cos(lat))
-    return max(-180.0, west - dx), max(-90.0, south - dy), min(180.0, east + dx), min(90.0, north + dy)
+    low, high = max(-90.0, south - dy), min(90.0, north + dy)
+    width = (east - west) % 360 if west != -180 or east != 180 else 360.0
+    if width + 2 * dx >= 360:
+        return -180.0, low, 180.0, high
+    return _wrapped(west - dx), low, _wrapped(east + dx), high
+
+
+def _wrapped(lon: float) -> float:
+    """A longitude within -180 to 180, unchanged where it is."""
+    return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180
 
 
 def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: GeoBox | None) -> tuple[Lattice, str]:
@@ -164,17 +130,28 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
         lattice = Lattice.from_geobox(items[0].geobox)
         if all(lattice.window_of(item.geobox) is not None for item in items):
             return lattice, "the scenes' own grid"
-    try:
-        crs = CRS(spec.crs) if spec.crs else _main_crs(items, aoi)
-    except CRSError as err:
-        raise RequestError(f"--crs {spec.crs}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
+    crs = crs_of(spec.crs) if spec.crs else _main_crs(items, aoi)
     resolution = spec.resolution or min(_resolution_in(item.geobox, crs) for item in items)
     origin = (
         "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
     )
     if crs.geographic:
         _refuse_torn(crs, items, aoi)
-    return Lattice.from_resolution(crs, resolution), f"CRS {crs} of {origin}, {resolution:g} CRS units per pixel"
+    return Lattice.from_resolution(
+        crs, resolution
+    ), f"CRS {short_name(crs)} of {origin}, {resolution:g} CRS units per pixel"
+
+
+def crs_of(text: str) -> CRS:
+    """The CRS that an option names.
+
+    Raises:
+        RequestError: If PROJ does not know it.
+    """
+    try:
+        return CRS(text)
+    except CRSError as err:
+        raise RequestError(f"--crs {text}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
 
 
 def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
@@ -247,11 +224,12 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
 def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Region:
     """The region on the lattice; the footprint of the scenes where there is no AOI."""
     if aoi is None:
+        _refuse_cut_scenes(items, lattice)
         outlines = shapely.union_all([_outline(item, lattice) for item in items])
         exact = [lattice.window_of(item.geobox) for item in items]
         if all(window is not None for window in exact):
             return Region(_around([window for window in exact if window is not None]))
-        return Region(_bounding(outlines), {"footprint": outlines})
+        return Region(pixels_around(outlines), {"footprint": outlines})
     parts: dict[str, shapely.Geometry] = {}
     middle = [item.geobox.extent.centroid.coords[0][0] for item in items if item.geobox.crs == lattice.crs]
     for feature in aoi.features:
@@ -259,8 +237,10 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
         if lattice.crs.geographic and middle:  # a grid in degrees may go on past 180
             geometry = turned(geometry, sum(middle) / len(middle))
         pixels = to_pixels(geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
-        parts[feature.id] = shapely.union(parts[feature.id], pixels) if feature.id in parts else pixels
-    return Region(_bounding(shapely.union_all(list(parts.values()))), parts)
+        check_placed(pixels, lattice)
+        # Round a pole, the edges along 180 W and 180 E and along the pole itself meet.
+        parts[feature.id] = pixels if pixels.is_valid else shapely.make_valid(pixels, method="structure")
+    return Region(pixels_around(shapely.union_all(list(parts.values()))), parts)
 
 
 def cover(found: Found, rule: str, lattice: Lattice) -> Coverage:
@@ -275,14 +255,12 @@ def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
         return shapely.box(window.col0, window.row0, window.col1, window.row1)
     extent = item.geobox.extent
     west, south, east, north = extent.boundingbox.bbox
-    return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, max(east - west, north - south) / 50)
-
-
-def _bounding(geometry: shapely.Geometry) -> Window:
-    west, north, east, south = geometry.bounds  # rows grow downwards, so the smallest y is the first row
-    # A millionth of a pixel keeps a border that lies on a pixel's edge from taking the next pixel in.
-    row0, col0 = math.floor(north + 1e-6), math.floor(west + 1e-6)
-    return Window(row0, col0, max(row0 + 1, math.ceil(south - 1e-6)), max(col0 + 1, math.ceil(east - 1e-6)))
+    step = max(east - west, north - south) / 50
+    if extent.crs is not None and extent.crs != lattice.crs:
+        degrees = extent.to_crs("EPSG:4326", resolution=step).geom
+        if crosses(degrees):  # a ring that jumps would lie all round the globe
+            return to_pixels(on_globe(degrees), "EPSG:4326", lattice, _DENSIFY_DEGREES)
+    return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, step)
 
 
 def _around(windows: Sequence[Window]) -> Window:
@@ -292,37 +270,62 @@ def _around(windows: Sequence[Window]) -> Window:
     return total
 
 
-def plan_tiles(region: Region, coverage: Coverage, side_cells: int, cell_px: int) -> list[TileTask]:
+def plan_tiles(
+    region: Region, coverage: Coverage, side_cells: int, cell_px: int, aoi: AOI | None = None
+) -> list[TileTask]:
     """Tiles with the cells that the region wants, row by row.
 
     Raises:
         NothingToDoError: If no scene touches the region.
     """
     # Before the tiles: those of a region far from fine scenes are too many to count.
-    if not any(outline.intersects(_box_of(region.window)) for outline in coverage.outlines.values()):
-        raise _apart(coverage)
+    if not any(region.meets(outline) for outline in coverage.outlines.values()):
+        around = box_of(region.window)
+        near = any(outline.intersects(around) for outline in coverage.outlines.values())
+        raise _apart(aoi, coverage.items, ": they lie only in the box around it" if near else "")
     tasks = []
     for tile in tiles_over(region.window, side_cells, cell_px):
         cells = tile.touched_cells(region.mask(tile.window))
         if cells.any():
             tasks.append(TileTask(tile, cells))
-    if not tasks:
-        raise _apart(coverage)
     return tasks
 
 
-def _apart(coverage: Coverage) -> NothingToDoError:
-    places = [item.geobox.footprint("EPSG:4326").boundingbox.bbox for item in coverage.items]
+def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
+    """Refuse a region that the CRS of the map is not made for.
+
+    Raises:
+        NothingToDoError: If no scene is near it either: then the region is wrong, not the CRS.
+        RequestError: With a CRS that fits.
+    """
+    try:
+        check_area_of_use(aoi, lattice.crs)
+    except RequestError:
+        footprints = [item.geobox.footprint("EPSG:4326").geom for item in items]
+        if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
+            raise _apart(aoi, items) from None
+        raise
+    _refuse_cut_scenes(items, lattice, aoi)
+
+
+def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
+    """Refuse scenes over the region that the CRS of the map would tear apart: reading them would leave holes."""
+    for item in items:
+        if item.geobox.crs != lattice.crs and crosses(degrees := item.geobox.footprint("EPSG:4326").geom):
+            whole = on_globe(degrees)
+            if aoi is None or aoi.geometry.intersects(whole):
+                check_uncut(whole, lattice.crs, f"the scene {item.id}")
+
+
+def _apart(aoi: AOI | None, items: Sequence[Item], how: str = "") -> NothingToDoError:
+    places = [item.geobox.footprint("EPSG:4326").boundingbox.bbox for item in items]
     west, south, east, north = zip(*places, strict=True)
+    where = f", {box_in_words(aoi.bounds)}" if aoi is not None else ""
     return NothingToDoError(
-        "a region that no scene touches",
+        f"a region that no scene touches{how}{where}",
         f"scenes over the region; those found cover {box_in_words((min(west), min(south), max(east), max(north)))}",
         "move the region (--aoi), or choose other scenes",
     )
-
-
-def _box_of(window: Window) -> shapely.Geometry:
-    return shapely.box(window.col0, window.row0, window.col1, window.row1)
 
 
 def resolution_m(lattice: Lattice, region: Region) -> float:

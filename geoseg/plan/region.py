@@ -1,0 +1,116 @@
+"""The region on the lattice: which pixels of a window are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from geoseg.grid import Window
+from geoseg.tiles import tiles_over
+
+_WIDE_PX, _PROBE_PX = 2.0, 2048
+
+
+@dataclass(frozen=True)
+class Region:
+    """The AOI on the job's lattice.
+
+    Attributes:
+        window: Pixels of the map.
+        features: Feature id to its geometry in lattice pixels (x = column, y = row); empty for "the whole window".
+    """
+
+    window: Window
+    features: Mapping[str, shapely.Geometry] = field(default_factory=dict)
+
+    @cached_property
+    def _union(self) -> shapely.Geometry:
+        union = shapely.union_all(list(self.features.values()))
+        shapely.prepare(union)
+        return union
+
+    @cached_property
+    def _tiny(self) -> Mapping[str, shapely.Geometry]:
+        """Features that hold no pixel's centre."""
+        return {name: geometry for name, geometry in self.features.items() if _holds_no_centre(geometry)}
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether no feature holds a pixel's centre."""
+        return bool(self.features) and len(self._tiny) == len(self.features)
+
+    def meets(self, outline: shapely.Geometry) -> bool:
+        """Whether a geometry in lattice pixels touches the region."""
+        return bool(outline.intersects(self._union if self.features else box_of(self.window)))
+
+    def mask(self, window: Window, feature: str | None = None) -> NDArray[np.bool_]:
+        """(y, x) over ``window``, True = inside the region: the pixel's centre lies in it.
+
+        A feature that holds no pixel's centre takes every pixel that it touches.
+        """
+        inside = np.zeros(window.shape, dtype=bool)
+        if not self.features:
+            shared = window & self.window
+            if shared:
+                inside[shared.within(window)] = True
+            return inside
+        box = box_of(window)
+        if feature is None:
+            if window and self._union.contains(box):
+                return ~inside
+            _burn(self._union, inside, window, all_touched=False)
+        elif feature not in self._tiny:
+            _burn(self.features[feature], inside, window, all_touched=False)
+        for name in self._tiny if feature is None else self._tiny.keys() & {feature}:
+            _burn(self._tiny[name], inside, window, all_touched=True)
+        return inside
+
+    def touching(self, window: Window) -> list[tuple[str, Window]]:
+        """Features that may hold pixels of a window, with the part of the window in which they may lie."""
+        found = []
+        for name, geometry in self.features.items():
+            part = window & pixels_around(geometry).padded(1, 1, 1, 1)
+            if part:
+                found.append((name, part))
+        return found
+
+
+def _burn(geometry: shapely.Geometry, inside: NDArray[np.bool_], window: Window, *, all_touched: bool) -> None:
+    """Set the pixels of a window that lie in a geometry."""
+    if window and geometry.intersects(box_of(window)):
+        shift = Affine.translation(window.col0, window.row0)
+        rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
+
+
+def _holds_no_centre(geometry: shapely.Geometry) -> bool:
+    west, north, east, south = geometry.bounds
+    if min(east - west, south - north) > _WIDE_PX and geometry.area > _WIDE_PX * max(east - west, south - north):
+        return False  # wider than two pixels on average: some centre lies inside
+    around = pixels_around(geometry)
+    for tile in tiles_over(around, 1, _PROBE_PX):
+        part = tile.window & around
+        shift = Affine.translation(part.col0, part.row0)
+        if part and rasterize([(geometry, 1)], out_shape=part.shape, transform=shift).any():
+            return False
+    return True
+
+
+def box_of(window: Window) -> shapely.Geometry:
+    """A window as a geometry in lattice pixels."""
+    return shapely.box(window.col0, window.row0, window.col1, window.row1)
+
+
+def pixels_around(geometry: shapely.Geometry) -> Window:
+    """The smallest window around a geometry in lattice pixels; at least one pixel."""
+    west, north, east, south = geometry.bounds  # rows grow downwards, so the smallest y is the first row
+    # A millionth of a pixel keeps a border that lies on a pixel's edge from taking the next pixel in.
+    row0, col0 = math.floor(north + 1e-6), math.floor(west + 1e-6)
+    return Window(row0, col0, max(row0 + 1, math.ceil(south - 1e-6)), max(col0 + 1, math.ceil(east - 1e-6)))

@@ -137,7 +137,9 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
     )
     if crs.geographic:
         _refuse_torn(crs, items, aoi)
-    return Lattice.from_resolution(crs, resolution), f"CRS {crs} of {origin}, {resolution:g} CRS units per pixel"
+    return Lattice.from_resolution(
+        crs, resolution
+    ), f"CRS {short_name(crs)} of {origin}, {resolution:g} CRS units per pixel"
 
 
 def crs_of(text: str) -> CRS:

@@ -178,6 +178,17 @@ def test_fault_43_nothing_but_nodata_ends_with_3_and_valid_empty_files(tmp_path:
     assert report["polygons"]["count"] == 0
 
 
+@pytest.mark.fault(43)
+def test_fault_43_nothing_but_cloud_ends_with_3_too(tmp_path: Path) -> None:
+    model = worlds.finite_model(tmp_path / "model", bands=("B02", "B04"))
+    for name, value in (("B02", 900), ("B04", 800), ("SCL", 9)):
+        worlds.write_raster(tmp_path / "scene" / f"T33_20220601_{name}.tif", np.full((1, 40, 50), value, "uint16"))
+    with pytest.raises(NothingToDoError) as refused:
+        geoseg.run(scenes=str(tmp_path / "scene"), model=str(model.path), out=tmp_path / "map", device="cpu")
+    assert "2000 masked" in refused.value.given
+    assert (worlds.read(tmp_path / "map" / "classes.tif") == 255).all()
+
+
 # 44: bands of different masks and resolutions
 
 
@@ -398,6 +409,19 @@ def test_twins_of_the_shared_rasters_lie_where_they_should(
     errors, seen = painted.errors_px(painted.planned(positions, path, cache=tmp_path), [path])
     assert errors[seen].max() < 1e-6
     assert 1 - seen.mean() == pytest.approx(ACCEPTED[name], abs=5e-4)
+
+
+@pytest.mark.fault(46)
+def test_fault_46_two_scenes_on_grids_that_do_not_fit_meet_within_half_a_pixel(
+    tmp_path: Path, shared: Path, positions: ModelFolder
+) -> None:
+    folder = shared / "data" / "scenes-awkward"
+    paths = [painted.twin(folder / f"landsat_pair_{side}.tif", tmp_path) for side in ("west", "east")]
+    prepared = painted.planned(positions, *paths, cache=tmp_path)
+    errors, seen = painted.errors_px(prepared, paths)
+    assert prepared.lattice_origin.startswith("CRS EPSG:32618")
+    assert 1 - seen.mean() == pytest.approx(0.25, abs=0.01)
+    assert np.quantile(errors[seen], 0.999) <= 0.5  # at the rim half of a kernel is missing
 
 
 def test_a_mask_that_was_lost_is_another_map(tmp_path: Path, shared: Path) -> None:

@@ -67,6 +67,10 @@ class ModelMismatchError(RequestError):
     """The scenes do not have what the model wants."""
 
 
+class InputsContradictError(RequestError):
+    """Pixels are not what their metadata, or the request, says they are."""
+
+
 class ModelSpecError(RequestError):
     """A model folder contradicts itself or lacks a fact that is needed."""
 

@@ -30,12 +30,14 @@ class JobFolder:
         spec: The job.
         documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
         fresh: Whether what is there is to be replaced.
+        forgotten: STAC items that were frozen and are searched anew.
     """
 
     out: Path
     spec: JobSpec
     documents: tuple[dict[str, Any], ...]
     fresh: bool
+    forgotten: tuple[dict[str, Any], ...] = ()
 
     @contextmanager
     def taken(self, documents: Sequence[dict[str, Any]]) -> Iterator[None]:
@@ -124,10 +126,10 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
     try:
         _check(out, spec, fresh=fresh)
         known = (out / _FOLDER / _SPEC).is_file()
-        documents = () if fresh or update or not items.is_file() else tuple(_read(items) or ())
+        frozen = () if fresh or not items.is_file() else tuple(_read(items) or ())
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
-    return JobFolder(out, spec, documents, fresh=fresh and known)
+    return JobFolder(out, spec, () if update else frozen, fresh and known, frozen if update else ())
 
 
 def _check_place(out: Path, *, may_make_parents: bool) -> None:

@@ -37,6 +37,8 @@ class JobSpec(BaseModel):
     scenes: tuple[str, ...] = Field((), description="Rasters on disk to use instead of a catalogue.")
     sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
     bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
+    scale: float | None = Field(None, gt=0, description="Value = number x scale + offset, whatever metadata says.")
+    offset: float | None = Field(None, description="See scale.")
     datetime: str | None = Field(None, description="Time range, START/END.")
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")

@@ -57,7 +57,8 @@ Scenes = Annotated[
 Sensor = Annotated[
     str | None,
     _job(
-        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, rgb, rgbn or raster. "
+        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, landsat-c2-l2 (8 and 9), landsat-tm-c2-l2 (4, 5 and 7), "
+        "sentinel-1-rtc, naip, dem, rgb, rgbn or raster. "
         "Default: what the collection or the bands of the file say.",
         "--sensor",
     ),
@@ -68,6 +69,16 @@ Bands = Annotated[
         "Names of all bands of --scenes in their order, such as B04,B03,B02. Default: names or colours in the file.",
         "--bands",
     ),
+]
+Scale = Annotated[
+    float | None,
+    _job(
+        "Value = number x SCALE + OFFSET, such as 0.0001 for reflectance. Default: what metadata and sensor say.",
+        "--scale",
+    ),
+]
+Offset = Annotated[
+    float | None, _job("See --scale; such as 0 or -0.1. Default: what metadata and sensor say.", "--offset")
 ]
 Datetime = Annotated[
     str | None,
@@ -168,6 +179,8 @@ def run_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    scale: Scale = None,
+    offset: Offset = None,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
@@ -223,6 +236,8 @@ def plan_command(
     scenes: Scenes = None,
     sensor: Sensor = None,
     bands: Bands = None,
+    scale: Scale = None,
+    offset: Offset = None,
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,

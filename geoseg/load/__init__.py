@@ -109,7 +109,9 @@ def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, pre
 
     bands = planned(item.bands.values(), "float32", float("nan"), "bilinear")
     if item.mask is not None:
-        bands |= planned([item.mask], "uint8", 0, "nearest")
+        rule = item.sensor.mask
+        dtype, missing = (rule.dtype, rule.missing) if rule is not None and not item.alpha else ("uint8", 0)
+        bands |= planned([item.mask], dtype, missing, "nearest")
     return LazyItem(item, geobox, bands, quantity, log)
 
 
@@ -156,13 +158,13 @@ def _judge(
     return Pixels(values, observed & clear & ~failed, observed & ~clear, failed)
 
 
-def _quality(item: Item, codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _quality(item: Item, codes: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where the quality band says that something was observed, and where it was clear."""
     if item.alpha:
         return codes > 0, np.ones(codes.shape, dtype=bool)
     rule = item.sensor.mask
     assert rule is not None  # noqa: S101  # an item with a mask band has a sensor with a rule
-    return ~np.isin(codes, list(rule.nodata)), ~np.isin(codes, list(rule.invalid))
+    return rule.judge(codes)
 
 
 def _on(geobox: GeoBox, failures: list[ReadFailure]) -> NDArray[np.bool_]:

@@ -82,7 +82,7 @@ def run(
     scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
-        prepared = prepare(spec, settings, job.documents)
+        prepared = prepare(spec, settings, job.documents, job.forgotten)
         with job.taken(prepared.found.documents):
             if before is not None:
                 before(prepared)

@@ -197,8 +197,9 @@ def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
 
 
 def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
-    """Items that were refused, or gave no pixel."""
-    refused = [SkippedScene(id=name, reason=reason) for name, reason in prepared.found.skipped]
+    """Items that were refused, that a newer version replaces, or that gave no pixel."""
+    found = prepared.found
+    refused = [SkippedScene(id=name, reason=reason) for name, reason in (*found.skipped, *found.superseded)]
     near = {item.key for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
     for item in prepared.coverage.items:
         if not tally.used_px.get(item.key) or item.key not in near:

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
+from geoseg.inputs import check_inputs
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
@@ -32,7 +33,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
-from geoseg.scenes import Found, find_scenes
+from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
@@ -121,13 +122,19 @@ def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
     return resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
 
 
-def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any]] = ()) -> Prepared:
+def prepare(
+    spec: JobSpec,
+    settings: Settings,
+    documents: Sequence[dict[str, Any]] = (),
+    forgotten: Sequence[dict[str, Any]] = (),
+) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
     Args:
         spec: The job.
         settings: Where it runs.
         documents: Items frozen by an earlier run of the job.
+        forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -147,15 +154,21 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
     reach_px = budget.tile_cells * model.cell_px + max(
         *finite_halo(model.radius_px, model.stride_px), model.chip_px or 0
     )
-    found = find_scenes(spec, _bounds(aoi, reach_px, model.resolution_m or 10.0), model.bands, documents)
+    allow_lacking = settings.max_failed > 0
+    bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
+    found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking)
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
     region = place_region(aoi, found.items, lattice)
     pixel_m = resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
-        found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands)
-    warnings = [*(aoi.warnings if aoi else ()), *_check_quantity(found, model)]
+        found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
+    if forgotten and (words := changes(forgotten, found.documents)):
+        found = replace(found, notes=(*found.notes, words))
+    warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
+    near = [item for scene in coverage.touching(region.window) for item in scene.items]
+    warnings += check_inputs(near, is_given=spec.scale is not None or spec.offset is not None)
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
     return Prepared(
         spec=spec,

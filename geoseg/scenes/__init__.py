@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +15,9 @@ from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, Sensor
 
-_SHOWN = 5  # collections in a message
+_SHOWN = 5  # collections or ids in a message
+# Signatures of addresses differ from search to search.
+_SIGNATURE = re.compile(r"\?[^\"]*")
 
 if TYPE_CHECKING:
     from geoseg.spec import JobSpec
@@ -26,6 +30,7 @@ __all__ = [
     "Item",
     "Scene",
     "Sensor",
+    "changes",
     "find_scenes",
     "group_scenes",
     "order_scenes",
@@ -41,12 +46,16 @@ class Found:
         skipped: Item id and reason, for the others.
         notes: What was guessed, in plain words.
         documents: Every item that was found, as JSON, to be frozen with the job.
+        superseded: Item id and the newer version that takes its place.
+        warnings: What items claim and their files contradict.
     """
 
     items: tuple[Item, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     documents: tuple[dict[str, Any], ...] = ()
+    superseded: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def find_scenes(
@@ -54,6 +63,8 @@ def find_scenes(
     bounds: tuple[float, float, float, float] | None,
     bands: Sequence[str],
     documents: Sequence[dict[str, Any]] = (),
+    *,
+    allow_lacking: bool = False,
 ) -> Found:
     """Items for a job.
 
@@ -63,16 +74,27 @@ def find_scenes(
             ``None`` with ``spec.scenes`` takes the rasters as they are.
         bands: Bands that the model reads.
         documents: Item documents that an earlier search froze; then no catalogue is asked.
+        allow_lacking: Whether items that lack a band are left out, instead of ending the job.
 
     Raises:
         NothingToDoError: If there are no items.
-        ModelMismatchError: If no item has the bands, with the reason of the first.
+        ModelMismatchError: If an item of the right sensor lacks a band, or no item has a known sensor.
         CatalogError: If the catalogue cannot be read.
         RequestError: If a raster or a sensor name is wrong.
     """
     if spec.scenes:
-        return _from_rasters(spec, bands)
-    return _from_catalog(spec, bounds, bands, documents)
+        found = _from_rasters(spec, bands)
+    else:
+        found = _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking)
+    return replace(found, items=tuple(_as_stated(item, spec) for item in found.items))
+
+
+def _as_stated(item: Item, spec: JobSpec) -> Item:
+    """The item with the scale and the offset that the job states, if it states any."""
+    stated = {name: value for name in ("scale", "offset") if (value := getattr(spec, name)) is not None}
+    if not stated:
+        return item
+    return replace(item, bands={name: replace(source, **stated) for name, source in item.bands.items()})
 
 
 def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:
@@ -107,36 +129,56 @@ def _from_catalog(
     bounds: tuple[float, float, float, float] | None,
     bands: Sequence[str],
     documents: Sequence[dict[str, Any]],
+    *,
+    allow_lacking: bool,
 ) -> Found:
     import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
 
-    from geoseg.scenes.catalog import find_items  # noqa: PLC0415
-    from geoseg.scenes.understand import sensor_of, understand  # noqa: PLC0415
+    from geoseg.scenes.catalogs import Search, find_items  # noqa: PLC0415
+    from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
+    from geoseg.scenes.claims import with_true_grids  # noqa: PLC0415
+    from geoseg.scenes.recognise import sensor_of  # noqa: PLC0415
+    from geoseg.scenes.understand import understand  # noqa: PLC0415
 
     if documents:
-        found = [pystac.Item.from_dict(document, preserve_dict=False) for document in documents]
+        search = Search([pystac.Item.from_dict(document, preserve_dict=False) for document in documents])
     else:
         assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
-        found = find_items(spec.catalog, spec.collection, bounds, spec.datetime)
-    if not found:
-        raise _nothing_found(spec, bounds)
+        search = find_items(spec.catalog, spec.collection, bounds, spec.datetime)
+    if not search.items:
+        raise _nothing_found(spec, bounds, search.skipped)
     items: list[Item] = []
-    refused: list[tuple[str, ModelMismatchError]] = []
-    for item in found:
+    refused: list[ModelMismatchError] = []
+    reasons: list[tuple[str, str]] = []
+    for item in search.items:
         try:
-            items.append(understand(item, bands, sensor_of(item, spec.sensor)))
+            sensor = sensor_of(item, spec.sensor)
         except ModelMismatchError as err:
-            refused.append((item.id, err))
+            refused.append(err)
+            reasons.append((item.id, f"of an unknown sensor (collection {item.collection_id})"))
+            continue
+        try:
+            items.append(understand(item, bands, sensor))
+        except ModelMismatchError as err:
+            if not allow_lacking:
+                raise
+            refused.append(err)
+            reasons.append((item.id, f"does not have {err.expected}"))
     if not items:
-        raise refused[0][1]
-    reasons = tuple((name, f"does not have {err.expected}") for name, err in refused)
-    frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in found)
-    return Found(tuple(items), reasons, (), frozen)
+        raise refused[0]
+    used, superseded = without_superseded(items)
+    used, contradictions = with_true_grids(used)
+    frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in search.items)
+    return Found(used, (*reasons, *search.skipped), (), frozen, superseded, contradictions)
 
 
-def _nothing_found(spec: JobSpec, bounds: tuple[float, float, float, float] | None) -> NothingToDoError:
+def _nothing_found(
+    spec: JobSpec, bounds: tuple[float, float, float, float] | None, skipped: Sequence[tuple[str, str]]
+) -> NothingToDoError:
     """What was asked for, what there is, and which of the two does not fit the other."""
-    from geoseg.scenes.catalog import holdings, parse_time_range  # noqa: PLC0415  # as above
+    from geoseg.scenes.catalogs import Question, is_address  # noqa: PLC0415  # as above
+    from geoseg.scenes.catalogs.holdings import holdings  # noqa: PLC0415
+    from geoseg.scenes.catalogs.timerange import parse_time_range  # noqa: PLC0415
 
     assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
     has = holdings(spec.catalog)
@@ -149,13 +191,39 @@ def _nothing_found(spec: JobSpec, bounds: tuple[float, float, float, float] | No
         "set --datetime to a time that it has": named and not any(h.start <= end and h.end >= start for h in named),
     }
     fitting = " and ".join(way for way, fits in ways.items() if fits) if has else ""
+    if is_address(spec.catalog):
+        from geoseg.scenes.catalogs.api import helpful_change  # noqa: PLC0415
+
+        fitting = helpful_change(spec.catalog, Question(spec.collection, bounds, start, end, spec.datetime))
     shown = "; ".join(str(holding) for holding in has[:_SHOWN]) + ("; …" if len(has) > _SHOWN else "")
+    bad = f"; {len(skipped)} cannot be used ({skipped[0][0]}: {skipped[0][1]})" if skipped else ""
     return NothingToDoError(
         f"no item of {spec.collection or 'any collection'} in {spec.catalog} for {spec.datetime or 'any time'} "
-        f"and {box_in_words(bounds)}",
+        f"and {box_in_words(bounds)}{bad}",
         f"at least one item; the catalogue has {shown}" if has else "at least one item",
         fitting or "widen --datetime, check --collection, or move the region (--aoi)",
     )
+
+
+def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
+    """What a new search found otherwise than the one that a job froze, in words; "" where nothing changed."""
+
+    def named(documents: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
+        texts = {(str(d.get("collection")), str(d["id"])): json.dumps({**d, "links": []}) for d in documents}
+        return {name: _SIGNATURE.sub("", text) for name, text in texts.items()}
+
+    old, new = named(before), named(after)
+    parts = {
+        "new": sorted(name for _, name in new.keys() - old.keys()),
+        "gone": sorted(name for _, name in old.keys() - new.keys()),
+        "changed": sorted(key[1] for key in old.keys() & new.keys() if old[key] != new[key]),
+    }
+    words = [
+        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', …' * (len(names) > _SHOWN)})"
+        for what, names in parts.items()
+        if names
+    ]
+    return "since the last search: " + ", ".join(words) if words else ""
 
 
 def _meet(box: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

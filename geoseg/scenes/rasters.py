@@ -16,9 +16,9 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioIOError
 
 from geoseg.errors import AssetReadError, ModelMismatchError, RequestError
+from geoseg.scenes.recognise import sensor_named
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import SENSORS, Sensor
-from geoseg.scenes.understand import sensor_named
 
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
 _BANDS_SHOWN = 12

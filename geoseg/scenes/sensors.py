@@ -5,15 +5,22 @@ The version is part of every tile's key: raise it when an entry changes what pix
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SENSOR_TABLE_VERSION = 1
+import numpy as np
+from numpy.typing import NDArray
+
+SENSOR_TABLE_VERSION = 2
 
 # ESA processing baseline 04.00 (25 January 2022) moved reflectance zero to the digital number 1000.
 _S2_OFFSET_BASELINE = (4, 0)
 _S2_OFFSET = -0.1
+_S2_OFFSET_TAKEN_AWAY = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_S2_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+_S2_PRODUCTS = ("s2:product_uri", "sentinel:product_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +32,55 @@ class MaskRule:
         aliases: Asset keys under which catalogues offer it.
         invalid: Codes that make a pixel unusable.
         nodata: Codes among them that mean "nothing was observed" rather than "something was in the way".
+        dtype: Type of the codes.
     """
 
     band: str
     aliases: tuple[str, ...]
     invalid: frozenset[int]
     nodata: frozenset[int]
+    dtype: str = "uint8"
+
+    @property
+    def missing(self) -> int:
+        """A code of pixels outside the file."""
+        return min(self.nodata)
+
+    def judge(self, codes: NDArray[np.integer[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where something was observed, and where nothing was in the way, of codes of any shape."""
+        return ~np.isin(codes, list(self.nodata)), ~np.isin(codes, list(self.invalid))
+
+
+@dataclass(frozen=True, slots=True)
+class BitRule:
+    """How a quality band of bit fields says which pixels are usable.
+
+    Attributes:
+        band: Name of the quality band.
+        aliases: Asset keys under which catalogues offer it.
+        invalid: Bits, counted from 0, any of which makes a pixel unusable.
+        nodata: Bits among them that mean "nothing was observed".
+        dtype: Type of the codes.
+    """
+
+    band: str
+    aliases: tuple[str, ...]
+    invalid: frozenset[int]
+    nodata: frozenset[int]
+    dtype: str = "uint16"
+
+    @property
+    def missing(self) -> int:
+        """A code of pixels outside the file."""
+        return _mask_of(self.nodata)
+
+    def judge(self, codes: NDArray[np.integer[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where something was observed, and where nothing was in the way, of codes of any shape."""
+        return (codes & _mask_of(self.nodata)) == 0, (codes & _mask_of(self.invalid)) == 0
+
+
+def _mask_of(bits: frozenset[int]) -> int:
+    return sum(1 << bit for bit in bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +102,12 @@ class Sensor:
 
     name: str
     title: str
-    quantity: Literal["reflectance", "digital-number"]
+    quantity: Literal["reflectance", "digital-number", "backscatter", "elevation"]
     aliases: Mapping[str, tuple[str, ...]]
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
-    mask: MaskRule | None = None
+    mask: MaskRule | BitRule | None = None
     rgb: tuple[str, str, str] | None = None
     display_range: tuple[float, float] = (0.0, 255.0)
     notes: tuple[str, ...] = field(default=())
@@ -80,6 +130,22 @@ _S2_BANDS = {
 # Scene classification: 0 no data, 1 saturated, 3 cloud shadow, 8 and 9 cloud, 10 cirrus (ESA L2A product definition).
 _SCL = MaskRule("SCL", ("scl", "SCL"), frozenset({0, 1, 3, 8, 9, 10}), frozenset({0}))
 _RGB = {"red": ("R", "B1"), "green": ("G", "B2"), "blue": ("B", "B3")}
+# Pixel quality of Collection 2: 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 cloud shadow (USGS LSDS-1619).
+_QA_PIXEL = BitRule("QA_PIXEL", ("qa_pixel", "QA_PIXEL", "QA_PIXEL.TIF"), frozenset({0, 1, 2, 3, 4}), frozenset({0}))
+
+
+def _landsat_bands(numbers: Mapping[str, int], instrument: str) -> dict[str, tuple[str, ...]]:
+    """Common names to the keys under which catalogues offer bands of these numbers."""
+    return {
+        name: (f"SR_B{n}", f"B{n}", f"{instrument}_B{n}", f"SR_B{n}.TIF", f"B{n}.TIF") for name, n in numbers.items()
+    }
+
+
+_OLI = {"coastal": 1, "blue": 2, "green": 3, "red": 4, "nir08": 5, "swir16": 6, "swir22": 7}
+# The thematic mappers count from blue; what is red on Landsat 8 is near infrared on Landsat 7.
+_TM = {"blue": 1, "green": 2, "red": 3, "nir08": 4, "swir16": 5, "swir22": 7}
+# Collection 2 Level-2 surface reflectance (USGS LSDS-1618 and -1619).
+_LANDSAT_SCALE, _LANDSAT_OFFSET = 2.75e-5, -0.2
 
 SENSORS: Mapping[str, Sensor] = {
     sensor.name: sensor
@@ -105,6 +171,52 @@ SENSORS: Mapping[str, Sensor] = {
             rgb=("B04", "B03", "B02"),
             display_range=(0.0, 0.35),
         ),
+        Sensor(
+            "landsat-c2-l2",
+            "Landsat 8 and 9, Collection 2 Level-2 (surface reflectance)",
+            "reflectance",
+            _landsat_bands(_OLI, "OLI"),
+            scale=_LANDSAT_SCALE,
+            offset=_LANDSAT_OFFSET,
+            nodata=0,
+            mask=_QA_PIXEL,
+            rgb=("red", "green", "blue"),
+            display_range=(0.0, 0.3),
+        ),
+        Sensor(
+            "landsat-tm-c2-l2",
+            "Landsat 4, 5 and 7, Collection 2 Level-2 (surface reflectance)",
+            "reflectance",
+            _landsat_bands(_TM, "TM"),
+            scale=_LANDSAT_SCALE,
+            offset=_LANDSAT_OFFSET,
+            nodata=0,
+            mask=_QA_PIXEL,
+            rgb=("red", "green", "blue"),
+            display_range=(0.0, 0.3),
+        ),
+        Sensor(
+            "sentinel-1-rtc",
+            "Sentinel-1, terrain-corrected backscatter (gamma nought, linear power)",
+            "backscatter",
+            {"vv": ("VV",), "vh": ("VH",), "hh": ("HH",), "hv": ("HV",)},
+            nodata=-32768.0,
+            display_range=(0.0, 0.4),
+        ),
+        Sensor(
+            "naip",
+            "NAIP aerial image, red green blue near infrared",
+            "digital-number",
+            {"red": ("Red",), "green": ("Green",), "blue": ("Blue",), "nir": ("NIR",)},
+            rgb=("red", "green", "blue"),
+        ),
+        Sensor(
+            "dem",
+            "Elevation in metres",
+            "elevation",
+            {"elevation": ("data", "dem", "DEM", "elevation")},
+            display_range=(0.0, 3000.0),
+        ),
         Sensor("rgb", "Aerial or UAV image, red green blue", "digital-number", _RGB, rgb=("red", "green", "blue")),
         Sensor(
             "rgbn",
@@ -117,12 +229,6 @@ SENSORS: Mapping[str, Sensor] = {
     )
 }
 
-COLLECTION_SENSORS: Mapping[str, str] = {
-    "sentinel-2-l2a": "sentinel-2-l2a",
-    "sentinel-2-c1-l2a": "sentinel-2-l2a",
-    "sentinel-2-l1c": "sentinel-2-l1c",
-}
-
 
 def sentinel2_offset(properties: Mapping[str, Any], stated: float | None) -> float:
     """Offset of reflectance that an item's pixels still carry.
@@ -133,15 +239,22 @@ def sentinel2_offset(properties: Mapping[str, Any], stated: float | None) -> flo
 
     Returns:
         0 where the producer has already taken the offset away; else what the asset states; else -0.1 since
-        baseline 04.00.
+        baseline 04.00, which the product's name tells where no field does.
     """
-    if properties.get("earthsearch:boa_offset_applied") is True:
+    if any(properties.get(name) is True for name in _S2_OFFSET_TAKEN_AWAY):
         return 0.0
     if stated is not None:
         return stated
-    text = str(properties.get("s2:processing_baseline", properties.get("processing:version", "0")))
-    try:
-        baseline = tuple(int(part) for part in text.split(".")[:2])
-    except ValueError:
-        return 0.0
-    return _S2_OFFSET if baseline >= _S2_OFFSET_BASELINE else 0.0
+    baseline = sentinel2_baseline(properties)
+    return _S2_OFFSET if baseline is not None and baseline >= _S2_OFFSET_BASELINE else 0.0
+
+
+def sentinel2_baseline(properties: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Processing baseline of an item as (major, minor), or ``None`` where nothing tells it."""
+    for name in _S2_BASELINES:
+        if found := re.fullmatch(r"(\d+)\.(\d+)(?:\..*)?", str(properties.get(name, ""))):
+            return int(found[1]), int(found[2])
+    for name in _S2_PRODUCTS:
+        if found := re.search(r"_N(\d{2})(\d{2})_", str(properties.get(name, ""))):
+            return int(found[1]), int(found[2])
+    return None

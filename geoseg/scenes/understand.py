@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pystac
@@ -10,36 +10,9 @@ from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
-from geoseg.errors import AssetReadError, ModelMismatchError, RequestError
+from geoseg.errors import AssetReadError, ModelMismatchError
 from geoseg.scenes.scene import BandSource, Item
-from geoseg.scenes.sensors import COLLECTION_SENSORS, SENSORS, Sensor, sentinel2_offset
-
-
-def sensor_named(name: str) -> Sensor:
-    """The table's entry.
-
-    Raises:
-        RequestError: If the table has no such entry.
-    """
-    if name not in SENSORS:
-        raise RequestError(f"--sensor {name}", f"one of {', '.join(SENSORS)}", "choose one of these")
-    return SENSORS[name]
-
-
-def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
-    """The sensor that was asked for, or the one that the item's collection belongs to.
-
-    Raises:
-        RequestError: If neither is known.
-    """
-    name = name or COLLECTION_SENSORS.get(item.collection_id or "")
-    if name is None:
-        raise RequestError(
-            f"item {item.id} of collection {item.collection_id!r}",
-            f"a collection among {', '.join(COLLECTION_SENSORS)}, or --sensor",
-            f"add --sensor, one of {', '.join(SENSORS)}",
-        )
-    return sensor_named(name)
+from geoseg.scenes.sensors import Sensor, sentinel2_offset
 
 
 def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
@@ -71,9 +44,19 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
         mask=mask,
         alpha=False,
         licence=str(properties.get("license", "")),
-        document=item.to_dict(include_self_link=False, transform_hrefs=False),
+        document=_numbered(item.to_dict(include_self_link=False, transform_hrefs=False), sources.values()),
         href=item.get_self_href() or "",
     )
+
+
+def _numbered(document: dict[str, Any], sources: Iterable[BandSource]) -> dict[str, Any]:
+    """The item with its bands numbered where an asset holds several: reading finds them by the count of this list."""
+    for source in sources:
+        asset = document["assets"][source.asset]
+        known = asset.get("raster:bands") or asset.get("bands") or []
+        if source.index > len(known):
+            asset["raster:bands"] = [{} for _ in asset.get("eo:bands", range(source.index))]
+    return document
 
 
 def _version(properties: dict[str, Any]) -> str:
@@ -81,61 +64,99 @@ def _version(properties: dict[str, Any]) -> str:
     return " ".join(f"{name}={properties[name]}" for name in names if name in properties)
 
 
-def _asset_key(item: pystac.Item, names: Sequence[str]) -> str | None:
+def _band_place(item: pystac.Item, names: Sequence[str]) -> tuple[str, int] | None:
+    """Asset and number of a band: an asset of that key, else one that states to hold it; ``None`` where none does.
+
+    Raises:
+        ModelMismatchError: If several state to hold it.
+    """
     for name in names:
         if name in item.assets:
-            return name
-    for key, asset in item.assets.items():
-        stated = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
-        if (
-            len(stated) == 1
-            and isinstance(stated[0], dict)
-            and ({stated[0].get("name"), stated[0].get("common_name")} & set(names))
-        ):
-            return key
-    return None
+            return name, 1
+    wanted = {name.lower() for name in names}
+    stated = {key: _stated_bands(item, asset) for key, asset in item.assets.items() if not _is_picture(asset)}
+    single = [(key, 1) for key, bands in stated.items() if len(bands) == 1 and bands[0] & wanted]
+    several = [
+        (key, number)
+        for key, bands in stated.items()
+        if len(bands) > 1
+        for number, band in enumerate(bands, start=1)
+        if band & wanted
+    ]
+    claiming = single or several
+    if len(claiming) > 1:
+        raise ModelMismatchError(
+            f"item {item.id}, whose assets {', '.join(key for key, _ in claiming)} all state to hold {names[0]}",
+            "one asset for each band",
+            "leave the item out with --datetime, or choose another --collection",
+        )
+    return claiming[0] if claiming else None
 
 
-def _band_key(item: pystac.Item, band: str, sensor: Sensor) -> str | None:
-    return _asset_key(item, (band, *sensor.aliases.get(band, ())))
+def _is_picture(asset: pystac.Asset) -> bool:
+    """Whether an asset is there to be looked at: its numbers are no measurements."""
+    return bool({"visual", "overview", "thumbnail"} & set(asset.roles or ()))
+
+
+def _stated_bands(item: pystac.Item, asset: pystac.Asset) -> list[set[str]]:
+    """For each band of an asset, its name and common name in lower case.
+
+    Older items list their bands once and let assets name them by position.
+    """
+    listed = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
+    common = item.properties.get("eo:bands") or []
+    bands = [common[band] if isinstance(band, int) and band < len(common) else band for band in listed]
+    return [
+        {str(band[name]).lower() for name in ("name", "common_name", "eo:common_name") if band.get(name)}
+        if isinstance(band, dict)
+        else set()
+        for band in bands
+    ]
+
+
+def _place_of(item: pystac.Item, band: str, sensor: Sensor) -> tuple[str, int] | None:
+    return _band_place(item, (band, *sensor.aliases.get(band, ())))
 
 
 def _refuse_lacking(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> None:
-    missing = [band for band in bands if _band_key(item, band, sensor) is None]
+    missing = [band for band in bands if _place_of(item, band, sensor) is None]
     if missing:
         raise ModelMismatchError(
             f"item {item.id} of {sensor.title}, with the assets {', '.join(sorted(item.assets))}",
             f"the band{'s' * (len(missing) > 1)} {', '.join(missing)} (the model reads {', '.join(bands)})",
             "choose a model for these bands with --model (geoseg models show NAME names what it reads), another "
-            "--collection, or say what the imagery is with --sensor",
+            "--collection, or say what the imagery is with --sensor; with --max-failed above 0 such items are left out",
         )
 
 
 def _source(item: pystac.Item, band: str, sensor: Sensor) -> BandSource:
-    key = _band_key(item, band, sensor)
-    assert key is not None  # noqa: S101  # items that lack a band are refused before
+    place = _place_of(item, band, sensor)
+    assert place is not None  # noqa: S101  # items that lack a band are refused before
+    key, number = place
     asset = item.assets[key]
-    facts = (asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or [{}])[0]
+    described = asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or []
+    facts = described[number - 1] if len(described) >= number and isinstance(described[number - 1], dict) else {}
     scale = float(facts.get("scale", facts.get("raster:scale", sensor.scale)))
     stated = facts.get("offset", facts.get("raster:offset"))
     offset = sensor.offset if stated is None else float(stated)
     if sensor.name.startswith("sentinel-2"):
         offset = sentinel2_offset(item.properties, None if stated is None else float(stated))
     nodata = facts.get("nodata", sensor.nodata)
-    return BandSource(key, 1, asset.href, scale, offset, None if nodata is None else float(nodata))
+    return BandSource(key, number, asset.href, scale, offset, None if nodata is None else float(nodata))
 
 
 def _mask_source(item: pystac.Item, sensor: Sensor) -> BandSource | None:
     if sensor.mask is None:
         return None
-    key = _asset_key(item, sensor.mask.aliases)
-    if key is None:
+    place = _band_place(item, sensor.mask.aliases)
+    if place is None:
         raise ModelMismatchError(
             f"item {item.id} with the assets {', '.join(sorted(item.assets))}",
             f"the quality band {sensor.mask.band} of {sensor.title}: without it clouds would pass as land",
             "choose another collection",
         )
-    return BandSource(key, 1, item.assets[key].href)
+    key, number = place
+    return BandSource(key, number, item.assets[key].href)
 
 
 def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> GeoBox:
@@ -150,10 +171,20 @@ def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> Ge
 
 
 def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
-    fields = {**item.properties, **item.assets[source.asset].extra_fields}
-    code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
-    if code and fields.get("proj:shape") and fields.get("proj:transform"):
-        return GeoBox(tuple(fields["proj:shape"]), Affine(*fields["proj:transform"][:6]), CRS(code))
+    claimed = claimed_geobox(
+        {"properties": item.properties, "assets": {source.asset: item.assets[source.asset].extra_fields}}, source.asset
+    )
+    if claimed is not None:
+        return claimed
     from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # most items need no rasterio here
 
     return geobox_of_file(source.href)
+
+
+def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:
+    """Pixel grid of an asset as its item (JSON) states it; ``None`` where it does not."""
+    fields = {**document["properties"], **document["assets"][asset]}
+    code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
+    if code and fields.get("proj:shape") and fields.get("proj:transform"):
+        return GeoBox(tuple(fields["proj:shape"]), Affine(*fields["proj:transform"][:6]), CRS(code))
+    return None

@@ -1,0 +1,63 @@
+"""What metadata says about pixels, against the pixels: before a run reads any of them in earnest.
+
+Owns the comparison. It refuses, or says that it could not tell; it never changes a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from geoseg.errors import InputsContradictError
+from geoseg.inputs.offset import Verdict, judge_offset
+from geoseg.inputs.ranges import judge_range
+from geoseg.inputs.sample import SAMPLED_BANDS, Sample, sample_of
+from geoseg.scenes import Item
+
+__all__ = ["Sample", "Verdict", "check_inputs", "judge_offset", "judge_range", "sample_of"]
+
+# Scenes whose pixels are looked at, spread over the dates; one takes a tenth of a second from disk.
+_MOST_ITEMS = 8
+_AT_ONCE = 4
+
+
+def check_inputs(items: Sequence[Item], *, is_given: bool) -> list[str]:
+    """Compare what items state about their numbers with samples of the numbers.
+
+    Samples come from the whole file, wherever the region lies, so that the answer is the same for every region. Files
+    that cannot be read are left to the run.
+
+    Args:
+        items: Items over the region, in any order.
+        is_given: Whether the user stated scale or offset: then numbers are believed, and only said.
+
+    Returns:
+        In plain words, what could not be verified.
+
+    Raises:
+        InputsContradictError: If pixels contradict what is stated, with the way out.
+    """
+    chosen = _spread(sorted(items, key=lambda item: (item.datetime, item.key)))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        samples = list(pool.map(sample_of, chosen))
+    unverified = []
+    for item, sample in zip(chosen, samples, strict=True):
+        for verdict in (judge_range(item, sample), judge_offset(item, sample)):
+            if verdict.contradiction and not is_given:
+                raise InputsContradictError(verdict.contradiction, verdict.expected, verdict.way_out)
+            if verdict.contradiction or verdict.is_unverified:
+                unverified.append(item.id)
+                break
+    if not unverified:
+        return []
+    more = f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
+    return [f"unverified: the pixels of {unverified[0]}{more} cannot tell whether their stated offset is right"]
+
+
+def _spread(items: Sequence[Item]) -> list[Item]:
+    """At most ``_MOST_ITEMS`` of them, evenly from the first to the last."""
+    checked = [item for item in items if SAMPLED_BANDS & set(item.bands) or item.sensor.quantity == "digital-number"]
+    if len(checked) <= _MOST_ITEMS:
+        return checked
+    step = (len(checked) - 1) / (_MOST_ITEMS - 1)
+    return [checked[round(number * step)] for number in range(_MOST_ITEMS)]

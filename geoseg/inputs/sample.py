@@ -1,0 +1,76 @@
+"""Some pixels from all over a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from geoseg.load import reading
+from geoseg.scenes import BandSource, Item
+
+# Red, near infrared and short-wave infrared: their dark ends tell of an offset.
+SAMPLED_BANDS = frozenset({"B04", "B08", "B12", "red", "nir", "nir08", "swir22"})
+_OVERVIEW_PX = 512
+_CACHE_BYTES = 32 * 2**20
+_WINDOWS, _WINDOW_PX = 4, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Raw numbers of some bands of an item.
+
+    Attributes:
+        raw: Band to the valid numbers, 1-D, as they are in the file; without bands that could not be read.
+        dtypes: Band to the file's type.
+    """
+
+    raw: Mapping[str, NDArray[np.floating | np.integer]]
+    dtypes: Mapping[str, str]
+
+
+def sample_of(item: Item) -> Sample:
+    """Pixels of an item, at most about a quarter of a million per band, spread over its whole files.
+
+    From an overview where there is one, else from a fixed pattern of windows.
+    """
+    wanted = [name for name in item.bands if name in SAMPLED_BANDS] or list(item.bands)[:3]
+    raw, dtypes = {}, {}
+    for name in wanted:
+        try:
+            with reading(_CACHE_BYTES):
+                values, dtype = _read(item.bands[name])
+        except RasterioError:
+            continue
+        if values.size:
+            raw[name], dtypes[name] = values, dtype
+    return Sample(raw, dtypes)
+
+
+def _read(source: BandSource) -> tuple[NDArray[np.floating | np.integer], str]:
+    with rasterio.open(source.href) as file:
+        if file.overviews(source.index) or max(file.shape) <= _OVERVIEW_PX:
+            shrink = max(1, max(file.shape) / _OVERVIEW_PX)
+            shape = tuple(max(1, round(side / shrink)) for side in file.shape)
+            values = file.read(source.index, out_shape=shape).ravel()
+        else:
+            values = np.concatenate([file.read(source.index, window=w).ravel() for w in _pattern(*file.shape)])
+        dtype: str = file.dtypes[source.index - 1]
+    valid = np.isfinite(values)
+    if source.nodata is not None and not np.isnan(source.nodata):
+        valid &= values != source.nodata
+    return values[valid], dtype
+
+
+def _pattern(rows: int, cols: int) -> Iterator[RasterWindow]:
+    """Windows in the middle of the fields of a square grid over the file."""
+    for row in range(_WINDOWS):
+        for col in range(_WINDOWS):
+            top = max(0, round((row + 0.5) * rows / _WINDOWS) - _WINDOW_PX // 2)
+            left = max(0, round((col + 0.5) * cols / _WINDOWS) - _WINDOW_PX // 2)
+            yield RasterWindow(left, top, min(_WINDOW_PX, cols - left), min(_WINDOW_PX, rows - top))

@@ -1,0 +1,203 @@
+"""A STAC API, asked through pystac-client."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pystac
+import requests
+from pystac_client import Client
+from pystac_client.errors import ClientTypeError
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from pystac_client.warnings import DoesNotConformTo
+from urllib3 import Retry
+
+from geoseg.errors import CatalogError
+from geoseg.scenes.catalogs import Search
+from geoseg.scenes.catalogs.documents import Bounds, Question, UnusableItemError, item_of
+
+# What pystac and pystac-client raise about servers that answer with something else.
+_UNREADABLE = (APIError, ClientTypeError, DoesNotConformTo, KeyError, OSError, TypeError, ValueError, pystac.STACError)
+_PAGE_ITEMS = 100
+# Five attempts that wait 0, 1, 2 and 4 s and a little by chance, or what the server asks for; a connection may take
+# 5 s and an answer 20 s. Whatever happens, a question ends within two minutes.
+_RETRIES, _BACKOFF_S = 4, 0.5
+_TIMEOUT_S, _LONGEST_WAIT_S = (5.0, 20.0), 20
+_TRANSIENT = (429, 500, 502, 503, 504)
+# Further questions after an empty answer may take so long together.
+_HINTS_S = 10.0
+_WIDER_DEG = 1.0
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class _Pages(StacApiIO):
+    """pystac-client's transport: all retries with jitter, and a paging that ends."""
+
+    def __init__(self) -> None:
+        retry = Retry(
+            total=_RETRIES,
+            backoff_factor=_BACKOFF_S,
+            backoff_jitter=_BACKOFF_S,
+            status_forcelist=_TRANSIENT,
+            allowed_methods=None,  # a search by POST changes nothing
+            raise_on_status=False,
+            retry_after_max=_LONGEST_WAIT_S,
+        )
+        super().__init__(timeout=_TIMEOUT_S, max_retries=retry)
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Pages of an answer.
+
+        Raises:
+            CatalogError: If a page links to one that was there before as its next.
+        """
+        seen: set[str] = set()
+        for page in super().get_pages(url, method, parameters):
+            yield page
+            following = next((link for link in page.get("links", []) if link.get("rel") == "next"), None)
+            if following is None:
+                continue
+            name = json.dumps([following.get("href"), following.get("body")], sort_keys=True)
+            if name in seen:
+                raise CatalogError(
+                    f"--catalog {url}: a next page that leads back to itself, {following.get('href')}",
+                    "pages that end",
+                    "tell those who run the server; narrow --datetime so that one page holds all",
+                )
+            seen.add(name)
+
+
+def search_api(catalog: str, question: Question) -> Search:
+    """Items of a STAC API.
+
+    Raises:
+        CatalogError: If it cannot be reached, or is none.
+    """
+    search = Search()
+    with _readable(catalog):
+        transport = _Pages()
+        client = Client.open(catalog, stac_io=transport)
+        asked = client.search(
+            collections=[question.collection] if question.collection else None,
+            bbox=question.bounds,
+            datetime=question.time_range,
+            limit=_PAGE_ITEMS,
+        )
+        for document in asked.items_as_dicts():
+            try:
+                search.items.append(item_of(_with_local_files(document, catalog), _address(document, catalog)))
+            except UnusableItemError as err:
+                search.skipped.append((str(document.get("id", "an item without id")), str(err)))
+        _add_licences(transport, catalog, search.items)
+    return search
+
+
+@contextmanager
+def _readable(catalog: str) -> Iterator[None]:
+    """Words for whatever goes wrong while a server is asked."""
+    try:
+        yield
+    except _UNREADABLE as err:
+        cause = err.__context__
+        if isinstance(cause, requests.RequestException):
+            raise CatalogError(
+                f"--catalog {catalog}: {urlsplit(catalog).netloc} gave no answer in {_RETRIES + 1} attempts "
+                f"({_root_of(cause)})",
+                "a STAC API that can be reached",
+                "check the network and the address, or use a catalogue on disk with --catalog PATH",
+            ) from err
+        raise CatalogError(
+            f"--catalog {catalog}: {type(err).__name__}: {str(err)[:200]}",
+            "a STAC API that answers",
+            "check the address and the network, or use a catalogue on disk with --catalog PATH",
+        ) from err
+
+
+def _root_of(error: BaseException) -> str:
+    """The innermost reason, as the libraries nest them."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    reason = getattr(error, "reason", None)
+    return _root_of(reason) if isinstance(reason, BaseException) else str(error).rpartition(": ")[2][:150]
+
+
+def _address(document: dict[str, Any], catalog: str) -> str:
+    """Where an item lies: what it says itself, if that is an address, else where the API has it."""
+    links = document.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "self" and "://" in str(link.get("href")):
+            return str(link["href"])
+    return f"{catalog.rstrip('/')}/collections/{document.get('collection')}/items/{document.get('id')}"
+
+
+def _with_local_files(document: dict[str, Any], catalog: str) -> dict[str, Any]:
+    """Paths in the items of a server on this machine name files of this machine; other servers' do not."""
+    if urlsplit(catalog).hostname not in _LOOPBACK or not isinstance(document.get("assets"), dict):
+        return document
+    assets = {
+        name: {**asset, "href": Path(asset["href"]).as_uri()}
+        if str(asset.get("href", "")).startswith("/") and Path(asset["href"]).exists()
+        else asset
+        for name, asset in document["assets"].items()
+    }
+    return {**document, "assets": assets}
+
+
+def _add_licences(transport: StacApiIO, catalog: str, items: list[pystac.Item]) -> None:
+    """Licences of the collections, kept with the items so that a resumed run asks nobody."""
+    licences: dict[str, str] = {}
+    for item in items:
+        name = item.collection_id
+        if "license" in item.properties or name is None:
+            continue
+        if name not in licences:
+            try:
+                collection = transport.read_json(f"{catalog.rstrip('/')}/collections/{quote(name, safe='')}")
+            except _UNREADABLE:  # no reason to refuse the pixels
+                collection = {}
+            licences[name] = str(collection.get("license") or "")
+        if licences[name]:
+            item.properties["license"] = licences[name]
+
+
+def helpful_change(catalog: str, question: Question) -> str:
+    """Which single filter, when dropped, gives items; "" where none does or the server is too slow to say.
+
+    At most three further questions for one item each.
+    """
+    west, south, east, north = question.bounds
+    wider: Bounds = (
+        max(west - _WIDER_DEG, -180),
+        max(south - _WIDER_DEG, -90),
+        min(east + _WIDER_DEG, 180),
+        min(north + _WIDER_DEG, 90),
+    )
+    asked: dict[str, Any] = {"collections": [question.collection] if question.collection else None}
+    asked |= {"bbox": question.bounds, "datetime": question.time_range}
+    ways = {
+        "widen --datetime: without it there are items": {**asked, "datetime": None} if question.time_range else None,
+        f"check --collection: others than {question.collection} have items": (
+            {**asked, "collections": None} if question.collection else None
+        ),
+        f"move the region (--aoi): there are items within {_WIDER_DEG:g} degree of it": {**asked, "bbox": wider},
+    }
+    end = time.monotonic() + _HINTS_S
+    try:
+        client = Client.open(catalog, stac_io=_Pages())
+        for words, filters in ways.items():
+            if filters is None or time.monotonic() > end:
+                continue
+            if next(client.search(**filters, limit=1, max_items=1).items_as_dicts(), None) is not None:
+                return words
+    except _UNREADABLE:  # it is asked for a hint only
+        return ""
+    return ""

@@ -1,0 +1,127 @@
+"""One STAC document to an item, or the reason why it is none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pystac
+import shapely
+from shapely.geometry import box, shape
+
+from geoseg.scenes.catalogs.timerange import in_utc
+
+type Bounds = tuple[float, float, float, float]
+
+# Versions whose items pystac brings up to date.
+_VERSION = re.compile(r"(0\.[6-9]|1\.[01])\.\d+(-(alpha|beta|rc)\.?\d+)?")
+# What pystac and shapely raise about documents that are no STAC.
+_NO_STAC = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    pystac.STACError,
+    pystac.STACTypeError,
+    shapely.errors.ShapelyError,
+)
+
+
+class UnusableItemError(ValueError):
+    """An item that cannot be used; the words are the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a search asks for.
+
+    Attributes:
+        collection: Collection id, or ``None`` for all.
+        bounds: West, south, east, north in degrees.
+        start: First instant.
+        end: Last instant.
+        time_range: The two as they were given.
+    """
+
+    collection: str | None
+    bounds: Bounds
+    start: dt.datetime
+    end: dt.datetime
+    time_range: str | None = None
+
+    def wants(self, item: pystac.Item) -> bool:
+        """Whether a valid item lies in the box and the time."""
+        if self.collection not in {None, item.collection_id}:
+            return False
+        first = item.datetime or item.common_metadata.start_datetime
+        last = item.datetime or item.common_metadata.end_datetime
+        assert first is not None and last is not None  # noqa: S101, PT018  # item_of refuses items without
+        in_time = in_utc(first) <= self.end and in_utc(last) >= self.start
+        return in_time and shape(item.geometry).intersects(box(*self.bounds))
+
+
+def item_of(document: Mapping[str, Any], href: str) -> pystac.Item:
+    """A valid item with absolute asset hrefs.
+
+    Args:
+        document: The JSON object.
+        href: Path or address of the document; relative hrefs count from it.
+
+    Raises:
+        UnusableItemError: If it is no item that can be placed in space and time.
+    """
+    version = str(document.get("stac_version", ""))
+    if not _VERSION.fullmatch(version):
+        raise UnusableItemError(f"STAC version {version or 'not stated'}, which is unknown")
+    try:
+        item = pystac.Item.from_dict({**document, "links": []}, href=href, preserve_dict=True)
+        if item.geometry is None:
+            raise UnusableItemError("no geometry")
+        outline = shape(item.geometry)
+        first = item.datetime or item.common_metadata.start_datetime
+        last = item.datetime or item.common_metadata.end_datetime
+    except _NO_STAC as err:
+        words = err if isinstance(err, UnusableItemError) else f"no valid STAC item: {type(err).__name__}: {err}"
+        raise UnusableItemError(str(words)[:200]) from err
+    if outline.is_empty or not all(map(math.isfinite, outline.bounds)):
+        raise UnusableItemError("a geometry without an extent")
+    if first is None or last is None:
+        raise UnusableItemError("neither a datetime nor start and end")
+    if item.bbox is not None and not _agrees(item.bbox, outline.bounds):
+        raise UnusableItemError(f"a bbox {item.bbox} that its geometry contradicts")
+    item.make_asset_hrefs_absolute()
+    for asset in item.assets.values():
+        asset.href = plain_path(asset.href)
+    return item
+
+
+def plain_path(href: str) -> str:
+    """A ``file:`` address as a path; every other reference as it is."""
+    if not href.startswith("file:"):
+        return href
+    return str(Path(url2pathname(urlsplit(href).path)))
+
+
+def _agrees(bbox: Iterable[object], bounds: Bounds) -> bool:
+    """Whether a bounding box is one, and touches the geometry it should hold."""
+    try:
+        numbers = [float(str(side)) for side in bbox]
+    except (TypeError, ValueError):
+        return False
+    if len(numbers) not in {4, 6} or not all(map(math.isfinite, numbers)):
+        return False
+    west, south, *_ = numbers
+    east, north = numbers[len(numbers) // 2 :][:2]
+    if south > north:
+        return False
+    if west > east:  # across the antimeridian
+        return bounds[1] <= north and bounds[3] >= south
+    return bool(box(west, south, east, north).intersects(box(*bounds)))

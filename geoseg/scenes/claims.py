@@ -1,0 +1,82 @@
+"""What items claim about their files' pixel grids, against the files: the file wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from geoseg.scenes.rasters import geobox_of_file
+from geoseg.scenes.scene import BandSource, Item
+from geoseg.scenes.understand import claimed_geobox
+
+# Headers of files on other machines are waited for, not computed.
+_AT_ONCE = 8
+_TOLERANCE_PX = 1e-3
+
+
+def with_true_grids(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """Items whose grids are those of their files, and a warning for each that claimed another.
+
+    Of files on other machines one header of each item is read, and the others where that one differs. A file that
+    cannot be opened contradicts nothing.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        checked = list(pool.map(_checked, items))
+    return tuple(item for item, _ in checked), tuple(warning for _, warning in checked if warning)
+
+
+def _checked(item: Item) -> tuple[Item, str]:
+    """An item with the grids of its files, and what was wrong before."""
+    bands = list(item.sources)
+    remote = any("://" in source.href for source in bands)
+    wrong = _contradicted(item, bands[:1] if remote else bands)
+    if remote and wrong:
+        wrong |= _contradicted(item, bands[1:])
+    if not wrong:
+        return item, ""
+    assets = {
+        name: {**asset, **_projection(wrong[name])} if name in wrong else asset
+        for name, asset in item.document["assets"].items()
+    }
+    document = {**item.document, "assets": assets}
+    grids = [wrong.get(source.asset) or claimed_geobox(item.document, source.asset) for source in item.bands.values()]
+    finest = min((g for g in grids if g is not None), key=lambda g: abs(g.transform.determinant))
+    words = (
+        f"{item.id} states another pixel grid than its files have ({', '.join(sorted(wrong))}): the files are believed"
+    )
+    return replace(item, document=document, geobox=finest), words
+
+
+def _contradicted(item: Item, sources: Iterable[BandSource]) -> dict[str, GeoBox]:
+    """Asset to the grid of its file, where the item states another."""
+    found = {}
+    for source in sources:
+        claimed = claimed_geobox(item.document, source.asset)
+        true = None if claimed is None else geobox_of_file(source.href)
+        if claimed is not None and true is not None and not _same(claimed, true):
+            found[source.asset] = true
+    return found
+
+
+def _same(claimed: GeoBox, true: GeoBox) -> bool:
+    """Whether two grids are one, up to a thousandth of a pixel at the corners."""
+    if claimed.shape != true.shape or claimed.crs != true.crs:
+        return False
+    rows, cols = true.shape
+    corners = [(0, 0), (cols, 0), (0, rows), (cols, rows)]
+    to_pixels = ~true.transform
+    away = [np.hypot(*np.subtract(to_pixels @ (claimed.transform @ corner), corner)) for corner in corners]
+    return bool(max(away) < _TOLERANCE_PX)
+
+
+def _projection(geobox: GeoBox) -> dict[str, Any]:
+    """The fields of STAC's projection extension."""
+    assert geobox.crs is not None  # noqa: S101  # geobox_of_file gives none without
+    code = geobox.crs.to_epsg()
+    names = {"proj:code": f"EPSG:{code}", "proj:epsg": code} if code else {"proj:wkt2": geobox.crs.to_wkt()}
+    return {**names, "proj:shape": list(geobox.shape.yx), "proj:transform": list(geobox.transform)[:6]}

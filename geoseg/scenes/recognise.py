@@ -1,0 +1,88 @@
+"""Which entry of the sensor table an item belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pystac
+
+from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.scenes.sensors import SENSORS, Sensor
+
+# Collections of public catalogues, in lower case.
+_COLLECTIONS: Mapping[str, str] = {
+    "sentinel-2-l2a": "sentinel-2-l2a",
+    "sentinel-2-c1-l2a": "sentinel-2-l2a",
+    "sentinel-2-pre-c1-l2a": "sentinel-2-l2a",
+    "sentinel-s2-l2a-cogs": "sentinel-2-l2a",
+    "sentinel-s2-l2a": "sentinel-2-l2a",
+    "sentinel-2-l1c": "sentinel-2-l1c",
+    "sentinel-s2-l1c": "sentinel-2-l1c",
+    "sentinel-1-rtc": "sentinel-1-rtc",
+    "naip": "naip",
+    "cop-dem-glo-30": "dem",
+    "cop-dem-glo-90": "dem",
+    "nasadem": "dem",
+    "3dep-seamless": "dem",
+}
+_LANDSAT_COLLECTIONS = frozenset({"landsat-c2-l2", "landsat-c2l2-sr", "landsat-c2l2alb-sr"})
+_S2_PRODUCTS: Mapping[str, str] = {"S2MSI2A": "sentinel-2-l2a", "S2MSI1C": "sentinel-2-l1c"}
+_LANDSAT_PLATFORMS: Mapping[str, str] = {
+    **dict.fromkeys(("landsat-8", "landsat-9"), "landsat-c2-l2"),
+    **dict.fromkeys(("landsat-4", "landsat-5", "landsat-7"), "landsat-tm-c2-l2"),
+}
+_OTHERS: Mapping[str, str] = {
+    "sentinel-1": "Sentinel-1 as it comes from the sensor, without a terrain correction (sentinel-1-rtc is known)",
+    "sentinel-3": "Sentinel-3",
+}
+
+
+def sensor_named(name: str) -> Sensor:
+    """The table's entry.
+
+    Raises:
+        RequestError: If the table has no such entry.
+    """
+    if name not in SENSORS:
+        raise RequestError(f"--sensor {name}", f"one of {', '.join(SENSORS)}", "choose one of these")
+    return SENSORS[name]
+
+
+def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
+    """The sensor that was asked for, or the one that collection, product type or platform tell.
+
+    Raises:
+        ModelMismatchError: If nothing tells it.
+        RequestError: If the table has no sensor of that name.
+    """
+    found = name or _told_by(item)
+    if found is None:
+        kind = next((words for start, words in _OTHERS.items() if _platform(item).startswith(start)), "")
+        raise ModelMismatchError(
+            f"item {item.id} of collection {item.collection_id!r}" + (f": {kind}" if kind else ""),
+            f"imagery of a known sensor: {', '.join(SENSORS)}",
+            "say what it is with --sensor, or choose another --collection",
+        )
+    return sensor_named(found)
+
+
+def _told_by(item: pystac.Item) -> str | None:
+    collection = (item.collection_id or "").lower()
+    if collection in _COLLECTIONS:
+        return _COLLECTIONS[collection]
+    properties = item.properties
+    if (product := str(properties.get("s2:product_type", ""))) in _S2_PRODUCTS:
+        return _S2_PRODUCTS[product]
+    is_landsat = collection in _LANDSAT_COLLECTIONS or (
+        str(properties.get("landsat:collection_number", "")) == "02"
+        and str(properties.get("landsat:correction", "")).startswith("L2S")
+    )
+    return _LANDSAT_PLATFORMS.get(_platform(item)) if is_landsat else None
+
+
+def _platform(item: pystac.Item) -> str:
+    """Platform in lower case, words joined by hyphens, under its names of today and of older versions of STAC."""
+    properties: Mapping[str, Any] = item.properties
+    stated = properties.get("platform") or properties.get("eo:platform") or properties.get("constellation") or ""
+    return str(stated).lower().replace("_", "-").replace(" ", "-")

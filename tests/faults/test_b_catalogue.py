@@ -1,0 +1,350 @@
+"""Catalogues that are away, empty, torn or wrong: cases 16, 17, 19 to 24 and 26."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from shapely.geometry import shape
+from stac_api import EVERYWHERE, Api, serving
+
+import geoseg
+from geoseg.demo import DemoCatalog, write_demo
+from geoseg.errors import CatalogError, GeosegError, ModelMismatchError, NothingToDoError
+from geoseg.scenes import Found, changes, find_scenes
+from geoseg.scenes.catalogs import api, find_items
+from geoseg.spec import JobSpec
+
+BANDS = ("B02", "B04", "B11")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
+    """Two squares on three dates, 256 x 384 pixels in all."""
+    return write_demo(tmp_path_factory.mktemp("demo"), shape=(256, 384), uav_shape=(256, 256))
+
+
+@pytest.fixture
+def server(demo: DemoCatalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, type[Api]]]:
+    """The demo behind an API whose faults cost no waiting."""
+    monkeypatch.setattr(api, "_BACKOFF_S", 0)
+    with serving(demo) as (address, handler):
+        yield address, handler
+
+
+def job(catalog: Path | str, **options: Any) -> JobSpec:
+    options = {"datetime": "2021-01-01/2022-12-31", "collection": "sentinel-2-l2a", **options}
+    return JobSpec.build(aoi="175,-40,176,-39", catalog=str(catalog), model="any", **options)
+
+
+def found(catalog: Path | str, **options: Any) -> Found:
+    return find_scenes(job(catalog), EVERYWHERE, BANDS, **options)
+
+
+def refusal(kind: type[GeosegError], catalog: Path | str) -> GeosegError:
+    with pytest.raises(kind) as refused:
+        found(catalog)
+    assert len(str(refused.value).splitlines()) == 3
+    return refused.value
+
+
+@pytest.fixture
+def copy(demo: DemoCatalog, tmp_path: Path) -> Path:
+    """A copy of the catalogue to be spoilt, with the files where they were."""
+    shutil.copytree(demo.folder, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def item_paths(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("S2*.json"))
+
+
+def edit(path: Path, **changed: Any) -> dict[str, Any]:
+    """Replace members of a document; ``None`` removes one. Dots lead into members."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    for name, value in changed.items():
+        *above, last = name.split("__")
+        place = document
+        for step in above:
+            place = place[step]
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    path.write_text(json.dumps(document))
+    return document
+
+
+@pytest.mark.fault(16)
+def test_fault_16_a_server_that_is_away_is_named_with_the_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_BACKOFF_S", 0)
+    with socket.socket() as taken:  # bound and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        err = refusal(CatalogError, f"http://{host}")
+    assert err.exit_code == 1
+    assert host in err.given
+    assert f"{api._RETRIES + 1} attempts" in err.given
+    assert "--catalog PATH" in err.todo
+
+
+@pytest.mark.fault(16)
+def test_fault_16_giving_up_takes_less_than_two_minutes() -> None:
+    """The sum of what the settings allow at most; the waits are those of urllib3's documented formula."""
+    waits = [0.0, *(api._BACKOFF_S * 2**n + api._BACKOFF_S for n in range(1, api._RETRIES))]
+    assert (api._RETRIES + 1) * max(api._TIMEOUT_S) + sum(waits) < 120
+    assert (api._RETRIES + 1) * 1 + api._RETRIES * api._LONGEST_WAIT_S < 120
+
+
+@pytest.mark.fault(17)
+def test_fault_17_nothing_found_repeats_the_question_and_names_the_filter(
+    demo: DemoCatalog, server: tuple[str, type[Api]]
+) -> None:
+    bounds = shape(json.loads(demo.items[0].read_text())["geometry"]).bounds
+    for catalog in (str(demo.catalog), server[0]):
+        with pytest.raises(NothingToDoError) as refused:
+            find_scenes(job(catalog, datetime="2030-01-01/2030-12-31"), bounds, BANDS)
+        err = refused.value
+        assert err.exit_code == 3
+        for words in (f"{abs(bounds[1]):.4f}", "2030-01-01/2030-12-31", "sentinel-2-l2a"):
+            assert words in err.given
+        assert "--datetime" in err.todo
+        assert "--aoi" not in err.todo
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("times", [1, 2])
+def test_fault_19_a_page_that_fails_once_is_asked_again(
+    demo: DemoCatalog, server: tuple[str, type[Api]], times: int
+) -> None:
+    server[1].failing = {2: times}  # the second page
+    assert len(find_items(server[0], "sentinel-2-l2a", EVERYWHERE, None).items) == len(demo.items) == 6
+    assert server[1].failing == {2: 0}
+
+
+@pytest.mark.fault(19)
+def test_fault_19_a_next_page_that_is_the_same_page_ends_with_1(server: tuple[str, type[Api]]) -> None:
+    server[1].fault = "next is here"
+    err = refusal(CatalogError, server[0])
+    assert err.exit_code == 1
+    assert "leads back to itself" in err.given
+
+
+@pytest.mark.fault(20)
+def test_fault_20_an_item_without_a_band_ends_with_2_unless_holes_are_allowed(copy: Path) -> None:
+    path = item_paths(copy)[0]
+    name = edit(path, assets__swir16=None)["id"]
+    err = refusal(ModelMismatchError, copy)
+    assert err.exit_code == 2
+    assert "B11" in err.expected
+    assert all(asset in err.given for asset in json.loads(path.read_text())["assets"])
+    allowed = found(copy, allow_lacking=True)
+    assert len(allowed.items) == 5
+    assert [skipped for skipped, _ in allowed.skipped] == [name]
+
+
+@pytest.mark.fault(20)
+def test_fault_20_two_assets_for_one_band_end_with_2(copy: Path) -> None:
+    path = item_paths(copy)[0]
+    assets = json.loads(path.read_text())["assets"]
+    twin = {**assets["swir16"], "eo:bands": [{"name": "B11", "common_name": "swir16"}]}
+    del assets["swir16"]
+    edit(path, assets={**assets, "one": twin, "two": twin})
+    err = refusal(ModelMismatchError, copy)
+    assert err.exit_code == 2
+    assert all(word in err.given for word in ("one", "two", "B11"))
+
+
+@pytest.mark.fault(21)
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"geometry": None}, "no geometry"),
+        ({"geometry": {"type": "Polygon"}}, "no valid STAC"),
+        ({"geometry": {"type": "Polygon", "coordinates": []}}, "extent"),
+        ({"properties__datetime": None}, "datetime"),
+        ({"properties__datetime": "yesterday"}, "no valid STAC"),
+        ({"bbox": [1, 2, 3]}, "bbox"),
+        ({"bbox": [10.0, 10.0, 11.0, 11.0]}, "bbox"),
+        ({"bbox": [0.0, 5.0, 1.0, 2.0]}, "bbox"),
+        ({"stac_version": "9.9.9"}, "version"),
+    ],
+)
+def test_fault_21_an_item_that_is_no_item_is_skipped_with_its_reason(
+    copy: Path, changed: dict[str, Any], reason: str
+) -> None:
+    first, *others = item_paths(copy)
+    name = edit(first, **changed)["id"]
+    rest = found(copy)
+    assert len(rest.items) == 5
+    assert [(skipped, reason in words) for skipped, words in rest.skipped] == [(name, True)]
+    for path in others:
+        edit(path, **changed)
+    err = refusal(NothingToDoError, copy)
+    assert err.exit_code == 3
+    assert reason in err.given
+
+
+@pytest.mark.fault(22)
+def test_fault_22_files_are_believed_and_the_plan_is_made_from_them(copy: Path) -> None:
+    """The claim is a kilometre off; read where the file lies, every pixel is that of the undisturbed item."""
+    clean = found(copy)
+    for path in item_paths(copy):
+        document = json.loads(path.read_text())
+        for asset in document["assets"].values():
+            if "proj:transform" in asset:
+                asset["proj:transform"][2] += 1000.0
+        if "proj:transform" in document["properties"]:
+            document["properties"]["proj:transform"][2] += 1000.0
+        path.write_text(json.dumps(document))
+    again = found(copy)
+    assert len(again.warnings) == 6
+    assert all("the files are believed" in warning for warning in again.warnings)
+    assert [item.geobox for item in again.items] == [item.geobox for item in clean.items]
+    for item in again.items:
+        with rasterio.open(item.bands["B04"].href) as file:
+            claimed = item.document["assets"][item.bands["B04"].asset]["proj:transform"]
+            assert Affine(*claimed[:6]) == file.transform
+
+
+@pytest.mark.fault(23)
+def test_fault_23_of_two_processings_the_newer_one_is_used(copy: Path) -> None:
+    clean = found(copy)
+    path = item_paths(copy)[0]
+    document = json.loads(path.read_text())
+    older = {**document, "id": document["id"].replace("_0_", "_9_")}  # its id comes last
+    older["properties"] = {**document["properties"], "s2:processing_baseline": "02.00"}
+    (path.parent / "older.json").write_text(json.dumps(older))
+    above = next(p for p in (path.parent / "collection.json", path.parent.parent / "collection.json") if p.is_file())
+    links = json.loads(above.read_text())["links"]
+    edit(above, links=[*links, {"rel": "item", "href": os.path.relpath(path.parent / "older.json", above.parent)}])
+    both = found(copy)
+    assert [item.id for item in both.items] == [item.id for item in clean.items]
+    assert both.superseded == ((older["id"], f"superseded by {document['id']}"),)
+    assert len(both.documents) == 7
+
+
+@pytest.mark.fault(24)
+def test_fault_24_a_job_keeps_its_items_until_it_is_told_to_search_anew(copy: Path) -> None:
+    first = found(copy)
+    frozen = json.loads(json.dumps(first.documents))
+    path = item_paths(copy)[0]
+    gone = json.loads(item_paths(copy)[1].read_text())["id"]
+    item_paths(copy)[1].unlink()
+    changed = edit(path, properties__updated="2030-01-01T00:00:00Z")["id"]
+    kept = find_scenes(job(copy), EVERYWHERE, BANDS, frozen)
+    assert [item.id for item in kept.items] == [item.id for item in first.items]
+    words = changes(frozen, found(copy).documents)
+    assert f"1 gone ({gone})" in words
+    assert f"1 changed ({changed})" in words
+    assert "new" not in words
+    signed = json.loads(json.dumps(frozen).replace(".tif", ".tif?sig=1"))
+    assert changes(frozen, signed) == ""
+
+
+@pytest.mark.fault(26)
+def test_fault_26_links_of_every_kind_are_followed_and_loops_end(copy: Path, tmp_path: Path) -> None:
+    """Relative, absolute, through `..`, as a file address; one that is broken, and one that leads back."""
+    nested = tmp_path / "elsewhere" / "nested"
+    nested.mkdir(parents=True)
+    paths = item_paths(copy)
+    hrefs = [
+        os.path.relpath(paths[0], nested),
+        str(paths[1]),
+        paths[2].as_uri(),
+        f"../nested/{'../' * 2}copy/catalog.json",
+    ]
+    links = [{"rel": "item", "href": href} for href in hrefs[:3]]
+    links += [{"rel": "child", "href": hrefs[3]}, {"rel": "item", "href": "./gone.json"}]
+    links += [{"rel": "child", "href": "./catalog.json"}, {"rel": "child", "href": "../nested/catalog.json"}]
+    catalog = {"type": "Catalog", "stac_version": "1.0.0", "id": "outer", "description": "-", "links": links}
+    (nested / "catalog.json").write_text(json.dumps(catalog))
+    inner = json.loads((copy / "catalog.json").read_text())
+    inner["links"].append({"rel": "child", "href": str(nested / "catalog.json")})
+    (copy / "catalog.json").write_text(json.dumps(inner))
+    search = find_items(str(nested), None, EVERYWHERE, None)
+    assert len(search.items) == 6
+    for item in search.items:
+        assert all(Path(asset.href).is_file() for asset in item.assets.values())
+    ((name, reason),) = search.skipped
+    assert name == str(nested / "gone.json")
+    assert "catalog.json" in reason
+
+
+@pytest.fixture
+def stac_server(demo: DemoCatalog, tmp_path: Path) -> Iterator[str]:
+    """The demo's items behind rustac's API."""
+    documents = [
+        item.to_dict(include_self_link=False, transform_hrefs=False)
+        for item in find_items(str(demo.catalog), None, EVERYWHERE, None).items
+    ]
+    items = tmp_path / "items.json"
+    items.write_text(json.dumps({"type": "FeatureCollection", "features": documents}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    program = Path(sys.executable).with_name("rustac")
+    command = [program, "serve", items, "--create-collections", "--addr", address]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(f"http://{address}", process)
+            yield f"http://{address}"
+        finally:
+            process.kill()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            with urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail("rustac serves nothing")
+
+
+@pytest.mark.slow
+def test_one_job_from_a_folder_a_table_and_a_server_gives_the_same_pixels(
+    demo: DemoCatalog, stac_server: str, tmp_path: Path
+) -> None:
+    """Each with a cache of its own, so that nothing is taken over; the table is written by rustac."""
+    documents = [
+        item.to_dict(include_self_link=False, transform_hrefs=False)
+        for item in find_items(str(demo.catalog), None, EVERYWHERE, None).items
+    ]
+    (tmp_path / "plain.json").write_text(json.dumps({"type": "FeatureCollection", "features": documents}))
+    table = tmp_path / "items.parquet"
+    rustac = Path(sys.executable).with_name("rustac")
+    subprocess.run([rustac, "translate", tmp_path / "plain.json", table], check=True, timeout=60)
+    catalogs = {"folder": str(demo.catalog), "list": str(tmp_path / "plain.json"), "table": str(table)}
+    maps = {}
+    for name, catalog in {**catalogs, "server": stac_server}.items():
+        result = geoseg.run(
+            aoi=str(demo.region),
+            catalog=catalog,
+            workflow="demo",
+            out=tmp_path / name,
+            cache=tmp_path / f"cache-{name}",
+        )
+        with rasterio.open(result.out / "classes.tif") as file:
+            maps[name] = (file.read(1), file.transform, file.crs)
+        assert result.report["tiles"]["reused"] == 0
+    first, *others = maps.values()
+    assert (first[0] < 250).any()
+    for pixels, transform, crs in others:
+        np.testing.assert_array_equal(pixels, first[0])
+        assert (transform, crs) == first[1:]

@@ -1,0 +1,130 @@
+"""A small STAC API on loopback, with faults to order."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from shapely.geometry import box, shape
+
+from geoseg.demo import DemoCatalog
+from geoseg.scenes.catalogs import find_items
+
+EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
+
+
+class Api(BaseHTTPRequestHandler):
+    """A STAC API of two items a page, by POST and by GET."""
+
+    items: tuple[dict[str, Any], ...] = ()
+    collection: Mapping[str, Any] = {}
+    fault = ""
+    page = 2
+    asked = 0
+    failing: Mapping[int, int] = {}
+    """Number of a page, from 1, to the answers of 503 that it gives first."""
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        parts = urlsplit(self.path)
+        if parts.path.startswith("/collections/"):
+            self.answer(self.collection, 404 if self.fault == "no collection" else 200)
+        elif parts.path.endswith("/search"):
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            query["bbox"] = [float(v) for v in query["bbox"].split(",")] if "bbox" in query else None
+            query["collections"] = query["collections"].split(",") if "collections" in query else None
+            self.search(query)
+        else:
+            self.landing()
+
+    def do_POST(self) -> None:
+        type(self).asked += 1
+        self.search(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    @property
+    def root(self) -> str:
+        host, port = self.server.server_address[:2]
+        return f"http://{host}:{port}"
+
+    def landing(self) -> None:
+        if self.fault == "no API":
+            self.answer({"message": "hello"})
+            return
+        core, search = ("https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search")
+        conforms = [] if self.fault == "no search" else [core, search]
+        links = [{"rel": "self", "href": self.root}, {"rel": "root", "href": self.root}]
+        links += [
+            {"rel": "search", "href": f"{self.root}/search", "type": "application/geo+json", "method": method}
+            for method in ("GET", "POST")
+            if self.fault != "no search"
+        ]
+        body = {"type": "Catalog", "stac_version": "1.0.0", "id": "api", "description": "-"}
+        self.answer({**body, "conformsTo": conforms, "links": links})
+
+    def search(self, query: dict[str, Any]) -> None:
+        if self.fault == "500":
+            self.answer({"code": "broken"}, 500)
+            return
+        if self.fault == "not JSON":
+            self.answer("<html>")
+            return
+        found = [item for item in self.items if self.wanted(item, query)]
+        start = int(query.get("token") or 0)
+        number = start // self.page + 1
+        if self.failing.get(number):
+            type(self).failing = {**self.failing, number: self.failing[number] - 1}
+            self.answer({"code": "busy"}, 503)
+            return
+        links = []
+        if start + self.page < len(found):
+            following = start if self.fault == "next is here" else start + self.page
+            body = {**query, "token": str(following)}
+            links = [{"rel": "next", "href": f"{self.root}/search", "method": "POST", "body": body}]
+        linked = [{"rel": "collection", "href": f"{self.root}/collections/sentinel-2-l2a"}]
+        page = [{**item, "links": linked} for item in found[start : start + self.page]]
+        self.answer({"type": "FeatureCollection", "features": page, "links": links})
+
+    def wanted(self, item: dict[str, Any], query: dict[str, Any]) -> bool:
+        if query.get("collections") and item["collection"] not in query["collections"]:
+            return False
+        if query.get("bbox") and not shape(item["geometry"]).intersects(box(*query["bbox"])):
+            return False
+        start, _, end = (query.get("datetime") or "../..").partition("/")
+        moment = item["properties"]["datetime"]
+        return (start == ".." or moment >= start) and (end == ".." or moment <= end)
+
+    def answer(self, body: Any, status: int = 200) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing on the terminal."""
+
+
+@contextmanager
+def serving(demo: DemoCatalog) -> Iterator[tuple[str, type[Api]]]:
+    """The demo's items behind an address of this machine."""
+    items = tuple(
+        item.to_dict(include_self_link=False, transform_hrefs=False)
+        for item in find_items(str(demo.catalog), None, EVERYWHERE, None).items
+    )
+    for item in items:
+        del item["properties"]["license"]  # the collection states it
+    collection = json.loads((demo.folder / "sentinel-2-l2a" / "collection.json").read_text())
+    handler = type("ThisApi", (Api,), {"items": items, "collection": {**collection, "links": []}})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", handler
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -116,7 +116,8 @@ def _compute(prepared: Prepared, store: TileStore, progress: Progress, should_st
         facts=prepared.asset_facts,
         strip_bytes=budget.strip_bytes,
         read_threads=usable_cores(),
-        gdal_cache_bytes=budget.gdal_cache_bytes,
+        gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
+        rasters=prepared.rasters,
     )
     progress.stage("looking for finished tiles")
     workers = TileWorkers(recipe, predictor, store, budget.tiles_in_flight, should_stop)

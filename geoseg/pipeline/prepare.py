@@ -17,6 +17,7 @@ from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.keys import KeyParts, asset_facts
+from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.plan import (
@@ -31,6 +32,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
+from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
@@ -40,6 +42,8 @@ from geoseg.tiles import finite_halo
 # small network is already a small share. See docs/decisions/004-chips-and-memory.md.
 _BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
 _PRECISION = "float32"
+# Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
+_REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
 _SPARE = 1.1
 # What the large libraries of networks add to a process (proportional set size after import, in bytes).
@@ -63,6 +67,7 @@ class Prepared:
         budget: Sizes that fit the memory.
         key_parts: What all tile keys share.
         asset_facts: Versions of the files.
+        remote: Files on servers.
         device: ``cpu`` or ``cuda``.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
@@ -80,6 +85,7 @@ class Prepared:
     budget: Budget
     key_parts: KeyParts
     asset_facts: dict[str, str]
+    remote: RemoteFiles
     device: str
     pixel_m: float
     warnings: tuple[str, ...]
@@ -88,6 +94,11 @@ class Prepared:
     def geobox(self) -> GeoBox:
         """Pixel grid of the map."""
         return self.lattice.geobox(self.region.window)
+
+    @property
+    def rasters(self) -> Rasters:
+        """Opens the files, in the versions that the keys name."""
+        return Rasters(self.remote, self.asset_facts)
 
     @property
     def planar_pixel_m(self) -> float:
@@ -156,6 +167,8 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
     check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px)
+    hrefs = {source.href for item in found.items for source in item.sources}
+    remote = _remote(spec, settings, budget, hrefs)
     return Prepared(
         spec=spec,
         settings=settings,
@@ -168,11 +181,19 @@ def prepare(spec: JobSpec, settings: Settings, documents: Sequence[dict[str, Any
         tasks=tuple(tasks),
         budget=budget,
         key_parts=_key_parts(spec, model, lattice, budget, device),
-        asset_facts=asset_facts(source.href for item in found.items for source in item.sources),
+        asset_facts=asset_facts(hrefs, remote),
+        remote=remote,
         device=device,
         pixel_m=pixel_m,
         warnings=tuple(warnings),
     )
+
+
+def _remote(spec: JobSpec, settings: Settings, budget: Budget, hrefs: set[str]) -> RemoteFiles:
+    """What reads from servers, with a share of the cache that is planned for GDAL where there is anything to read."""
+    own = (PLANETARY_COMPUTER,) if "planetarycomputer.microsoft.com" in (spec.catalog or "") else ()
+    share = budget.gdal_cache_bytes // _REMOTE_SHARE if any(map(is_remote, hrefs)) else 0
+    return RemoteFiles(share, settings.connections, (*settings.sign, *own))
 
 
 def appetite(model: ModelSpec) -> Appetite:

@@ -229,6 +229,7 @@ class FaultServer(ThreadingHTTPServer):
         self._rules: list[Rule] = []
         self._seen: list[Seen] = []
         self._lock = threading.Lock()
+        self._contents: dict[Path, tuple[tuple[int, int], bytes, str]] = {}
 
     @property
     def url(self) -> str:
@@ -267,6 +268,16 @@ class FaultServer(ThreadingHTTPServer):
         with self._lock:
             self._seen.append(Seen(request, code))
 
+    def content(self, path: Path) -> tuple[bytes, str]:
+        """A file with its ETag, read again when it changed."""
+        status = path.stat()
+        version = (status.st_mtime_ns, status.st_size)
+        known = self._contents.get(path)
+        if known is None or known[0] != version:
+            content = path.read_bytes()
+            known = self._contents[path] = (version, content, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+        return known[1], known[2]
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are part of the trade."""
 
@@ -290,8 +301,7 @@ class Exchange:
         if not path.is_relative_to(self._handler.server.root.resolve()) or not path.is_file():
             self.answer(404, b"no such file", {})
             return
-        content = path.read_bytes()
-        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        content, etag = self._handler.server.content(path)
         if self.request.headers.get("if-match", etag) != etag:
             self.answer(412, b"changed", {})
             return

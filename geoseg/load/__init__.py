@@ -97,7 +97,9 @@ def lazy_item(
     log = ReadLog()
     # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
     outline = item.geobox.footprint("EPSG:4326").json
-    document = pystac.Item.from_dict({**item.document, "geometry": outline}, preserve_dict=False)
+    # Where an asset states no type, odc guesses by the end of its address, which may be a signature.
+    assets = {name: {"type": "image/tiff", **asset} for name, asset in item.document["assets"].items()}
+    document = pystac.Item.from_dict({**item.document, "geometry": outline, "assets": assets}, preserve_dict=False)
     driver = ExactDriver(
         {(source.href, source.index): source for source in item.sources}, log, rasters, previews=previews
     )

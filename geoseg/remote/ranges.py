@@ -15,7 +15,6 @@ from geoseg.remote.policy import Patience
 from geoseg.remote.trouble import Trouble, trouble_of_error, trouble_of_status
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)$")
-_CHUNK = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class Asker:
     def _chunks(self, href: str, answer: httpx.Response, most: int | None) -> Iterator[bytes]:
         """The body, as long as it comes fast enough and is no longer than expected."""
         begun, came = self.clock(), 0
-        for chunk in answer.iter_raw(_CHUNK):
+        for chunk in answer.iter_raw():  # as it comes: a chunk of a size would wait for a slow one
             came += len(chunk)
             if most is not None and came > most:
                 raise Trouble(href, f"more than the {most} bytes that were asked for", "no-ranges")

@@ -23,7 +23,7 @@ def finite(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 def quick(monkeypatch: pytest.MonkeyPatch):
     """Retries without waits; a stall ends after a tenth of a second."""
     monkeypatch.setattr(policy, "PATIENT", replace(policy.PATIENT, read_s=0.1, connect_s=5.0))
-    with stamina.set_testing(testing=True, attempts=8):
+    with stamina.set_testing(testing=True, attempts=6):
         yield
 
 

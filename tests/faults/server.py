@@ -12,12 +12,14 @@ content. Nothing here waits for a clock: a stall ends when the client hangs up o
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import random
 import re
 import select
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -100,6 +102,11 @@ def stall(share: float = 0.5) -> Action:
     return lambda exchange: exchange.send_file(share=share, ending="stall")
 
 
+def trickle() -> Action:
+    """Send the body byte by byte, a twentieth of a second between two, until the client hangs up."""
+    return lambda exchange: exchange.send_file(share=0.0, ending="trickle")
+
+
 def drop() -> Action:
     """Close the connection without a word."""
     return lambda exchange: exchange.hang_up(reset=True)
@@ -130,13 +137,13 @@ def then_replace(path: Path, content: bytes) -> Action:
     return act
 
 
-def schedule(seed: int, faults: int = 6, most: int = 2) -> list[Rule]:
-    """Random faults that pass: each strikes a random number of requests, one to ``most`` times in a row.
+def schedule(seed: int, faults: int = 8, most: int = 4) -> list[Rule]:
+    """Random faults that pass.
 
     Args:
         seed: The same seed gives the same schedule.
-        faults: Number of rules.
-        most: Times in a row; fewer than a client's attempts, so that every fault heals.
+        faults: Number of rules; each strikes up to three requests.
+        most: Faults of one range of one file; fewer than a client's attempts, so that every fault heals.
     """
     rng = random.Random(seed)
     kinds: list[Callable[[], Action]] = [
@@ -148,11 +155,22 @@ def schedule(seed: int, faults: int = 6, most: int = 2) -> list[Rule]:
         lambda: stall(rng.random()),
         drop,
     ]
-    rules = []
-    for _ in range(faults):
-        chance, seen = rng.uniform(0.2, 1.0), random.Random(rng.random())
-        rules.append(Rule(rng.choice(kinds)(), lambda _, c=chance, s=seen: s.random() < c, rng.randint(1, most)))
-    return rules
+    struck: Counter[tuple[str, int | None]] = Counter()
+
+    def strikes(chance: float, dice: random.Random) -> Match:
+        def match(request: Request) -> bool:
+            place = (request.path, request.start)
+            if struck[place] >= most or dice.random() > chance:
+                return False
+            struck[place] += 1
+            return True
+
+        return match
+
+    return [
+        Rule(rng.choice(kinds)(), strikes(rng.uniform(0.1, 0.8), random.Random(rng.random())), rng.randint(1, 3))
+        for _ in range(faults)
+    ]
 
 
 @dataclass(slots=True)
@@ -207,8 +225,6 @@ class Tokens:
         """Hand tokens out at ``/token/…`` as Planetary Computer does."""
 
         def act(exchange: Exchange) -> None:
-            import datetime as dt
-
             until = dt.datetime.now(tz=dt.UTC) + dt.timedelta(seconds=life_s)
             text = f'{{"token": "{self.issue()}", "msft:expiry": "{until:%Y-%m-%dT%H:%M:%SZ}"}}'
             exchange.answer(200, text.encode(), {"Content-Type": "application/json"})
@@ -332,11 +348,13 @@ class Exchange:
 
     def _end_badly(self, ending: str) -> None:
         self._handler.wfile.flush()
-        if ending == "stall":
-            while not self._handler.server.closing.is_set():
-                readable, _, _ = select.select([self._handler.connection], [], [], 0.02)
-                if readable:  # the client hung up
-                    break
+        while ending in {"stall", "trickle"} and not self._handler.server.closing.is_set():
+            readable, _, _ = select.select([self._handler.connection], [], [], 0.05)
+            if readable:  # the client hung up
+                break
+            if ending == "trickle":
+                self._handler.wfile.write(b"?")
+                self._handler.wfile.flush()
         self._close(reset=ending == "reset")
 
     def _close(self, *, reset: bool) -> None:

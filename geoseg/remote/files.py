@@ -179,8 +179,8 @@ class RemoteFiles:
     ) -> None:
         patience = patience or policy.PATIENT
         keep_signatures_out_of_logs()
-        self.cache_bytes = max(_LEAST_CACHE_BYTES, cache_bytes)
-        self.pages = Pages(self.cache_bytes)
+        self.cache_bytes = cache_bytes  # what was planned; the least one is small, and empty where nothing is remote
+        self.pages = Pages(max(_LEAST_CACHE_BYTES, cache_bytes))
         self.connections = connections
         self._client = httpx.Client(
             follow_redirects=True,

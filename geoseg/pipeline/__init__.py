@@ -79,7 +79,7 @@ def run(
     with MemoryWatch() as memory:
         progress.stage("planning")
         prepared = prepare(spec, settings, job.documents)
-        with job.taken(prepared.found.documents):
+        with job.taken(prepared.found.documents), prepared.remote:
             if before is not None:
                 before(prepared)
             clock.lap("plan")

@@ -55,6 +55,7 @@ class RemoteFile:
         self._breaker = Breaker(strikes=1)
         self._signer = next((signer for signer in files.signers if signer.signs(href)), None)
         self._version: Version | None = None
+        self._missing: Trouble | None = None  # what was not there at first is not there for the whole job
         self._whole: BinaryIO | None = None
         self._first = threading.Lock()
 
@@ -95,7 +96,7 @@ class RemoteFile:
 
     def _fetch(self, run: range) -> dict[int, bytes]:
         """Ask for pages, again where that may help."""
-        refusal = self._breaker.refusal or self._gate.breaker.refusal
+        refusal = self._missing or self._breaker.refusal or self._gate.breaker.refusal
         if refusal is not None:
             raise refusal
         start, stop = run.start * PAGE_BYTES, run.stop * PAGE_BYTES
@@ -106,6 +107,8 @@ class RemoteFile:
             if trouble.is_transient:
                 self._breaker.gave_up(trouble)
                 self._gate.breaker.gave_up(trouble)
+            if trouble.is_missing and self._version is None:
+                self._missing = trouble
             raise
         self._breaker.is_well()
         self._gate.breaker.is_well()

@@ -43,14 +43,14 @@ class Version:
     def contradicts(self, other: Version) -> bool:
         """Whether the two are sure to be of different content.
 
-        Weak ETags may differ between the machines behind one name; they count only with another fact.
+        A strong ETag decides where both have one. Weak ones may differ between the machines behind one name and count
+        for nothing.
         """
         if None not in {self.length, other.length} and self.length != other.length:
             return True
-        modified = bool(self.modified and other.modified) and self.modified != other.modified
-        etags = bool(self.etag and other.etag) and self.etag != other.etag
-        weak = self.etag.startswith("W/") or other.etag.startswith("W/")
-        return etags if etags and not weak else modified
+        if all(etag and not etag.startswith("W/") for etag in (self.etag, other.etag)):
+            return self.etag != other.etag
+        return bool(self.modified and other.modified) and self.modified != other.modified
 
 
 @dataclass(frozen=True, slots=True)

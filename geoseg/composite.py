@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.load import LazyItem, Pixels, ReadFailure, lazy_item, pixels_of
+from geoseg.load import LazyItem, Pixels, Rasters, ReadFailure, lazy_item, pixels_of
 from geoseg.pixels import Reason
 from geoseg.scenes import Scene
 
@@ -33,7 +33,7 @@ class Composite:
         values: (band, y, x) float32 in the unit that was asked for; NaN where ``reason`` is not ``OBSERVED``.
         reason: (y, x) uint8, see ``geoseg.pixels.Reason``.
         used_px: Item key to the number of counted pixels it gave (for ``median``: had a say in).
-        failures: What could not be read: file to GDAL's words.
+        failures: What could not be read: file to the cause.
     """
 
     values: NDArray[np.float32]
@@ -86,6 +86,7 @@ def make_composite(
     counted: NDArray[np.bool_],
     strip_bytes: int,
     threads: int,
+    rasters: Rasters | None = None,
     previews: bool = False,
 ) -> Composite:
     """Read and merge scenes.
@@ -99,10 +100,14 @@ def make_composite(
         counted: (y, x), pixels that count in ``used_px``.
         strip_bytes: Memory for one strip of all dates that must be held together.
         threads: Reads at the same time.
+        rasters: Opens the files.
         previews: Whether overviews are good enough.
     """
     rows = _strip_rows(geobox, bands, len(scenes) if rule == "median" else 1, strip_bytes)
-    lazy = [[lazy_item(item, geobox, rows, quantity, previews=previews) for item in scene.items] for scene in scenes]
+    lazy = [
+        [lazy_item(item, geobox, rows, quantity, rasters, previews=previews) for item in scene.items]
+        for scene in scenes
+    ]
     values = np.full((bands, *geobox.shape), np.nan, dtype="float32")
     reason = np.full(geobox.shape, Reason.UNOBSERVED, dtype="uint8")
     used: dict[str, int] = {}

@@ -13,6 +13,7 @@
     ├── CatalogError                1  a catalogue cannot be read
     ├── WeightsError                1  weights missing, truncated or altered
     ├── AssetReadError              1  a raster cannot be opened where it must be
+    │   └── AssetChangedError           a raster changed while it was being read
     ├── OutputError                 1  a file could not be written whole
     └── InterruptedRunError       130  stopped by the user
 
@@ -105,6 +106,10 @@ class WeightsError(GeosegError):
 
 class AssetReadError(GeosegError):
     """A raster could not be opened where the plan depends on it."""
+
+
+class AssetChangedError(AssetReadError):
+    """A raster is no longer the one that the job began with."""
 
 
 class OutputError(GeosegError):

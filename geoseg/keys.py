@@ -9,91 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-
-import httpx
-import stamina
 
 from geoseg.grid import Lattice
+from geoseg.load import local_fact
+from geoseg.remote import RemoteFiles, is_remote, unsigned
 from geoseg.scenes import SENSOR_TABLE_VERSION, BandSource, Item
 from geoseg.store import RESULTS_VERSION, digest_of
 from geoseg.tiles import Tile
 
-# Query parameters that sign an address and say nothing about its content (Azure SAS, AWS, CloudFront, GCS).
-_SIGNATURE = {"sig", "se", "st", "sp", "sv", "sr", "sks", "skt", "ske", "skv", "skoid", "sktid", "expires", "signature"}
-_SIGNATURE |= {"key-pair-id", "policy", "awsaccesskeyid", "googleaccessid", "token", "access_token"}
 # Layers of every record.
 KEPT = ("classes", "confidence", "reason")
-_HEAD_TIMEOUT_S = 20
-_HEADS_AT_ONCE = 8
-_HEAD_REFUSED = {403, 405, 501}  # 403: addresses signed for GET alone
+_FACTS_AT_ONCE = 8
 
 
-def unsigned(href: str) -> str:
-    """An address without its signature; paths come back as they are."""
-    if "://" not in href:
-        return href
-    parts = urlsplit(href)
-    query = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if not _signs(k)]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(query), ""))
-
-
-def _signs(name: str) -> bool:
-    return name.lower() in _SIGNATURE or name.lower().startswith(("x-amz-", "x-goog-"))
-
-
-def asset_facts(hrefs: Iterable[str]) -> dict[str, str]:
+def asset_facts(hrefs: Iterable[str], remote: RemoteFiles) -> dict[str, str]:
     """For each file: size and modification time, or size and ETag; ``missing`` where there is none.
 
-    They tell one version of a file from another; the content itself is not read.
+    They tell one version of a file from another; the content itself is not read. ``unknown`` and a cause stand where a
+    server does not answer: see ``is_known``.
+
+    Args:
+        hrefs: Paths and addresses.
+        remote: Asks servers.
     """
     wanted = sorted(set(hrefs))
-    with (
-        httpx.Client(follow_redirects=True, timeout=_HEAD_TIMEOUT_S) as client,
-        ThreadPoolExecutor(_HEADS_AT_ONCE) as pool,
-    ):
-        return dict(zip(wanted, pool.map(lambda href: _fact(href, client), wanted), strict=True))
+    with ThreadPoolExecutor(_FACTS_AT_ONCE) as pool:
+        facts = pool.map(lambda href: remote.fact(href) if is_remote(href) else local_fact(href), wanted)
+        return dict(zip(wanted, facts, strict=True))
 
 
-def _fact(href: str, client: httpx.Client) -> str:
-    if href.startswith(("http://", "https://")):
-        return _remote_fact(href, client)
-    if "://" in href or href.startswith("/vsi"):
-        return "remote"
-    try:
-        status = Path(href).stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
-
-
-def _remote_fact(href: str, client: httpx.Client) -> str:
-    """Version of a remote file, from HEAD, or from a read of its first byte where HEAD is refused."""
-    try:
-        for attempt in stamina.retry_context(on=_passing, attempts=4, timeout=_HEAD_TIMEOUT_S * 2):
-            with attempt:
-                answer = client.head(href)
-                if answer.status_code in _HEAD_REFUSED:
-                    with client.stream("GET", href, headers={"Range": "bytes=0-0"}) as answer:
-                        pass
-                answer.raise_for_status()
-    except httpx.HTTPStatusError as err:
-        status = err.response.status_code
-        return "missing" if status in {404, 410} else f"unknown: {status}"
-    except httpx.HTTPError as err:
-        return f"unknown: {type(err).__name__}"
-    length = answer.headers.get("content-range", "").rpartition("/")[2] or answer.headers.get("content-length", "")
-    stated = [f"{name}={answer.headers[name]}" for name in ("etag", "last-modified") if name in answer.headers]
-    return ", ".join([f"length={length}", *stated])
-
-
-def _passing(error: Exception) -> bool:
-    """Whether a fault may pass by itself."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in {429, 500, 502, 503, 504}
-    return isinstance(error, httpx.TransportError)
+def is_known(fact: str) -> bool:
+    """Whether a fact tells a version: a tile that was made without knowing it is no whole one."""
+    return not fact.startswith("unknown:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ def _split_paths(value: object) -> object:
     return tuple(Path(p) for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
 
 
+def _split_words(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
 def default_memory_bytes() -> int:
     """Half of what the machine, or its control group, has free for us; 8 GB at most."""
     limit: int = psutil.virtual_memory().total
@@ -87,8 +91,23 @@ class Settings(BaseSettings):
     models: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split_paths)] = Field(
         (), description="Folders searched for model folders and weight files before any download."
     )
+    connections: int = Field(8, ge=1, le=64, description="Requests at the same time to one server.")
+    sign: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_words)] = Field(
+        (),
+        description="Servers whose addresses need a signature: PREFIX=TOKEN_ADDRESS, or planetary-computer; "
+        "separated by blanks.",
+    )
     catalog: str = Field(EARTH_SEARCH, description="Catalogue used when a job names none.")
     offline: bool = Field(False, description="Never fetch weights.")
+
+    @field_validator("sign", mode="after")
+    @classmethod
+    def _signs(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            prefix, _, desk = rule.partition("=")
+            if rule != "planetary-computer" and ("://" not in prefix or "://" not in desk):
+                raise ValueError("PREFIX=TOKEN_ADDRESS, or planetary-computer")
+        return rules
 
     @field_validator("cache", "out", mode="after")
     @classmethod

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from geoseg.composite import Composite, make_composite
 from geoseg.grid import Window
-from geoseg.keys import KeyParts, unsigned
-from geoseg.load import reading
+from geoseg.keys import KeyParts, is_known
+from geoseg.load import Rasters, reading
 from geoseg.pixels import NEAR_FAILED_BIT, Reason
 from geoseg.plan import Coverage, TileTask
 from geoseg.progress import Progress
+from geoseg.remote import redacted, unsigned
 from geoseg.scenes import Scene
 from geoseg.store import TileRecord, TileStore
 from geoseg.tiles import ChipPlan, around
@@ -60,6 +61,7 @@ class Recipe:
         strip_bytes: Memory for one strip of a composite.
         read_threads: Reads at the same time, for one tile.
         gdal_cache_bytes: GDAL's block cache.
+        rasters: Opens the files.
     """
 
     coverage: Coverage
@@ -69,6 +71,7 @@ class Recipe:
     strip_bytes: int
     read_threads: int
     gdal_cache_bytes: int
+    rasters: Rasters | None = None
 
     def job(self, task: TileTask) -> TileJob:
         """The tile's window, scenes and key. They depend on the whole tile, never on which cells are wanted."""
@@ -84,6 +87,11 @@ class Recipe:
         window = around(chip.window for chip in self.chips.chips(job.task.tile, cells))
         return TileJob(TileTask(job.task.tile, cells), window, job.scenes, job.key)
 
+    def knows(self, job: TileJob) -> bool:
+        """Whether the versions of all files of a tile are known."""
+        sources = (source for scene in job.scenes for item in scene.items for source in item.sources)
+        return all(is_known(self.facts.get(source.href, "")) for source in sources)
+
     def image(self, job: TileJob) -> Composite:
         """Read what the tile's chips see."""
         counted = np.zeros(job.window.shape, dtype=bool)
@@ -98,6 +106,7 @@ class Recipe:
             counted=counted,
             strip_bytes=self.strip_bytes,
             threads=self.read_threads,
+            rasters=self.rasters,
         )
 
 
@@ -254,14 +263,14 @@ class TileWorkers:
     ) -> int:
         made, composite = result.result(), image.result()
         with self._timed("store", tally):
-            record = self._store.add(job.key, _record_of(job, made, composite))
+            record = self._store.add(job.key, _record_of(job, made, composite, self._recipe.knows(job)))
         with self._lock:
             tally.use(record)
             tally.computed += 1
             tally.computed_px += job.task.pixels
             tally.computed_cells += int(job.task.cells.sum())
             tally.incomplete += record.incomplete
-            tally.failures.update(composite.failures)
+            tally.failures.update({href: redacted(cause) for href, cause in composite.failures.items()})
         return job.task.pixels
 
     @contextmanager
@@ -274,19 +283,19 @@ class TileWorkers:
                 tally.seconds[stage] += time.perf_counter() - start
 
 
-def _record_of(job: TileJob, made: TileResult, image: Composite) -> TileRecord:
-    """What is remembered of a computed tile."""
+def _record_of(job: TileJob, made: TileResult, image: Composite, is_known: bool) -> TileRecord:
+    """What is remembered of a computed tile; one of files in unknown versions is made again."""
     failed = made.reason == Reason.FAILED  # what the network failed on, it fails on again
     near = (made.reason & NEAR_FAILED_BIT) > 0
     facts: dict[str, Any] = {
         "used_px": dict(image.used_px),
-        "failures": {unsigned(k): v for k, v in image.failures.items()},
+        "failures": {unsigned(k): redacted(v) for k, v in image.failures.items()},
     }
     if made.failures:
         facts["model_failures"] = [[w.row0, w.col0, w.row1, w.col1, why] for w, why in made.failures.items()]
     return TileRecord(
         {"classes": made.classes, "confidence": made.confidence, "reason": made.reason, **made.layers},
         job.task.cells,
-        incomplete=bool(failed.any() or near.any()),
+        incomplete=bool(failed.any() or near.any() or not is_known),
         facts=facts,
     )

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import httpx
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
+from geoseg.remote import Trouble
+
 __all__ = ["told"]
 
 _CATALOGUES = logging.getLogger("urllib3.connectionpool")  # what pystac-client asks servers with
@@ -50,6 +52,8 @@ def told(say: Callable[[str], None]) -> Iterator[None]:
 
 def _fault(err: Exception) -> tuple[httpx.URL | None, str]:
     """The address that failed, where it is known, and how, in a few words."""
+    if isinstance(err, Trouble):
+        return httpx.URL(err.href), err.words
     if isinstance(err, httpx.HTTPStatusError):
         return err.request.url, f"{err.response.status_code} {err.response.reason_phrase}".strip()
     try:

@@ -174,6 +174,9 @@ Workers = Annotated[
 ]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
 Backend = Annotated[str | None, _where("What runs the network: auto (default) or torch.", "--backend")]
+Connections = Annotated[
+    int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
+]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
 Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
 Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
@@ -211,6 +214,7 @@ def run_command(
     workers: Workers = None,
     device: Device = None,
     backend: Backend = None,
+    connections: Connections = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -271,6 +275,7 @@ def plan_command(
     workers: Workers = None,
     device: Device = None,
     backend: Backend = None,
+    connections: Connections = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

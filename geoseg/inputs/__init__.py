@@ -14,6 +14,7 @@ from geoseg.inputs.filler import filler_warnings
 from geoseg.inputs.offset import Verdict, judge_offset
 from geoseg.inputs.ranges import judge_range
 from geoseg.inputs.sample import SAMPLED_BANDS, Sample, sample_of
+from geoseg.load import Rasters
 from geoseg.scenes import Item
 
 __all__ = [
@@ -32,7 +33,7 @@ _MOST_ITEMS = 8
 _AT_ONCE = 4
 
 
-def check_inputs(items: Sequence[Item], *, is_given: bool) -> list[str]:
+def check_inputs(items: Sequence[Item], *, is_given: bool, rasters: Rasters | None = None) -> list[str]:
     """Compare what items state about their numbers with samples of the numbers.
 
     Samples come from the whole file, wherever the region lies, so that the answer is the same for every region. Files
@@ -41,6 +42,7 @@ def check_inputs(items: Sequence[Item], *, is_given: bool) -> list[str]:
     Args:
         items: Items over the region, in any order.
         is_given: Whether the user stated scale or offset: then numbers are believed, and only said.
+        rasters: Opens files.
 
     Returns:
         In plain words, what could not be verified.
@@ -50,7 +52,7 @@ def check_inputs(items: Sequence[Item], *, is_given: bool) -> list[str]:
     """
     chosen = _spread(sorted(items, key=lambda item: (item.datetime, item.key)))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        samples = list(pool.map(sample_of, chosen))
+        samples = list(pool.map(lambda item: sample_of(item, rasters), chosen))
     unverified = []
     for item, sample in zip(chosen, samples, strict=True):
         for verdict in (judge_range(item, sample), judge_offset(item, sample)):

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from geoseg.load import reading
+from geoseg.load import Rasters, reading
 from geoseg.scenes import BandSource, Item
 
 # Red, near infrared and short-wave infrared: their dark ends tell of an offset.
@@ -34,17 +33,22 @@ class Sample:
     dtypes: Mapping[str, str]
 
 
-def sample_of(item: Item) -> Sample:
+def sample_of(item: Item, rasters: Rasters | None = None) -> Sample:
     """Pixels of an item, at most about a quarter of a million per band, spread over its whole files.
 
     From an overview where there is one, else from a fixed pattern of windows.
+
+    Args:
+        item: The item.
+        rasters: Opens its files.
     """
+    rasters = rasters or Rasters()
     wanted = [name for name in item.bands if name in SAMPLED_BANDS] or list(item.bands)[:3]
     raw, dtypes = {}, {}
     for name in wanted:
         try:
             with reading(_CACHE_BYTES):
-                values, dtype = _read(item.bands[name])
+                values, dtype = _read(item.bands[name], rasters)
         except RasterioError:
             continue
         if values.size:
@@ -52,8 +56,8 @@ def sample_of(item: Item) -> Sample:
     return Sample(raw, dtypes)
 
 
-def _read(source: BandSource) -> tuple[NDArray[np.floating | np.integer], str]:
-    with rasterio.open(source.href) as file:
+def _read(source: BandSource, rasters: Rasters) -> tuple[NDArray[np.floating | np.integer], str]:
+    with rasters.opened(source.href) as file:
         if file.overviews(source.index) or max(file.shape) <= _OVERVIEW_PX:
             shrink = max(1, max(file.shape) / _OVERVIEW_PX)
             shape = tuple(max(1, round(side / shrink)) for side in file.shape)

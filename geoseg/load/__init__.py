@@ -19,10 +19,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from geoseg.load.opening import Rasters, local_fact
 from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
 from geoseg.scenes import BandSource, Item
 
-__all__ = ["COARSER", "Pixels", "ReadFailure", "lazy_item", "pixels_of", "reading"]
+__all__ = ["COARSER", "Pixels", "Rasters", "ReadFailure", "lazy_item", "local_fact", "pixels_of", "reading"]
 
 # Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
 _LEAST_CACHE_BYTES = 32 * 2**20
@@ -74,7 +75,15 @@ class LazyItem:
     log: ReadLog
 
 
-def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, previews: bool = False) -> LazyItem:
+def lazy_item(
+    item: Item,
+    geobox: GeoBox,
+    strip_rows: int,
+    quantity: str,
+    rasters: Rasters | None = None,
+    *,
+    previews: bool = False,
+) -> LazyItem:
     """Plan the read of an item: one Dask task per band and strip, no pixel yet.
 
     Args:
@@ -82,14 +91,17 @@ def lazy_item(item: Item, geobox: GeoBox, strip_rows: int, quantity: str, *, pre
         geobox: Where to.
         strip_rows: Height of the parts in which it will be read.
         quantity: ``reflectance``, or ``digital-number`` (without the sensor's offset).
+        rasters: Opens the files.
         previews: Whether overviews are good enough.
     """
     log = ReadLog()
     # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
     outline = item.geobox.footprint("EPSG:4326").json
-    document = pystac.Item.from_dict({**item.document, "geometry": outline}, preserve_dict=False)
+    # Where an asset states no type, odc guesses by the end of its address, which may be a signature.
+    assets = {name: {"type": "image/tiff", **asset} for name, asset in item.document["assets"].items()}
+    document = pystac.Item.from_dict({**item.document, "geometry": outline, "assets": assets}, preserve_dict=False)
     by_place = {(source.href, _odc_index(item, source)): source for source in item.sources}
-    driver = ExactDriver(by_place, log, previews=previews)
+    driver = ExactDriver(by_place, log, rasters, previews=previews)
     chunks = {"y": min(strip_rows, geobox.shape[0]), "x": geobox.shape[1]}
 
     def planned(

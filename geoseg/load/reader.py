@@ -35,6 +35,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
 from geoseg.grid import Lattice
+from geoseg.load.opening import Rasters
 from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
 from geoseg.scenes.raster_checks import unusable, what_it_is
@@ -57,7 +58,7 @@ class ReadFailure:
 
     Attributes:
         href: The file.
-        cause: GDAL's words.
+        cause: What the server or GDAL said.
         geobox: Where the failed pixels lie.
         failed: (y, x), True = at least one sample of the pixel's resampling kernel could not be read.
     """
@@ -87,11 +88,20 @@ class ExactDriver(RioDriver):
     Args:
         sources: href and band number to the facts of the band.
         log: Where failures go.
+        rasters: Opens files.
         previews: Whether overviews may be used.
     """
 
-    def __init__(self, sources: dict[tuple[str, int], BandSource], log: ReadLog, *, previews: bool = False) -> None:
+    def __init__(
+        self,
+        sources: dict[tuple[str, int], BandSource],
+        log: ReadLog,
+        rasters: Rasters | None = None,
+        *,
+        previews: bool = False,
+    ) -> None:
         super().__init__()
+        self._rasters = rasters or Rasters()
         self._sources = sources
         self._log = log
         self._previews = previews
@@ -101,7 +111,7 @@ class ExactDriver(RioDriver):
         """A reader of one band of one file."""
         del ctx
         source = self._sources[(src.uri, src.band)]
-        return ExactReader(source, src.geobox, self._log, self._shared, previews=self._previews)
+        return ExactReader(source, src.geobox, self._log, self._shared, self._rasters, previews=self._previews)
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> GlobalContext:
         """State of one load; nothing is kept between reads."""
@@ -116,10 +126,21 @@ class ExactReader:
         claimed: Pixel grid of the file as its item states it, for files that cannot be opened.
         log: Where failures go.
         shared: Gives raw windows.
+        rasters: Opens files.
         previews: Whether overviews may be used.
     """
 
-    def __init__(self, source: BandSource, claimed: Any, log: ReadLog, shared: SharedReads, *, previews: bool) -> None:
+    def __init__(
+        self,
+        source: BandSource,
+        claimed: Any,
+        log: ReadLog,
+        shared: SharedReads,
+        rasters: Rasters | None = None,
+        *,
+        previews: bool,
+    ) -> None:
+        self._rasters = rasters or Rasters()
         self._source = source
         self._shared = shared
         self._claimed = claimed
@@ -138,10 +159,13 @@ class ExactReader:
 
         Floating-point destinations get ``value / scale`` (digital numbers without the offset) with NaN where nothing
         was observed; integer ones get raw codes with ``cfg.fill_value`` there.
+
+        Raises:
+            AssetChangedError: If the file is no longer the one that the job began with.
         """
         del selection
         try:
-            with rasterio.Env(**_siblings(self._source)), rasterio.open(self._source.href) as file:
+            with rasterio.Env(**_siblings(self._source)), self._rasters.opened(self._source.href) as file:
                 return self._read_open(file, cfg, dst_geobox, dst)
         except RasterioError as err:
             return self._unreadable(_cause(self._source.href, str(err)), cfg, dst_geobox, dst)

@@ -84,7 +84,7 @@ def run(
     with MemoryWatch() as memory:
         progress.stage("planning")
         prepared = _with_inputs_checked(prepare(spec, settings, job.documents, job.forgotten))
-        with job.taken(prepared.found.documents):
+        with job.taken(prepared.found.documents), prepared.remote:
             if before is not None:
                 before(prepared)
             clock.lap("plan")
@@ -170,7 +170,8 @@ class _Road:
             facts=prepared.asset_facts,
             strip_bytes=budget.strip_bytes,
             read_threads=usable_cores(),
-            gdal_cache_bytes=budget.gdal_cache_bytes,
+            gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
+            rasters=prepared.rasters,
         )
         self._progress.stage("looking for finished tiles")
         workers = TileWorkers(

@@ -44,6 +44,7 @@ def preview_imagery(prepared: Prepared, geobox: GeoBox) -> tuple[NDArray[np.uint
             counted=np.zeros(geobox.shape, dtype=bool),
             strip_bytes=prepared.budget.strip_bytes,
             threads=usable_cores(),
+            rasters=prepared.rasters,
             previews=True,
         )
     low, high = sensor.display_range

@@ -18,6 +18,7 @@ from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.inputs import check_inputs
 from geoseg.keys import KEPT, KeyParts, asset_facts
+from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.pixels import LAYERS, layer_names
@@ -38,6 +39,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
+from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
@@ -47,6 +49,8 @@ from geoseg.tiles import finite_halo
 # small network is already a small share. See docs/decisions/004-chips-and-memory.md.
 _BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
 _PRECISION = "float32"
+# Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
+_REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
 _SPARE = 1.1
 # What the large libraries of networks add to a process (proportional set size after import, in bytes).
@@ -70,6 +74,7 @@ class Prepared:
         budget: Sizes that fit the memory.
         key_parts: What all tile keys share.
         asset_facts: Versions of the files.
+        remote: Files on servers.
         device: ``cpu`` or ``cuda``.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
@@ -87,6 +92,7 @@ class Prepared:
     budget: Budget
     key_parts: KeyParts
     asset_facts: dict[str, str]
+    remote: RemoteFiles
     device: str
     pixel_m: float
     warnings: tuple[str, ...]
@@ -96,6 +102,11 @@ class Prepared:
         """Pixel grid of the map; without a CRS where rows and columns are the place."""
         geobox = self.lattice.geobox(self.region.window)
         return GeoBox(geobox.shape, geobox.transform, None) if self.spec.pixel_grid else geobox
+
+    @property
+    def rasters(self) -> Rasters:
+        """Opens the files, in the versions that the keys name."""
+        return Rasters(self.remote, self.asset_facts)
 
     @property
     def planar_pixel_m(self) -> float:
@@ -189,8 +200,11 @@ def prepare(
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
+    hrefs = {source.href for item in found.items for source in item.sources}
+    remote = _remote(spec, settings, budget, hrefs)
     near = [item for scene in coverage.touching(region.window) for item in scene.items]
-    warnings += check_inputs(near, is_given=spec.scale is not None or spec.offset is not None)
+    is_given = spec.scale is not None or spec.offset is not None
+    warnings += check_inputs(near, is_given=is_given, rasters=Rasters(remote))
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
     return Prepared(
         spec=spec,
@@ -204,11 +218,19 @@ def prepare(
         tasks=tuple(tasks),
         budget=budget,
         key_parts=_key_parts(spec, model, lattice, budget, device),
-        asset_facts=asset_facts(source.href for item in found.items for source in item.sources),
+        asset_facts=asset_facts(hrefs, remote),
+        remote=remote,
         device=device,
         pixel_m=pixel_m,
         warnings=tuple(warnings),
     )
+
+
+def _remote(spec: JobSpec, settings: Settings, budget: Budget, hrefs: set[str]) -> RemoteFiles:
+    """What reads from servers, with a share of the cache that is planned for GDAL where there is anything to read."""
+    own = (PLANETARY_COMPUTER,) if "planetarycomputer.microsoft.com" in (spec.catalog or "") else ()
+    share = budget.gdal_cache_bytes // _REMOTE_SHARE if any(map(is_remote, hrefs)) else 0
+    return RemoteFiles(share, settings.connections, (*settings.sign, *own))
 
 
 def _check_pixel_grid(spec: JobSpec) -> None:

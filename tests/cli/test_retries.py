@@ -13,6 +13,7 @@ from urllib3.util import Retry
 
 from geoseg.cli.retries import told
 from geoseg.keys import asset_facts
+from geoseg.remote import RemoteFiles
 
 
 class Busy(BaseHTTPRequestHandler):
@@ -20,11 +21,13 @@ class Busy(BaseHTTPRequestHandler):
 
     seen: set[str]
 
-    def do_HEAD(self) -> None:
-        self.send_response(200 if self.path in self.seen else 503)
+    def do_GET(self) -> None:
+        self.send_response(206 if self.path in self.seen else 503)
         self.seen.add(self.path)
+        self.send_header("Content-Range", "bytes 0-4/5")
         self.send_header("Content-Length", "5")
         self.end_headers()
+        self.wfile.write(b"about")
 
     def log_message(self, *args: object) -> None:
         """Nothing on the terminal."""
@@ -50,7 +53,7 @@ def _quick():
 def test_a_busy_server_is_one_line_without_secrets(busy, capfd, caplog):
     said: list[str] = []
     with told(said.append):
-        facts = asset_facts([f"{busy}/{number}.tif?sig=secret" for number in range(5)])
+        facts = asset_facts([f"{busy}/{number}.tif?sig=secret" for number in range(5)], RemoteFiles())
     assert all("length=5" in fact for fact in facts.values())
     assert len(said) == 1
     assert said[0].startswith(busy)

@@ -19,6 +19,7 @@ import geoseg
 from geoseg.grid import Lattice, Window
 from geoseg.keys import KeyParts, asset_facts, unsigned
 from geoseg.models import ModelFolder
+from geoseg.remote import RemoteFiles
 from geoseg.scenes import Item, find_scenes
 from geoseg.spec import JobSpec
 from geoseg.tiles import Tile
@@ -220,10 +221,12 @@ def test_asset_facts_tell_one_version_of_a_file_from_another(tmp_path: Path) -> 
     file = tmp_path / "a.tif"
     file.write_bytes(b"1")
     os.utime(file, ns=(1, 1))
-    first = asset_facts([str(file)])
+    first = asset_facts([str(file)], RemoteFiles())
     os.utime(file, ns=(1, 2))
-    second = asset_facts([str(file)])
+    second = asset_facts([str(file)], RemoteFiles())
     file.write_bytes(b"12")
     os.utime(file, ns=(1, 2))
-    third = asset_facts([str(file)])
-    assert len({first[str(file)], second[str(file)], third[str(file)], asset_facts(["gone"])["gone"]}) == 4
+    third = asset_facts([str(file)], RemoteFiles())
+    assert (
+        len({first[str(file)], second[str(file)], third[str(file)], asset_facts(["gone"], RemoteFiles())["gone"]}) == 4
+    )

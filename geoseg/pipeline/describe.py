@@ -273,8 +273,9 @@ def _model_failures(prepared: Prepared, tally: Tally) -> tuple[str, ...]:
         cols = f"columns {window.col0 - region.col0} to {window.col1 - region.col0}"
         corners = [(window.col0, window.row0), (window.col1, window.row1)]
         (west, north), (east, south) = _to_lonlat(prepared, [prepared.lattice.transform @ at for at in corners])
-        place = f"longitude {west:.5f} to {east:.5f}, latitude {south:.5f} to {north:.5f}"
-        found.append(f"{rows}, {cols} of the map ({place}), {tally.model_failures[window]}")
+        place = f" (longitude {west:.5f} to {east:.5f}, latitude {south:.5f} to {north:.5f})"
+        place = "" if prepared.geobox.crs is None else place
+        found.append(f"{rows}, {cols} of the map{place}, {tally.model_failures[window]}")
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from geoseg.errors import InputsContradictError
 from geoseg.inputs.checksums import with_verified_files
 from geoseg.inputs.filler import filler_warnings
+from geoseg.inputs.grids import with_true_grids
 from geoseg.inputs.offset import Verdict, judge_offset
 from geoseg.inputs.ranges import judge_range
 from geoseg.inputs.sample import SAMPLED_BANDS, Sample, sample_of
@@ -25,6 +26,7 @@ __all__ = [
     "judge_offset",
     "judge_range",
     "sample_of",
+    "with_true_grids",
     "with_verified_files",
 ]
 

@@ -16,7 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
-from geoseg.inputs import check_inputs
+from geoseg.inputs import check_inputs, with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
@@ -183,6 +183,9 @@ def prepare(
     allow_lacking = settings.max_failed > 0
     bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
     found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking)
+    hrefs = {source.href for item in found.items for source in item.sources}
+    remote = _remote(spec, settings, budget, hrefs)
+    found = _believing_files(found, spec, Rasters(remote))
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
     if aoi is not None:
         check_region(aoi, found.items, lattice)
@@ -191,6 +194,8 @@ def prepare(
     pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
         found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
+        found = _believing_files(found, spec, Rasters(remote))
+        hrefs = {source.href for item in found.items for source in item.sources}
     if forgotten and (words := changes(forgotten, found.documents)):
         found = replace(found, notes=(*found.notes, words))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
@@ -200,8 +205,6 @@ def prepare(
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
-    hrefs = {source.href for item in found.items for source in item.sources}
-    remote = _remote(spec, settings, budget, hrefs)
     near = [item for scene in coverage.touching(region.window) for item in scene.items]
     is_given = spec.scale is not None or spec.offset is not None
     warnings += check_inputs(near, is_given=is_given, rasters=Rasters(remote))
@@ -224,6 +227,14 @@ def prepare(
         pixel_m=pixel_m,
         warnings=tuple(warnings),
     )
+
+
+def _believing_files(found: Found, spec: JobSpec, rasters: Rasters) -> Found:
+    """Items of a catalogue with the pixel grids that their files have."""
+    if spec.scenes:
+        return found
+    items, warnings = with_true_grids(found.items, rasters)
+    return replace(found, items=items, warnings=(*found.warnings, *warnings))
 
 
 def _remote(spec: JobSpec, settings: Settings, budget: Budget, hrefs: set[str]) -> RemoteFiles:

@@ -168,7 +168,7 @@ def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
         raise RequestError(
             f"a map in {crs} on both sides of the 180th meridian",
             "a CRS that has no seam there",
-            f"set --crs to that of the scenes, such as {short_name(items[0].geobox.crs or crs)}",
+            f"take that of the scenes with --crs {short_name(items[0].geobox.crs or crs)}",
         )
 
 

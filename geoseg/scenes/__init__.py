@@ -114,7 +114,6 @@ def _from_catalog(
 
     from geoseg.scenes.catalogs import Search, find_items  # noqa: PLC0415
     from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
-    from geoseg.scenes.claims import with_true_grids  # noqa: PLC0415
     from geoseg.scenes.recognise import sensor_of  # noqa: PLC0415
     from geoseg.scenes.understand import understand  # noqa: PLC0415
 
@@ -145,9 +144,8 @@ def _from_catalog(
     if not items:
         raise refused[0]
     used, superseded = without_superseded(items)
-    used, contradictions = with_true_grids(used)
     frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in search.items)
-    return Found(used, (*reasons, *search.skipped), (), frozen, superseded, contradictions)
+    return Found(used, (*reasons, *search.skipped), (), frozen, superseded)
 
 
 def _nothing_found(

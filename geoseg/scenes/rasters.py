@@ -42,9 +42,8 @@ class Rasters:
 
 def geobox_of_file(href: str) -> GeoBox | None:
     """Pixel grid of a raster, or ``None`` when it cannot be opened."""
-    patience = {"GDAL_HTTP_CONNECTTIMEOUT": 5, "GDAL_HTTP_TIMEOUT": 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     try:
-        with rasterio.Env(**(patience if "://" in href else {})), rasterio.open(href) as source:
+        with rasterio.open(href) as source:
             return GeoBox(source.shape, source.transform, source.crs) if source.crs else None
     except RasterioIOError:
         return None

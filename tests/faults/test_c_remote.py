@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +131,7 @@ def test_fault_27_a_missing_file_is_a_hole_with_its_cause(tmp_path, server, fini
 
 @pytest.mark.fault(28)
 def test_fault_28_a_busy_server_is_waited_for_and_asked_for_less(tmp_path, server, finite, clean, monkeypatch):
-    server.add(Rule(status(503, retry_after=3), named("red.tif"), times=2))
+    server.add(Rule(status(503, retry_after=3), named("red.tif"), times=18))
     server.add(Rule(status(429, retry_after=5), named("green.tif"), times=2))
     waits: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
@@ -338,7 +339,16 @@ def test_fault_28_a_server_that_stays_down_is_not_asked_for_every_block(tmp_path
 def test_a_tile_whose_files_have_no_known_version_is_made_again(tmp_path, server, finite, clean, quick, monkeypatch):
     """A file that gave no answer at planning, and pixels later, has an unknown version in the tile's key."""
     monkeypatch.setattr("geoseg.remote.hosts._FIRST_PAUSE_S", 0.0)
-    server.add(Rule(status(503), named("red.tif"), times=6))
+    planning = [True]
+
+    def asked(*given: Any) -> Any:
+        facts = asset_facts(*given)
+        planning.clear()
+        return facts
+
+    monkeypatch.setattr(importlib.import_module("geoseg.pipeline.prepare"), "asset_facts", asked)
+    is_red = named("red.tif")
+    server.add(Rule(status(503), lambda seen: bool(planning) and is_red(seen), times=None))
     options = request(tmp_path, server.url, finite.path, out=tmp_path / "map", cache=tmp_path / "cache")
     first = geoseg.run(**options)
     assert (mapped(first) == clean).all()

@@ -5,38 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioError
 
-from geoseg.scenes.rasters import geobox_of_file
-from geoseg.scenes.scene import BandSource, Item
+from geoseg.load import Rasters, reading
+from geoseg.scenes import BandSource, Item
 from geoseg.scenes.understand import claimed_geobox
 
 # Headers of files on other machines are waited for, not computed.
 _AT_ONCE = 8
 _TOLERANCE_PX = 1e-3
+_CACHE_BYTES = 32 * 2**20
 
 
-def with_true_grids(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+def with_true_grids(items: Iterable[Item], rasters: Rasters) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """Items whose grids are those of their files, and a warning for each that claimed another.
 
     Of files on other machines one header of each item is read, and the others where that one differs. A file that
     cannot be opened contradicts nothing.
+
+    Args:
+        items: Items of a catalogue.
+        rasters: Opens their files.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checked = list(pool.map(_checked, items))
+        checked = list(pool.map(partial(_checked, rasters=rasters), items))
     return tuple(item for item, _ in checked), tuple(warning for _, warning in checked if warning)
 
 
-def _checked(item: Item) -> tuple[Item, str]:
+def _checked(item: Item, rasters: Rasters) -> tuple[Item, str]:
     """An item with the grids of its files, and what was wrong before."""
     bands = list(item.sources)
     remote = any("://" in source.href for source in bands)
-    wrong = _contradicted(item, bands[:1] if remote else bands)
+    wrong = _contradicted(item, bands[:1] if remote else bands, rasters)
     if remote and wrong:
-        wrong |= _contradicted(item, bands[1:])
+        wrong |= _contradicted(item, bands[1:], rasters)
     if not wrong:
         return item, ""
     assets = {
@@ -52,15 +59,24 @@ def _checked(item: Item) -> tuple[Item, str]:
     return replace(item, document=document, geobox=finest), words
 
 
-def _contradicted(item: Item, sources: Iterable[BandSource]) -> dict[str, GeoBox]:
+def _contradicted(item: Item, sources: Iterable[BandSource], rasters: Rasters) -> dict[str, GeoBox]:
     """Asset to the grid of its file, where the item states another."""
     found = {}
     for source in sources:
         claimed = claimed_geobox(item.document, source.asset)
-        true = None if claimed is None else geobox_of_file(source.href)
+        true = None if claimed is None else _grid_of_file(source.href, rasters)
         if claimed is not None and true is not None and not _same(claimed, true):
             found[source.asset] = true
     return found
+
+
+def _grid_of_file(href: str, rasters: Rasters) -> GeoBox | None:
+    """Pixel grid of a file that can be opened and has one."""
+    try:
+        with reading(_CACHE_BYTES), rasters.opened(href) as file:
+            return GeoBox(file.shape, file.transform, file.crs) if file.crs else None
+    except RasterioError:
+        return None
 
 
 def _same(claimed: GeoBox, true: GeoBox) -> bool:

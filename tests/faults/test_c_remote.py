@@ -131,7 +131,7 @@ def test_fault_27_a_missing_file_is_a_hole_with_its_cause(tmp_path, server, fini
 
 @pytest.mark.fault(28)
 def test_fault_28_a_busy_server_is_waited_for_and_asked_for_less(tmp_path, server, finite, clean, monkeypatch):
-    server.add(Rule(status(503, retry_after=3), named("red.tif"), times=18))
+    server.add(Rule(status(503, retry_after=3), named("red.tif"), times=2))
     server.add(Rule(status(429, retry_after=5), named("green.tif"), times=2))
     waits: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)

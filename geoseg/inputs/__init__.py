@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from geoseg.errors import InputsContradictError
 from geoseg.inputs.checksums import with_verified_files
@@ -30,12 +31,12 @@ __all__ = [
     "with_verified_files",
 ]
 
-# Scenes whose pixels are looked at, spread over the dates; one takes a tenth of a second from disk.
+# Scenes whose pixels are looked at, spread over the dates.
 _MOST_ITEMS = 8
 _AT_ONCE = 4
 
 
-def check_inputs(items: Sequence[Item], *, is_given: bool, rasters: Rasters | None = None) -> list[str]:
+def check_inputs(items: Sequence[Item], rasters: Rasters, *, is_stated: bool) -> list[str]:
     """Compare what items state about their numbers with samples of the numbers.
 
     Samples come from the whole file, wherever the region lies, so that the answer is the same for every region. Files
@@ -43,30 +44,34 @@ def check_inputs(items: Sequence[Item], *, is_given: bool, rasters: Rasters | No
 
     Args:
         items: Items over the region, in any order.
-        is_given: Whether the user stated scale or offset: then numbers are believed, and only said.
-        rasters: Opens files.
+        rasters: Opens their files.
+        is_stated: Whether the user stated scale or offset: then a contradiction is said, and no reason to stop.
 
     Returns:
-        In plain words, what could not be verified.
+        In plain words, what was contradicted or could not be verified.
 
     Raises:
-        InputsContradictError: If pixels contradict what is stated, with the way out.
+        InputsContradictError: If pixels contradict what metadata states, with the way out.
     """
     chosen = _spread(sorted(items, key=lambda item: (item.datetime, item.key)))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        samples = list(pool.map(lambda item: sample_of(item, rasters), chosen))
-    unverified = []
+        samples = list(pool.map(partial(sample_of, rasters=rasters), chosen))
+    words, unverified = [], []
     for item, sample in zip(chosen, samples, strict=True):
-        for verdict in (judge_range(item, sample), judge_offset(item, sample)):
-            if verdict.contradiction and not is_given:
-                raise InputsContradictError(verdict.contradiction, verdict.expected, verdict.way_out)
-            if verdict.contradiction or verdict.is_unverified:
-                unverified.append(item.id)
-                break
-    if not unverified:
-        return []
-    more = f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
-    return [f"unverified: the pixels of {unverified[0]}{more} cannot tell whether their stated offset is right"]
+        verdicts = (judge_range(item, sample), judge_offset(item, sample))
+        against = next((verdict for verdict in verdicts if verdict.contradiction), None)
+        if against is not None and not is_stated:
+            raise InputsContradictError(against.contradiction, against.expected, against.way_out)
+        if against is not None:
+            words.append(f"taken as stated all the same: {against.contradiction}; expected {against.expected}")
+        elif any(verdict.is_unverified for verdict in verdicts):
+            unverified.append(item.id)
+    if unverified:
+        more = f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
+        words.append(
+            f"unverified: the pixels of {unverified[0]}{more} cannot tell whether their stated offset is right"
+        )
+    return words
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:

@@ -10,7 +10,7 @@ from geoseg.scenes import Item
 
 # Reflectance of land, with room for noise below and for snow and glint above.
 _REFLECTANCE = (-0.2, 2.0)
-# What no scene stays below in all bands: lava by night.
+# Even water and shadow are brighter than this in some band and pixel.
 _LEAST_BRIGHT = 0.004
 _EIGHT_BITS = (0.0, 255.0)
 _EIGHT_BIT_SENSORS = frozenset({"rgb", "rgbn", "naip"})

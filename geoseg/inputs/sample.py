@@ -33,7 +33,7 @@ class Sample:
     dtypes: Mapping[str, str]
 
 
-def sample_of(item: Item, rasters: Rasters | None = None) -> Sample:
+def sample_of(item: Item, rasters: Rasters) -> Sample:
     """Pixels of an item, at most about a quarter of a million per band, spread over its whole files.
 
     From an overview where there is one, else from a fixed pattern of windows.
@@ -42,7 +42,6 @@ def sample_of(item: Item, rasters: Rasters | None = None) -> Sample:
         item: The item.
         rasters: Opens its files.
     """
-    rasters = rasters or Rasters()
     wanted = [name for name in item.bands if name in SAMPLED_BANDS] or list(item.bands)[:3]
     raw, dtypes = {}, {}
     for name in wanted:

@@ -96,15 +96,22 @@ def run(
 
 
 def _with_inputs_checked(prepared: Prepared) -> Prepared:
-    """The job with what a look at its files has to say; rasters of catalogues have a sensor's rules and checksums."""
-    from geoseg.inputs import filler_warnings, with_verified_files  # noqa: PLC0415  # scipy, where pixels are looked at
+    """The job with what a look at its files has to say; rasters of catalogues have a sensor's rules and checksums.
 
+    Raises:
+        InputsContradictError: If pixels contradict what is stated of them.
+    """
+    from geoseg.inputs import check_inputs, filler_warnings, with_verified_files  # noqa: PLC0415  # scipy, for a look
+
+    spec = prepared.spec
     near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
-    if prepared.spec.scenes:
-        return replace(prepared, warnings=(*prepared.warnings, *filler_warnings(near)))
+    is_stated = spec.scale is not None or spec.offset is not None
+    warnings = [*prepared.warnings, *check_inputs(near, prepared.rasters, is_stated=is_stated)]
+    if spec.scenes:
+        return replace(prepared, warnings=(*warnings, *filler_warnings(near)))
     judged = {item.key: item for item in with_verified_files(near, prepared.settings.cache)}
     scenes = (Scene(tuple(judged.get(item.key, item) for item in s.items)) for s in prepared.coverage.scenes)
-    return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)))
+    return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)), warnings=tuple(warnings))
 
 
 class _Road:

@@ -16,7 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
-from geoseg.inputs import check_inputs, with_true_grids
+from geoseg.inputs import with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
@@ -205,9 +205,6 @@ def prepare(
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     coverage = cover(found, spec.composite, lattice)
-    near = [item for scene in coverage.touching(region.window) for item in scene.items]
-    is_given = spec.scale is not None or spec.offset is not None
-    warnings += check_inputs(near, is_given=is_given, rasters=Rasters(remote))
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
     return Prepared(
         spec=spec,

@@ -60,12 +60,22 @@ def name_in_path(path: str, wanted: Sequence[str]) -> tuple[str, str]:
     """
     parts = re.split(r"([_.\-\s]+)", Path(path).stem)
     words = parts[::2]
+    called = _band_exactly if _is_landsat(words) else _band_called
     for place in range(len(words) - 1, -1, -1):
-        name = _band_called(words[place], wanted)
+        name = called(words[place], wanted)
         if name:
             rest = [word for at, word in enumerate(words) if at != place and not _RESOLUTION.fullmatch(word)]
             return name, "_".join(rest)
     return "", Path(path).stem
+
+
+def _is_landsat(words: Sequence[str]) -> bool:
+    """Whether a file is named as USGS names its scenes: ``B4`` of Landsat is no ``B04`` of Sentinel-2."""
+    return re.fullmatch(r"L[CEOT]0\d", words[0]) is not None or "SR" in words
+
+
+def _band_exactly(word: str, wanted: Sequence[str]) -> str:
+    return next((name for name in wanted if name.lower() == word.lower()), "")
 
 
 def _band_called(word: str, wanted: Sequence[str]) -> str:

@@ -30,57 +30,36 @@ class MaskRule:
     Attributes:
         band: Name of the quality band.
         aliases: Asset keys under which catalogues offer it.
-        invalid: Codes that make a pixel unusable.
-        nodata: Codes among them that mean "nothing was observed" rather than "something was in the way".
-        dtype: Type of the codes.
+        invalid: Codes that make a pixel unusable; of bit fields the bits, counted from 0, any of which does.
+        nodata: Those among them that mean "nothing was observed" rather than "something was in the way".
+        are_bits: Whether the band holds bit fields instead of codes.
     """
 
     band: str
     aliases: tuple[str, ...]
     invalid: frozenset[int]
     nodata: frozenset[int]
-    dtype: str = "uint8"
+    are_bits: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """Type of the band's numbers."""
+        return "uint16" if self.are_bits else "uint8"
 
     @property
     def missing(self) -> int:
-        """A code of pixels outside the file."""
-        return min(self.nodata)
+        """A number that means nothing was observed, for pixels outside the file."""
+        first = min(self.nodata)
+        return 1 << first if self.are_bits else first
 
     def judge(self, codes: NDArray[np.integer[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where something was observed, and where nothing was in the way, of codes of any shape."""
-        return ~np.isin(codes, list(self.nodata)), ~np.isin(codes, list(self.invalid))
+        """Where something was observed, and where nothing was in the way, of numbers of any shape."""
+        return ~self._has(codes, self.nodata), ~self._has(codes, self.invalid)
 
-
-@dataclass(frozen=True, slots=True)
-class BitRule:
-    """How a quality band of bit fields says which pixels are usable.
-
-    Attributes:
-        band: Name of the quality band.
-        aliases: Asset keys under which catalogues offer it.
-        invalid: Bits, counted from 0, any of which makes a pixel unusable.
-        nodata: Bits among them that mean "nothing was observed".
-        dtype: Type of the codes.
-    """
-
-    band: str
-    aliases: tuple[str, ...]
-    invalid: frozenset[int]
-    nodata: frozenset[int]
-    dtype: str = "uint16"
-
-    @property
-    def missing(self) -> int:
-        """A code of pixels outside the file."""
-        return _mask_of(self.nodata)
-
-    def judge(self, codes: NDArray[np.integer[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Where something was observed, and where nothing was in the way, of codes of any shape."""
-        return (codes & _mask_of(self.nodata)) == 0, (codes & _mask_of(self.invalid)) == 0
-
-
-def _mask_of(bits: frozenset[int]) -> int:
-    return sum(1 << bit for bit in bits)
+    def _has(self, codes: NDArray[np.integer[Any]], any_of: frozenset[int]) -> NDArray[np.bool_]:
+        if self.are_bits:
+            return (codes & sum(1 << bit for bit in any_of)) > 0
+        return np.isin(codes, list(any_of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +86,7 @@ class Sensor:
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
-    mask: MaskRule | BitRule | None = None
+    mask: MaskRule | None = None
     rgb: tuple[str, str, str] | None = None
     display_range: tuple[float, float] = (0.0, 255.0)
     notes: tuple[str, ...] = field(default=())
@@ -131,7 +110,9 @@ _S2_BANDS = {
 _SCL = MaskRule("SCL", ("scl", "SCL"), frozenset({0, 1, 3, 8, 9, 10}), frozenset({0}))
 _RGB = {"red": ("R", "B1"), "green": ("G", "B2"), "blue": ("B", "B3")}
 # Pixel quality of Collection 2: 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 cloud shadow (USGS LSDS-1619).
-_QA_PIXEL = BitRule("QA_PIXEL", ("qa_pixel", "QA_PIXEL", "QA_PIXEL.TIF"), frozenset({0, 1, 2, 3, 4}), frozenset({0}))
+_QA_PIXEL = MaskRule(
+    "QA_PIXEL", ("qa_pixel", "QA_PIXEL", "QA_PIXEL.TIF"), frozenset({0, 1, 2, 3, 4}), frozenset({0}), are_bits=True
+)
 
 
 def _landsat_bands(numbers: Mapping[str, int], instrument: str) -> dict[str, tuple[str, ...]]:

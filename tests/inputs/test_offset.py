@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from worlds import write_raster
 
+from geoseg.errors import InputsContradictError
 from geoseg.inputs import Sample, check_inputs, judge_offset, judge_range, sample_of
+from geoseg.load import Rasters
 from geoseg.scenes import Item
 from geoseg.scenes.rasters import items_of_rasters
 
@@ -29,7 +31,7 @@ def slovenia(request: pytest.FixtureRequest) -> Path:
 
 def real(folder: Path, date: str) -> tuple[Item, Sample]:
     (item,) = items_of_rasters([str(folder / f"s2_l1c_{date}.tif")], (), "sentinel-2-l1c", BANDS).items
-    return item, sample_of(item)
+    return item, sample_of(item, Rasters())
 
 
 def claiming(item: Item, offset: float) -> Item:
@@ -127,7 +129,8 @@ def test_what_the_user_states_is_believed_and_said(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     image = rng.integers(100, 300, (3, 128, 128)).astype("uint16")
     item = claiming(generated(tmp_path / "s2.tif", image), -0.1)
-    (words,) = check_inputs([item], is_given=True)
-    assert "unverified" in words
-    with pytest.raises(Exception, match="offset"):
-        check_inputs([item], is_given=False)
+    (words,) = check_inputs([item], Rasters(), is_stated=True)
+    assert item.id in words
+    assert "as stated" in words
+    with pytest.raises(InputsContradictError, match="offset"):
+        check_inputs([item], Rasters(), is_stated=False)

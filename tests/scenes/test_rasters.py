@@ -13,6 +13,7 @@ from rasterio.control import GroundControlPoint
 
 from geoseg.errors import GeosegError, ModelMismatchError, RequestError
 from geoseg.scenes import Found, find_scenes
+from geoseg.scenes.raster_bands import name_in_path
 from geoseg.spec import JobSpec
 
 S2 = ("B02", "B03", "B04", "B08")
@@ -253,3 +254,17 @@ def test_rasters_of_one_kind_are_noted_in_one_line(tmp_path: Path) -> None:
     assert len(notes) == 2
     assert notes[0].startswith("3 rasters (0.tif")
     assert notes[1].startswith("other.tif:")
+
+
+@pytest.mark.parametrize(
+    ("name", "band"),
+    [
+        ("T33TVL_20220601T100031_B04_10m.tif", "B04"),
+        ("S2A_B4.tif", "B04"),
+        ("LC09_L2SP_190027_20220601_20220603_02_T1_SR_B4.TIF", ""),
+        ("LT05_L2SP_190027_19900601_20200603_02_T1_SR_B4.TIF", ""),
+        ("scene_SR_B4.TIF", ""),
+    ],
+)
+def test_a_band_of_landsat_is_none_of_sentinel_2(name: str, band: str) -> None:
+    assert name_in_path(name, ("B04", "B05"))[0] == band

@@ -13,13 +13,12 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 from scipy import ndimage
 
+from geoseg.inputs.sample import spread_windows
 from geoseg.scenes import Item
 
 _SAMPLE_PX = 512
-_PART_PX, _PARTS = 128, 4
 _CHEAP_SAMPLES = 64_000_000  # pixels times bands that are decoded whole without a second thought
 _ITEMS = 8
 _LEAST_FILL, _LEAST_CLASH = 0.005, 0.001
@@ -65,12 +64,8 @@ def _sample(item: Item) -> tuple[NDArray[np.float64], bool] | None:
 
 
 def _parts(file: rasterio.DatasetReader, index: int) -> NDArray[np.float64]:
-    """Small windows spread over the raster, the corners among them, below one another."""
-    high, wide = min(_PART_PX, file.height), min(_PART_PX, file.width)
-    rows = np.linspace(0, file.height - high, _PARTS).astype(int)
-    cols = np.linspace(0, file.width - wide, _PARTS).astype(int)
-    windows = [Window(int(col), int(row), wide, high) for row in rows for col in cols]
-    return np.concatenate([file.read(index, window=window) for window in windows])
+    """Small windows spread over the raster, below one another."""
+    return np.concatenate([file.read(index, window=window) for window in spread_windows(*file.shape)])
 
 
 def _clash(item: Item, pixels: NDArray[np.float64]) -> str:

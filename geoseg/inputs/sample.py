@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ def _read(source: BandSource, rasters: Rasters) -> tuple[NDArray[np.floating | n
             shape = tuple(max(1, round(side / shrink)) for side in file.shape)
             values = file.read(source.index, out_shape=shape).ravel()
         else:
-            values = np.concatenate([file.read(source.index, window=w).ravel() for w in _pattern(*file.shape)])
+            values = np.concatenate([file.read(source.index, window=w).ravel() for w in spread_windows(*file.shape)])
         dtype: str = file.dtypes[source.index - 1]
     valid = np.isfinite(values)
     if source.nodata is not None and not np.isnan(source.nodata):
@@ -70,10 +70,9 @@ def _read(source: BandSource, rasters: Rasters) -> tuple[NDArray[np.floating | n
     return values[valid], dtype
 
 
-def _pattern(rows: int, cols: int) -> Iterator[RasterWindow]:
-    """Windows in the middle of the fields of a square grid over the file."""
-    for row in range(_WINDOWS):
-        for col in range(_WINDOWS):
-            top = max(0, round((row + 0.5) * rows / _WINDOWS) - _WINDOW_PX // 2)
-            left = max(0, round((col + 0.5) * cols / _WINDOWS) - _WINDOW_PX // 2)
-            yield RasterWindow(left, top, min(_WINDOW_PX, cols - left), min(_WINDOW_PX, rows - top))
+def spread_windows(rows: int, cols: int) -> list[RasterWindow]:
+    """Sixteen small windows spread evenly over a raster, its corners among them."""
+    high, wide = min(_WINDOW_PX, rows), min(_WINDOW_PX, cols)
+    tops = np.linspace(0, rows - high, _WINDOWS).astype(int)
+    lefts = np.linspace(0, cols - wide, _WINDOWS).astype(int)
+    return [RasterWindow(int(left), int(top), wide, high) for top in tops for left in lefts]

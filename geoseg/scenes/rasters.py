@@ -24,7 +24,7 @@ from geoseg.scenes.scene import Item
 
 
 @dataclass(frozen=True, slots=True)
-class Rasters:
+class RasterScenes:
     """What the rasters of a job are.
 
     Attributes:
@@ -51,7 +51,7 @@ def geobox_of_file(href: str) -> GeoBox | None:
 
 def items_of_rasters(
     paths: Sequence[str], bands: Sequence[str], sensor: str | None, wanted: Sequence[str], *, pixel_grid: bool = False
-) -> Rasters:
+) -> RasterScenes:
     """Read the headers of rasters and describe them as items.
 
     Args:
@@ -80,7 +80,7 @@ def items_of_rasters(
     items = [item for _, item, _, _ in described]
     if pixel_grid:
         _refuse_shapes(items)
-    return Rasters(
+    return RasterScenes(
         _with_own_names(_on_one_side(items)),
         tuple((name, f"{err.given}; expected {err.expected}") for name, err in skipped),
         tuple(_folded([(name, note) for name, _, note, _ in described])),

@@ -105,6 +105,8 @@ def _bands(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 count = source.count
     except RasterioError:
         return ("band",), ()
+    if not count:  # a container of several rasters
+        return ("band",), ()
     rgb = ("red", "green", "blue")
     if set(rgb) <= set(colours):
         return rgb, ()

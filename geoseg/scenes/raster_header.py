@@ -18,9 +18,16 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
-from geoseg.errors import RequestError
 from geoseg.scenes.raster_bands import band_names
-from geoseg.scenes.raster_checks import refuse_blocks, refuse_numbers, refuse_unopened, refuse_unplaced, slow_words
+from geoseg.scenes.raster_checks import (
+    refuse_blocks,
+    refuse_numbers,
+    refuse_parts,
+    refuse_unnamed,
+    refuse_unopened,
+    refuse_unplaced,
+    slow_words,
+)
 from geoseg.scenes.raster_files import RasterGroup
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP, BandSource
 from geoseg.scenes.sensors import Sensor
@@ -32,7 +39,7 @@ ALPHA, MASK = "alpha", "mask"  # names of bands that say which pixels are valid
 @contextmanager
 def _opened(path: str) -> Iterator[rasterio.DatasetReader]:
     if "://" not in path and not Path(path).exists():
-        raise RequestError(f"--scenes {path}", "a raster file that exists", "check the path")
+        raise refuse_unnamed(path)
     try:
         source = rasterio.open(path)
     except RasterioError as err:
@@ -72,6 +79,7 @@ class RasterHeader:
         """Open and check."""
         several = len(group.paths) > 1
         with _opened(path) as source:
+            refuse_parts(path, source)
             if not pixel_grid:
                 refuse_unplaced(path, source)
             refuse_numbers(path, source)

@@ -221,6 +221,7 @@ def _lonlat_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:
     seen = np.isfinite(lon) & np.isfinite(lat)
     if not seen.any():
         return -180.0, -90.0, 180.0, 90.0
+    lat = np.clip(lat, -90, 90)  # rows that are centred on a pole reach half a pixel past it
     return float(lon[seen].min()), float(lat[seen].min()), float(lon[seen].max()), float(lat[seen].max())
 
 

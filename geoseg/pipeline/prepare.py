@@ -149,6 +149,7 @@ def prepare(
     settings: Settings,
     documents: Sequence[dict[str, Any]] = (),
     forgotten: Sequence[dict[str, Any]] = (),
+    notes: Sequence[str] = (),
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -157,6 +158,7 @@ def prepare(
         settings: Where it runs.
         documents: Items frozen by an earlier run of the job.
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
+        notes: What is known about the job already, to be said with the rest.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -198,6 +200,7 @@ def prepare(
         hrefs = {source.href for item in found.items for source in item.sources}
     if forgotten and (words := changes(forgotten, found.documents)):
         found = replace(found, notes=(*found.notes, words))
+    found = replace(found, notes=(*notes, *found.notes))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     if spec.pixel_grid:
         origin = "rows and columns of the rasters (--pixel-grid)"

@@ -16,11 +16,13 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioIOError
 
 from geoseg.errors import GeosegError, RequestError
+from geoseg.scenes.product import Product, product_of
 from geoseg.scenes.raster_bands import guess_sensor, lacking, name_in_path
 from geoseg.scenes.raster_files import RasterGroup, group_files
 from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
 from geoseg.scenes.recognise import sensor_named
-from geoseg.scenes.scene import Item
+from geoseg.scenes.scene import BandSource, Item
+from geoseg.scenes.sensors import SENSORS, Sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +148,13 @@ def _item(
     """An item, in words what was guessed, and warnings."""
     described = [RasterHeader.read(path, group, number, wanted, pixel_grid) for number, path in enumerate(group.paths)]
     names = [name for file in described for name in file.names]
-    entry = sensor_named(sensor) if sensor else guess_sensor(names)
+    product = product_of(group.paths[0])
+    entry = sensor_named(sensor) if sensor else SENSORS[product.sensor] if product else guess_sensor(names)
     origin = group.origin or described[0].origin
     if not set(wanted) <= set(names):
         raise lacking(group.paths[0], f"the bands {', '.join(names)} ({origin})", len(names), wanted)
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
-    bands = {band: sources[band] for band in wanted}
+    bands, told, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
     mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
     is_alpha = mask is not None
     if mask is None and entry.mask is not None and entry.mask.band in names and len(described) > 1:
@@ -176,7 +179,22 @@ def _item(
         href=first.path,
     )
     warnings = [words for file in described for words in file.warnings(entry)]
-    return item, f"{entry.title}; bands {', '.join(names)} ({origin})", tuple(warnings)
+    return item, f"{entry.title}; bands {', '.join(names)} ({origin}){told}", (*warnings, *damage)
+
+
+def _as_delivered(
+    bands: dict[str, BandSource], product: Product | None, entry: Sensor
+) -> tuple[dict[str, BandSource], str, tuple[str, ...]]:
+    """Bands with the scale and the offset that their product's metadata states; a note and warnings about that."""
+    if product is None or not entry.name.startswith("sentinel-2"):
+        return bands, "", ()
+    name = product.path.name
+    if product.damage:
+        words = f"{name} cannot be read ({product.damage}): number x 0.0001 is taken for reflectance; state --offset"
+        return bands, "", (words,)
+    stated = {band: replace(source, scale=product.scale, offset=product.offset(band)) for band, source in bands.items()}
+    offsets = ", ".join(f"{offset:g}" for offset in sorted({source.offset for source in stated.values()}))
+    return stated, f"; scale {product.scale:g} and offset {offsets} from {name}", ()
 
 
 def _stem(group: RasterGroup, wanted: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ _TURNS = 1.5  # around the Earth, from the first meridian, of a grid in degrees
 _PLACES = 17  # rows and columns of places that are looked at, rim and inside
 # Names that only GDAL understands: its virtual folders, and its drivers' names of parts of files.
 _GDAL_NAME = re.compile(r"(^|/)(vsi[a-z0-9_]+/|[A-Za-z][A-Za-z0-9_]+:[^/]*)")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _EARTH_RADIUS_M = 6_378_137.0  # of WGS 84; ellipsoids and spheres of the Earth differ by less than 1 %
 _KINDS = (
     (b"PK\x03\x04", "a ZIP archive", "unpack it, and name the rasters in it"),
@@ -76,6 +77,11 @@ def refuse_unnamed(path: str) -> RequestError:
     return RequestError(f"--scenes {path}", "a raster file that exists", "check the path")
 
 
+def is_address(path: str) -> bool:
+    """Whether a reference is an address, such as ``https://…`` or ``s3://…``, rather than a path."""
+    return _ADDRESS.match(path) is not None
+
+
 def refuse_unopened(path: str, words: str) -> RequestError:
     """The refusal of a file that GDAL does not open.
 
@@ -83,8 +89,12 @@ def refuse_unopened(path: str, words: str) -> RequestError:
         path: Of the file, or its address.
         words: GDAL's.
     """
-    if "://" in path:
-        return RequestError(f"--scenes {path}: {words}", "a raster that GDAL reads", "check the address")
+    if is_address(path):
+        return RequestError(
+            f"--scenes {path}: {words}",
+            "a raster that can be read there",
+            "check the address and the network, or copy the file to this machine and name the copy",
+        )
     kind, todo = what_it_is(path)
     return RequestError(f"--scenes {path}: {kind}", "a raster: GeoTIFF, JPEG 2000 or another format of GDAL", todo)
 

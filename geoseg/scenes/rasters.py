@@ -16,9 +16,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioIOError
 
 from geoseg.errors import GeosegError, RequestError
+from geoseg.remote import unsigned
 from geoseg.scenes.product import Product, product_of
 from geoseg.scenes.raster_bands import guess_sensor, lacking, name_in_path
-from geoseg.scenes.raster_files import RasterGroup, group_files
+from geoseg.scenes.raster_files import Opener, RasterGroup, group_files
 from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
 from geoseg.scenes.recognise import sensor_named
 from geoseg.scenes.scene import BandSource, Item
@@ -42,17 +43,23 @@ class RasterScenes:
     warnings: tuple[str, ...]
 
 
-def geobox_of_file(href: str) -> GeoBox | None:
+def geobox_of_file(href: str, opener: Opener = rasterio.open) -> GeoBox | None:
     """Pixel grid of a raster, or ``None`` when it cannot be opened."""
     try:
-        with rasterio.open(href) as source:
+        with opener(href) as source:
             return GeoBox(source.shape, source.transform, source.crs) if source.crs else None
     except RasterioIOError:
         return None
 
 
 def items_of_rasters(
-    paths: Sequence[str], bands: Sequence[str], sensor: str | None, wanted: Sequence[str], *, pixel_grid: bool = False
+    paths: Sequence[str],
+    bands: Sequence[str],
+    sensor: str | None,
+    wanted: Sequence[str],
+    *,
+    pixel_grid: bool = False,
+    opener: Opener = rasterio.open,
 ) -> RasterScenes:
     """Read the headers of rasters and describe them as items.
 
@@ -62,6 +69,7 @@ def items_of_rasters(
         sensor: Name in the sensor table, where the user gave it.
         wanted: Bands that the model reads.
         pixel_grid: Whether the rasters have no place: rows and columns are all that counts.
+        opener: Opens a file or an address.
 
     Raises:
         RequestError: If a file does not exist, is no raster, or has no place.
@@ -69,10 +77,10 @@ def items_of_rasters(
     """
     described: list[tuple[str, Item, str, tuple[str, ...]]] = []
     skipped: list[tuple[str, GeosegError]] = []
-    for group in group_files(paths, bands, wanted):
-        name = Path(group.paths[0]).name
+    for group in group_files(paths, bands, wanted, opener):
+        name = Path(unsigned(group.paths[0])).name
         try:
-            described.append((name, *_item(group, sensor, wanted, pixel_grid)))
+            described.append((name, *_item(group, sensor, wanted, pixel_grid, opener)))
         except RequestError as err:
             if not group.found:
                 raise
@@ -143,16 +151,18 @@ def _refuse_shapes(items: Sequence[Item]) -> None:
 
 
 def _item(
-    group: RasterGroup, sensor: str | None, wanted: Sequence[str], pixel_grid: bool
+    group: RasterGroup, sensor: str | None, wanted: Sequence[str], pixel_grid: bool, opener: Opener
 ) -> tuple[Item, str, tuple[str, ...]]:
     """An item, in words what was guessed, and warnings."""
-    described = [RasterHeader.read(path, group, number, wanted, pixel_grid) for number, path in enumerate(group.paths)]
+    described = [
+        RasterHeader.read(path, group, number, wanted, pixel_grid, opener) for number, path in enumerate(group.paths)
+    ]
     names = [name for file in described for name in file.names]
     product = product_of(group.paths[0])
     entry = sensor_named(sensor) if sensor else SENSORS[product.sensor] if product else guess_sensor(names)
     origin = group.origin or described[0].origin
     if not set(wanted) <= set(names):
-        raise lacking(group.paths[0], f"the bands {', '.join(names)} ({origin})", len(names), wanted)
+        raise lacking(unsigned(group.paths[0]), f"the bands {', '.join(names)} ({origin})", len(names), wanted)
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
     bands, told, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
     mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
@@ -198,8 +208,9 @@ def _as_delivered(
 
 
 def _stem(group: RasterGroup, wanted: Sequence[str]) -> str:
-    own = Path(group.paths[0]).stem
-    return own if len(group.paths) == 1 else name_in_path(group.paths[0], wanted)[1] or own
+    first = unsigned(group.paths[0])
+    own = Path(first).stem
+    return own if len(group.paths) == 1 else name_in_path(first, wanted)[1] or own
 
 
 def _document(name: str, files: Sequence[RasterHeader], geobox: GeoBox) -> dict[str, Any]:

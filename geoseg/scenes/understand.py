@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac
 from affine import Affine
@@ -16,14 +16,18 @@ from geoseg.errors import AssetReadError, ModelMismatchError
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import Sensor, sentinel2_offset
 
+if TYPE_CHECKING:
+    from geoseg.scenes.raster_files import Opener
 
-def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
+
+def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor, opener: Opener | None = None) -> Item:
     """Reduce a STAC item to what reading needs.
 
     Args:
         item: Item with absolute asset hrefs.
         bands: Names of the bands that the model wants.
         sensor: The item's entry in the sensor table.
+        opener: Opens files that the item says too little of; GDAL by itself where it is not given.
 
     Raises:
         ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
@@ -41,7 +45,7 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
         platform=str(properties.get("platform", "")),
         cloud_cover_percent=_percent(properties.get("eo:cloud_cover")),
         version=_version(properties),
-        geobox=_finest_geobox(item, sources.values()),
+        geobox=_finest_geobox(item, sources.values(), opener),
         bands=sources,
         mask=mask,
         alpha=False,
@@ -194,8 +198,8 @@ def _mask_source(item: pystac.Item, sensor: Sensor) -> BandSource | None:
     return BandSource(key, number, item.assets[key].href)
 
 
-def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> GeoBox:
-    geoboxes = [g for g in (_geobox(item, source) for source in sources) if g is not None]
+def _finest_geobox(item: pystac.Item, sources: Iterable[BandSource], opener: Opener | None) -> GeoBox:
+    geoboxes = [g for g in (_geobox(item, source, opener) for source in sources) if g is not None]
     if not geoboxes:
         raise AssetReadError(
             f"item {item.id} without proj:transform and proj:shape, and with files that cannot be opened",
@@ -205,7 +209,7 @@ def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> Ge
     return min(geoboxes, key=lambda g: abs(g.transform.determinant))
 
 
-def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
+def _geobox(item: pystac.Item, source: BandSource, opener: Opener | None) -> GeoBox | None:
     claimed = claimed_geobox(
         {"properties": item.properties, "assets": {source.asset: item.assets[source.asset].extra_fields}}, source.asset
     )
@@ -213,7 +217,7 @@ def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
         return claimed
     from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # most items need no rasterio here
 
-    return geobox_of_file(source.href)
+    return geobox_of_file(source.href) if opener is None else geobox_of_file(source.href, opener)
 
 
 def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:

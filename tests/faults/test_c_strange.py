@@ -154,7 +154,7 @@ def test_fault_27_what_a_virtual_raster_cannot_read_is_failed_and_never_zero(
 
 
 @pytest.mark.fault(34)
-@pytest.mark.parametrize("name", ["/vsizip/a.zip/in/a.tif", 'NETCDF:"a.nc":band', "/vsicurl/x"])
+@pytest.mark.parametrize("name", ["/vsizip/a.zip/in/a.tif", 'NETCDF:"a.nc":band', "HDF5:a.h5://grid", "/vsicurl/x"])
 def test_fault_34_names_that_only_gdal_understands_are_refused_with_the_way_out(name: str) -> None:
     err = refusal(name)
     assert "GDAL" in err.given

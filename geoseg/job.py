@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import psutil
 
 from geoseg.errors import OutputOccupiedError, RequestError
 from geoseg.outputs.files import output_error, remove_leftovers
-from geoseg.spec import JobSpec
+from geoseg.spec import JobSpec, is_twelve_months, option_of
 
 _FOLDER, _SPEC, _ITEMS, _LOCK = "job", "spec.json", "items.json", "lock"
+_HELD = "lock.held"  # where the file system knows no locks
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_SHOWN, _LONGEST = 3, 60  # differences of a job in a message, and characters of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +34,11 @@ class JobFolder:
 
     Attributes:
         out: The folder.
-        spec: The job.
+        spec: The job; with the dates of the one that is there, where it goes on with that.
         documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
         fresh: Whether what is there is to be replaced.
         forgotten: STAC items that were frozen and are searched anew.
+        notes: What a person should know about the job, in plain words.
     """
 
     out: Path
@@ -38,6 +46,7 @@ class JobFolder:
     documents: tuple[dict[str, Any], ...]
     fresh: bool
     forgotten: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @contextmanager
     def taken(self, documents: Sequence[dict[str, Any]]) -> Iterator[None]:
@@ -49,15 +58,15 @@ class JobFolder:
             OutputOccupiedError: If another run has it.
             RequestError: If the folder cannot be written.
         """
-        folder = self.out / _FOLDER
+        folder, lock = self.out / _FOLDER, ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _locked(folder / _LOCK, self.out)
+            lock.enter_context(_locked(folder, self.out))
         except OSError as err:
             raise RequestError(
                 f"--out {self.out}: {err}", "a folder that can be written", "choose another --out"
             ) from err
-        with closing(lock):
+        with lock:
             _check(self.out, self.spec, fresh=self.fresh)  # another run may have come and gone since ``open_job``
             if self.fresh:
                 _clear(self.out)
@@ -76,26 +85,70 @@ def _clear(out: Path) -> None:
             path.unlink()
 
 
-def _locked(path: Path, out: Path) -> TextIO:
-    """The lock file, locked. The system lets go of it when the process ends, however it ends.
+@contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    """Hold the folder's lock. The system lets go of it when the process ends, however it ends.
 
     Raises:
         OutputOccupiedError: If a living process has it.
+        OSError: If it cannot be had at all.
     """
-    lock = path.open("a+")
+    owner = f"process {os.getpid()} on {socket.gethostname()}"
+    with (folder / _LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            lock.seek(0)
+            raise _occupied(out, lock.read().strip()) from err
+        except OSError as err:
+            if err.errno not in _NO_LOCKS:
+                raise
+            knows_locks = False
+        else:
+            knows_locks = True
+            lock.truncate(0)
+            lock.write(owner)
+            lock.flush()
+        with nullcontext() if knows_locks else _held(folder / _HELD, owner, out):
+            yield
+
+
+def _occupied(out: Path, owner: str, way: str = "wait, or choose another --out") -> OutputOccupiedError:
+    return OutputOccupiedError(
+        f"--out {out}, where {owner or 'another process'} is at work", "a folder of one run at a time", way
+    )
+
+
+@contextmanager
+def _held(path: Path, owner: str, out: Path) -> Iterator[None]:
+    """A file that only one process can make, for file systems without locks (some network mounts).
+
+    It stays behind when the process is killed: on its own machine the next run sees that and takes over, on another one
+    a person has to.
+    """
+    if path.exists() and _is_stale(said := path.read_text()):
+        taken = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with suppress(FileNotFoundError):  # another run was faster
+            path.rename(taken)
+            if taken.read_text() != said and not path.exists():
+                taken.rename(path)  # it was that run's own by then
+            taken.unlink(missing_ok=True)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        lock.seek(0)
-        owner = lock.read().strip() or "another process"
-        lock.close()
-        raise OutputOccupiedError(
-            f"--out {out}, where {owner} is at work", "a folder of one run at a time", "wait, or choose another --out"
-        ) from err
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-    lock.flush()
-    return lock
+        with path.open("x") as stream:
+            stream.write(owner)
+    except FileExistsError as err:
+        way = f"wait, or choose another --out; if that process is no longer there, remove {path}"
+        raise _occupied(out, path.read_text().strip(), way) from err
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _is_stale(said: str) -> bool:
+    """Whether the process that a lock names was one of this machine and has ended."""
+    match = re.fullmatch(r"process (\d+) on (.+)", said.strip())
+    return match is not None and match[2] == socket.gethostname() and not psutil.pid_exists(int(match[1]))
 
 
 def default_out(spec: JobSpec) -> Path:
@@ -123,13 +176,39 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
         raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
     _check_place(out, may_make_parents=out == default_out(spec))
     items = out / _FOLDER / _ITEMS
+    asked = spec
     try:
+        spec = spec if fresh else _continued(out, spec)
         _check(out, spec, fresh=fresh)
         known = (out / _FOLDER / _SPEC).is_file()
         frozen = () if fresh or not items.is_file() else tuple(_read(items) or ())
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
-    return JobFolder(out, spec, () if update else frozen, fresh and known, frozen if update else ())
+    notes = []
+    if spec.datetime != asked.datetime:
+        notes.append(
+            f"goes on with the unfinished job in {out}, of {spec.datetime}; the last twelve complete months are "
+            f"{asked.datetime} by now: --fresh takes them"
+        )
+    return JobFolder(out, spec, () if update else frozen, fresh and known, frozen if update else (), tuple(notes))
+
+
+def _continued(out: Path, spec: JobSpec) -> JobSpec:
+    """The unfinished job of a folder, where only the calendar makes it another one than the job that is asked for."""
+    known = _read(out / _FOLDER / _SPEC) if (out / _FOLDER / _SPEC).is_file() else None
+    if not spec.moves_with_calendar or not isinstance(known, dict) or not is_twelve_months(known.get("datetime")):
+        return spec
+    same = {**known, "datetime": spec.datetime} == spec.model_dump(mode="json")
+    return spec.model_copy(update={"datetime": known["datetime"]}) if same and not _is_finished(out) else spec
+
+
+def _is_finished(out: Path) -> bool:
+    """Whether a run came to its end here, without a hole."""
+    if not any((out / name).is_file() for name in ("item.json", "collection.json")):
+        return False
+    report = _read(out / "report.json") if (out / "report.json").is_file() else {}
+    pixels = report.get("pixels", {}) if isinstance(report, dict) else {}
+    return not sum(pixels.get("failed", {}).values())
 
 
 def _check_place(out: Path, *, may_make_parents: bool) -> None:
@@ -156,16 +235,41 @@ def _check(out: Path, spec: JobSpec, *, fresh: bool) -> None:
     """Refuse a folder of another job, unless it is to be replaced, and a folder that is not geoseg's in any case."""
     marker = out / _FOLDER / _SPEC
     if marker.is_file():
-        if not fresh and _read(marker) != spec.model_dump(mode="json"):
-            raise OutputOccupiedError(
-                f"--out {out} with the results of another job",
-                "an empty folder, or the same job",
-                "choose another --out, or replace what is there with --fresh",
-            )
+        known = _read(marker)
+        if not fresh and known != spec.model_dump(mode="json"):
+            raise _other_job(out, known if isinstance(known, dict) else {}, spec)
     elif out.is_dir() and _holds_foreign_files(out):
         raise OutputOccupiedError(
             f"--out {out} with files that geoseg did not write", "an empty folder", "choose another --out"
         )
+
+
+def _other_job(out: Path, known: dict[str, Any], spec: JobSpec) -> OutputOccupiedError:
+    """The refusal of a folder with another job, with what is different."""
+    now = spec.model_dump(mode="json")
+    other = [field for field in now if known and known.get(field) != now[field]]
+    words = [f"{option_of(field)} {_shown(known.get(field))} there, {_shown(now[field])} here" for field in other]
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    way = "choose another --out, or replace what is there with --fresh"
+    if other and set(other) <= {"format", "min_area_m2", "simplify_m"}:
+        way = (
+            "replace what is there with --fresh (its tiles are kept: only files are made anew), or choose another --out"
+        )
+    if other == ["datetime"] and known.get("datetime"):
+        way = f"go on with what is there with --datetime {known['datetime']}; {way}"
+    return OutputOccupiedError(
+        f"--out {out} with the results of another job{': ' + '; '.join(words[:_SHOWN]) if words else ''}{more}",
+        "an empty folder, or the same job",
+        way,
+    )
+
+
+def _shown(value: Any) -> str:
+    """A field of a spec, briefly; a region has no short name."""
+    if isinstance(value, dict):
+        return "another"
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "none" if value is None or text == "" else text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _holds_foreign_files(out: Path) -> bool:
@@ -173,7 +277,7 @@ def _holds_foreign_files(out: Path) -> bool:
     ours = out / _FOLDER
     begun = [path.name for path in ours.iterdir()] if ours.is_dir() else []
     return any(path != ours for path in out.iterdir()) or any(
-        name != _LOCK and not name.startswith(".") for name in begun
+        name not in {_LOCK, _HELD} and not name.startswith(".") for name in begun
     )
 
 

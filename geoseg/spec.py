@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from geoseg.aoi import AOI
 from geoseg.errors import RequestError, unknown_name, wrong_value
@@ -32,9 +32,13 @@ class JobSpec(BaseModel):
     workflow: str = Field("landcover", description="The named settings this job started from.")
     aoi: dict[str, Any] | None = Field(None, description="Region, as GeoJSON in longitude and latitude.")
     model: str = Field(description="Name, folder or address of the model.")
-    catalog: str | None = Field(None, description="STAC API address, or path of a static catalogue.")
+    catalog: str | None = Field(
+        None, description="STAC API address, or path of a static catalogue or a stac-geoparquet file."
+    )
     collection: str | None = Field(None, description="Collection to search.")
-    scenes: tuple[str, ...] = Field((), description="Rasters on disk to use instead of a catalogue.")
+    scenes: tuple[str, ...] = Field(
+        (), description="Rasters (files, folders, addresses) to use instead of a catalogue."
+    )
     sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
     bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
     scale: float | None = Field(None, gt=0, description="Value = number x scale + offset, whatever metadata says.")
@@ -55,6 +59,8 @@ class JobSpec(BaseModel):
     )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
+
+    _moves: bool = PrivateAttr(default=False)
 
     @field_validator("aoi", mode="before")
     @classmethod
@@ -77,6 +83,11 @@ class JobSpec(BaseModel):
     def region(self) -> AOI | None:
         """The region as a value, or ``None`` for the footprint of the scenes."""
         return None if self.aoi is None else AOI.from_geojson(self.aoi)
+
+    @property
+    def moves_with_calendar(self) -> bool:
+        """Whether nobody stated the time range: then it is another one next month."""
+        return self._moves
 
     @property
     def key(self) -> str:
@@ -104,6 +115,7 @@ class JobSpec(BaseModel):
                 raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
         workflow = str(given.pop("workflow", "landcover"))
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
+        moves = not fields.get("scenes") and "datetime" not in fields
         if fields.get("scenes"):
             scenes = map(str, fields["scenes"])
             fields["scenes"] = tuple(s if "://" in s else str(Path(s).absolute()) for s in scenes)
@@ -116,13 +128,15 @@ class JobSpec(BaseModel):
             if fields.get(name):
                 fields[name] = _absolute(str(fields[name]))
         try:
-            return cls(**fields)
+            spec = cls(**fields)
         except ValidationError as err:
             first = err.errors()[0]
             field = str(first["loc"][0])
             if field not in given:
                 raise wrong_value(dict(first), f"{field} in the workflow {workflow}:") from err
             raise wrong_value(dict(first), option_of(field), f"{field} in Python" if field in _OPTIONS else "") from err
+        spec._moves = moves
+        return spec
 
 
 def option_of(field: str) -> str:
@@ -154,6 +168,15 @@ def last_twelve_months(today: dt.date) -> str:
     start = end.replace(day=1)
     start = start.replace(year=start.year - 1 if start.month < 12 else start.year, month=start.month % 12 + 1)
     return f"{start.isoformat()}/{end.isoformat()}"
+
+
+def is_twelve_months(text: str | None) -> bool:
+    """Whether a time range is what ``last_twelve_months`` gives on some day."""
+    try:
+        end = dt.date.fromisoformat((text or "").partition("/")[2])
+    except ValueError:
+        return False
+    return end.year < dt.MAXYEAR and last_twelve_months(end + dt.timedelta(days=1)) == text
 
 
 def workflow_folder() -> Path:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pystac
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -23,6 +22,7 @@ from geoseg.errors import GeosegError
 from geoseg.models.saving import save_model
 from geoseg.models.spec import ClassInfo, ModelSpec, WeightsRef
 from geoseg.models.steps import Step
+from geoseg.scenes.catalogs.documents import UnusableItemError, item_of
 from geoseg.scenes.recognise import sensor_of
 from geoseg.scenes.understand import understand
 
@@ -105,6 +105,8 @@ def _bands(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 count = source.count
     except RasterioError:
         return ("band",), ()
+    if not count:  # a container of several rasters
+        return ("band",), ()
     rgb = ("red", "green", "blue")
     if set(rgb) <= set(colours):
         return rgb, ()
@@ -174,8 +176,16 @@ def _model(bands: tuple[str, ...], scratch: Path) -> Path:
 
 def _documents(path: Path) -> Iterator[Row]:
     """Items of a STAC document: the sensor that they are understood as, or the reason why not."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    for feature in document.get("features", [document]):
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as err:
+        yield Row(path.name, "refused", "", f"no JSON: {err}")
+        return
+    features = document.get("features", [document]) if isinstance(document, dict) else None
+    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+        yield Row(path.name, "refused", "", "JSON that is no item and no collection of items")
+        return
+    for feature in features:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield _understood(path, feature)
@@ -183,11 +193,12 @@ def _documents(path: Path) -> Iterator[Row]:
 
 def _understood(path: Path, feature: dict[str, Any]) -> Row:
     name = f"{path.name}: {feature.get('id', '')}"
+    if feature.get("type") != "Feature":
+        return Row(name, "refused", "", f"no item: a JSON object of type {feature.get('type')!r}")
     try:
-        item = pystac.Item.from_dict(feature)
-    except (pystac.STACError, KeyError, TypeError, ValueError) as err:
-        return Row(name, "refused", "", f"no STAC item: {type(err).__name__}: {err}")
-    item.set_self_href(str(path))
+        item = item_of(feature, str(path))
+    except UnusableItemError as err:
+        return Row(name, "refused", "", str(err))
     try:
         sensor = sensor_of(item, None)
         found = understand(item, sensor.rgb or tuple(sensor.aliases)[:1], sensor)

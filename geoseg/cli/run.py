@@ -43,7 +43,8 @@ Workflow = Annotated[str | None, _job("Named settings: landcover (default), demo
 Catalog = Annotated[
     str | None,
     _job(
-        "STAC API address, or a static catalogue on disk. Default: GEOSEG_CATALOG, else Earth Search of Element 84.",
+        "STAC API address, a static catalogue on disk (catalog.json or its folder, a collection, an item collection or an "
+        "item), or a stac-geoparquet file. Default: GEOSEG_CATALOG, else Earth Search of Element 84.",
         "--catalog",
     ),
 ]
@@ -52,7 +53,11 @@ Collection = Annotated[
 ]
 Scenes = Annotated[
     list[str] | None,
-    _job("Raster on disk to map; repeat for several. Default: the scenes of the catalogue.", "--scenes"),
+    _job(
+        "Raster to map: a file, a folder of files (one for each band, or a .SAFE product), or an https address; repeat "
+        "for several. Default: the scenes of the catalogue.",
+        "--scenes",
+    ),
 ]
 Sensor = Annotated[
     str | None,
@@ -158,7 +163,12 @@ MaxMemory = Annotated[
     _where("Upper bound of memory, such as 4GB. Default: half of the machine's, 8 GB at most.", "--max-memory"),
 ]
 MaxFailed = Annotated[
-    float | None, _where("Share of failed pixels, 0 to 1, that is still a success. Default: 0.", "--max-failed")
+    float | None,
+    _where(
+        "Share of failed pixels, 0 to 1, that is still a success; above 0, items that lack a band are left out instead "
+        "of ending the run. Default: 0.",
+        "--max-failed",
+    ),
 ]
 MaxArea = Annotated[
     float | None, _where("Largest region that is searched, in square kilometres. Default: 500000.", "--max-area")
@@ -280,7 +290,11 @@ def plan_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a run with the same options would do, and fetch. Reads no pixels and writes nothing."""
+    """Say what a run with the same options would do, and fetch.
+
+    Asks the catalogue and reads headers of files, no pixels: offsets, ranges and empty edges are looked at by run. Writes
+    nothing.
+    """
     del debug
     spec, settings = _read_options(locals())
     from geoseg.cli.progress import console  # noqa: PLC0415
@@ -291,7 +305,7 @@ def plan_command(
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(spec, settings, job.documents)
+        prepared = prepare(job.spec, settings, job.documents, notes=job.notes)
     if not quiet:
         show_before(prepared)
     if as_json:

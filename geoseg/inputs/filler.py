@@ -92,7 +92,7 @@ def _fill(item: Item, pixels: NDArray[np.float64], whole: bool) -> str:
     """Words about one value in all bands that reaches in from the border, where no header calls it empty."""
     if item.mask is not None or any(source.nodata is not None for source in item.bands.values()):
         return ""
-    even = (pixels == pixels[0]).all(axis=0)
+    even = (pixels == pixels[0]).all(axis=0) & np.isfinite(pixels[0])  # what is no number is unobserved anyway
     rim = np.zeros_like(even)
     rim[[0, -1], :] = rim[:, [0, -1]] = True
     values, counts = np.unique(pixels[0][even & rim], return_counts=True)

@@ -111,6 +111,7 @@ def _opened_remotely(file: RemoteFile) -> Iterator[_Verified]:
     finally:
         with _table:
             dataset.close()
+    faults.raise_if_any()  # what GDAL missed of a header, and took for nothing
 
 
 def _not_a_raster(file: RemoteFile) -> str:

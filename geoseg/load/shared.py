@@ -70,7 +70,8 @@ class SharedReads:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry(set(bands)))
         with entry.lock:
-            if not entry.is_tried:
+            is_first = not entry.is_tried
+            if is_first:
                 entry.is_tried = True
                 entry.pixels = _read_all(file, bands, roi, shrink)
             pixels = None if entry.pixels is None else entry.pixels[bands.index(source.index)]
@@ -78,7 +79,24 @@ class SharedReads:
             if not entry.left:
                 with self._lock:
                     self._entries.pop(key, None)
-        return _read_alone(file, source.index, roi, shrink) if pixels is None else (pixels, None, "")
+        if pixels is not None:
+            return pixels, None, ""
+        if is_first and _is_virtual(file):
+            return _nothing_of(file, source.index, roi, "a file that this virtual raster is made of cannot be read")
+        return _read_alone(file, source.index, roi, shrink)
+
+
+def _is_virtual(file: rasterio.DatasetReader) -> bool:
+    """Whether a handle is good for nothing once a read has failed.
+
+    A file of a VRT that cannot be opened fails the first read that needs it, and is zeros in all later ones (GDAL 3.12).
+    """
+    return bool(file.driver == "VRT")
+
+
+def _nothing_of(file: rasterio.DatasetReader, index: int, roi: Roi, cause: str) -> WindowRead:
+    shape = roi_shape(roi)
+    return np.zeros(shape, dtype=_dtype(file, index)), np.ones(shape, dtype=bool), cause
 
 
 def _keeps_bands_together(file: rasterio.DatasetReader, bands: tuple[int, ...]) -> bool:
@@ -149,6 +167,8 @@ def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRea
         return _raw(file, (index,), window)[0], None, ""
     except RasterioError as err:
         cause = str(err)
+        if _is_virtual(file):
+            return _nothing_of(file, index, roi, str(err.__cause__ or err))
     pixels = np.zeros(roi_shape(roi), dtype=_dtype(file, index))
     failed = np.zeros(pixels.shape, dtype=bool)
     for block, part in _blocks_within(file, index, roi):

@@ -57,6 +57,10 @@ class Geodesy:
 
     def __init__(self, crs: CRS, transform: Affine) -> None:
         self._transform = transform
+        # A grid in degrees whose rows are centred on a pole goes on for half a pixel; there is nothing behind it.
+        self._top = np.inf
+        if crs.geographic:
+            self._top = np.pi / 2 / float(crs.proj.axis_info[0].unit_conversion_factor)
         self._to_lonlat = Transformer.from_crs(crs.proj, 4326, always_xy=True)
         self._geod: Geod = crs.proj.get_geod() or Geod(ellps="WGS84")
         pixel_m = max(self.distance_m((0, 0), (1, 0)), 1e-6)
@@ -75,20 +79,29 @@ class Geodesy:
 
     def points(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (column, row), float64 of shape (point, 2), to longitude and latitude in degrees."""
-        x, y = _apply(self._transform, xy).T
+        x, y = self._on_earth(_apply(self._transform, xy)).T
         return _within_180(np.column_stack(self._to_lonlat.transform(x, y)))
 
     def areas_m2(self, geometries: Geometries) -> NDArray[np.float64]:
         """True areas, in square metres, of polygons in pixel coordinates; holes are taken off."""
         on_grid = self._on_grid(geometries)
+        if np.isfinite(self._top):  # a grid in degrees goes on where longitudes jump
+            return np.asarray(shapely.area(shapely.transform(on_grid, self._unrolled)), float)
         flat = _moved(on_grid, self._to_equal_area)
         areas: NDArray[np.float64] = np.asarray(shapely.area(flat), float)
         bounds = shapely.bounds(flat)
         torn = bounds[:, 2] - bounds[:, 0] > _HALF_WAY_ROUND_M
         for index in np.flatnonzero(torn):
-            around = _moved(on_grid[index : index + 1], self._to_lonlat)[0]
-            areas[index] = abs(self._geod.geometry_area_perimeter(shapely.orient_polygons(around))[0])
+            parts = _moved(self._on_grid(_in_columns(geometries[index])), self._to_lonlat)
+            areas[index] = sum(
+                abs(self._geod.geometry_area_perimeter(part)[0]) for part in shapely.orient_polygons(parts)
+            )
         return areas
+
+    def _unrolled(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points of a grid in degrees in its equal-area projection, for which longitude is a length and never jumps."""
+        metres = self._geod.a * np.pi / 2 / self._top
+        return np.column_stack((xy[:, 0] * metres, self._to_equal_area.transform(np.zeros(len(xy)), xy[:, 1])[1]))
 
     def pixel_area_m2(self, rows: slice, cols: slice) -> float:
         """Mean true area of a pixel of a window, in square metres."""
@@ -118,7 +131,11 @@ class Geodesy:
         if long.any():
             geometries = geometries.copy()
             geometries[long] = shapely.segmentize(geometries[long], self._edge_px)
-        return to_grid(geometries, self._transform)
+        moved: Geometries = shapely.transform(to_grid(geometries, self._transform), self._on_earth)
+        return moved
+
+    def _on_earth(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack((xy[:, 0], np.clip(xy[:, 1], -self._top, self._top)))
 
 
 def _within_180(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -208,6 +225,14 @@ def _unrolled(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     turns = np.round((ring[:, 0].min() + ring[:, 0].max()) / 720)
     unrolled: NDArray[np.float64] = ring - np.array([360.0 * turns, 0.0])
     return unrolled
+
+
+def _in_columns(polygon: shapely.Polygon) -> Geometries:
+    """A polygon cut into columns: the ring of a wide one may go so far round the Earth that its inside is not known."""
+    west, south, east, north = polygon.bounds
+    edges = pairwise(np.linspace(west, east, _PARTS + 1))
+    strips = [shapely.intersection(polygon, shapely.box(left, south, right, north)) for left, right in edges]
+    return np.array([part for strip in strips for part in _polygons(strip)], dtype=object)
 
 
 def _valid(polygon: shapely.Polygon) -> shapely.Geometry:

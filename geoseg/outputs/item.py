@@ -35,6 +35,7 @@ _KINDS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "classes.tif": ("classes", _COG, "Classes", ("data", "classification")),
     "classes.qml": ("style", "application/xml", "QGIS style of the classes", ("metadata",)),
     "confidence.tif": ("confidence", _COG, "Confidence of the class, in percent", ("data", "confidence")),
+    "confidence.qml": ("confidence-style", "application/xml", "QGIS style of the confidence", ("metadata",)),
     "scores.tif": ("scores", _COG, "Probability of every class, in percent", ("data", "confidence")),
     "entropy.tif": ("entropy", _COG, "Entropy of the probabilities, in percent", ("data", "confidence")),
     "margin.tif": ("margin", _COG, "Lead of the first choice, in percent", ("data", "confidence")),

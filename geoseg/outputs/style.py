@@ -1,7 +1,7 @@
 """Styles for QGIS, which takes ``NAME.qml`` by itself with any file called ``NAME``.
 
 ``classes.qml`` shows the legend's names, which a colour table cannot hold; ``polygons.qml`` gives polygons of every
-format the same colours, and lies inside a GeoPackage too.
+format the same colours, and lies inside a GeoPackage too; ``confidence.qml`` is a ramp.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from geoseg.outputs.files import whole_file
-from geoseg.outputs.legend import ClassTable, colour_table, name_table, rgba
+from geoseg.outputs.legend import NODATA, ClassTable, colour_table, name_table, rgba
 
+# From dark to light, so that it reads without colours too.
+_RAMP = ((0, "#3b0f70"), (25, "#8c2981"), (50, "#de4968"), (75, "#fe9f6d"), (100, "#fcfdbf"))
 _OUTLINE = "35,35,35,120"
 _OUTLINE_MM = "0.1"
 
@@ -79,6 +81,36 @@ def polygon_style(classes: ClassTable) -> str:
         for name, value in facts.items():
             ET.SubElement(table, "Option", type="QString", name=name, value=value)
             ET.SubElement(layer, "prop", k=name, v=value)  # what versions before 3.26 read
+    return _text(root)
+
+
+def confidence_style() -> str:
+    """A style of the confidence: a ramp from 0 to 100 percent; 255, where there is no class, is transparent."""
+    root = _root()
+    renderer = ET.SubElement(
+        ET.SubElement(root, "pipe"),
+        "rasterrenderer",
+        type="singlebandpseudocolor",
+        band="1",
+        opacity="1",
+        alphaBand="-1",
+        nodataColor="",
+        classificationMin="0",
+        classificationMax="100",
+    )
+    values = ET.SubElement(ET.SubElement(renderer, "rasterTransparency"), "singleValuePixelList")
+    ET.SubElement(values, "pixelListEntry", min=str(NODATA), max=str(NODATA), percentTransparent="100")
+    ramp = ET.SubElement(
+        ET.SubElement(renderer, "rastershader"),
+        "colorrampshader",
+        colorRampType="INTERPOLATED",
+        classificationMode="1",
+        clip="0",
+        minimumValue="0",
+        maximumValue="100",
+    )
+    for percent, colour in _RAMP:
+        ET.SubElement(ramp, "item", value=str(percent), color=colour, label=f"{percent} %", alpha="255")
     return _text(root)
 
 

@@ -80,10 +80,11 @@ def run(
     resolve_model(spec, settings)  # an unknown model is refused before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
+    spec = job.spec
     scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
-        prepared = _with_inputs_checked(prepare(spec, settings, job.documents, job.forgotten))
+        prepared = _with_inputs_checked(prepare(spec, settings, job.documents, job.forgotten, job.notes))
         with job.taken(prepared.found.documents), prepared.remote:
             if before is not None:
                 before(prepared)

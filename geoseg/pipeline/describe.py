@@ -177,6 +177,7 @@ def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tup
     transform = prepared.lattice.crs.transformer_to_crs("EPSG:4326")
     xs, ys = transform(np.array([x for x, _ in points]), np.array([y for _, y in points]))
     wrapped = (np.asarray(xs) + 180) % 360 - 180 if prepared.lattice.crs.geographic else xs
+    ys = np.clip(ys, -90, 90)  # rows that are centred on a pole reach half a pixel past it
     turned = np.where(np.abs(xs) > 180, wrapped, xs)
     return tuple((float(x), float(y)) for x, y in zip(turned, ys, strict=True))
 

@@ -26,7 +26,7 @@ from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import WrittenRaster, write_cog
 from geoseg.outputs.record import PolygonCounts, Record, write_record
 from geoseg.outputs.report import write_report
-from geoseg.outputs.style import polygon_style, raster_style, write_style
+from geoseg.outputs.style import confidence_style, polygon_style, raster_style, write_style
 from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
@@ -83,7 +83,8 @@ def finish(
     clock.lap("rasters and polygons")
     release_memory()
     progress.stage("writing the report")
-    names = ["classes.tif", "classes.qml", "confidence.tif", *further, *files, "areas.csv", "preview.png"]
+    rasters_and_styles = ["classes.tif", "classes.qml", "confidence.tif", "confidence.qml", *further]
+    names = [*rasters_and_styles, *files, "areas.csv", "preview.png"]
     outputs = tuple(output_file(out, out / name) for name in names)
     record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
     write_report(out / "report.html", record, picture.pixels, picture.geobox, picture.imagery, picture.valid)
@@ -123,10 +124,16 @@ def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts)
         raise NothingToDoError(
             f"a region of {counts.aoi} pixels, {counts.unobserved} without a scene and {counts.masked} masked on every date",
             "at least one observed pixel",
-            "widen --datetime; the (empty) files are in " + str(out),
+            f"{_way_to_pixels(prepared)}; the (empty) files are in {out}",
         )
     content: dict[str, Any] = json.loads(record.model_dump_json())
     return content
+
+
+def _way_to_pixels(prepared: Prepared) -> str:
+    if prepared.spec.scenes:
+        return "name other files with --scenes, or check the nodata and the mask of these"
+    return "widen --datetime, or move the region (--aoi)"
 
 
 def _features(prepared: Prepared) -> tuple[str, ...]:
@@ -262,6 +269,7 @@ def _write_exports(prepared: Prepared, out: Path, files: list[str], count: int) 
     """What was asked for beside GeoParquet, and the styles; adds to the names of the files, returns what is to be said."""
     classes, remarks = prepared.model.spec.classes, _too_large(out, files, count)
     write_style(out / "classes.qml", raster_style(classes))
+    write_style(out / "confidence.qml", confidence_style())
     style = polygon_style(classes)
     for kind in (kind for kind in DRIVERS if kind in prepared.spec.format):
         made = export_polygons(out / "polygons.parquet", kind, pixel_m=prepared.pixel_m, style=style)

@@ -149,6 +149,7 @@ def prepare(
     settings: Settings,
     documents: Sequence[dict[str, Any]] = (),
     forgotten: Sequence[dict[str, Any]] = (),
+    notes: Sequence[str] = (),
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -157,6 +158,7 @@ def prepare(
         settings: Where it runs.
         documents: Items frozen by an earlier run of the job.
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
+        notes: What is known about the job already, to be said with the rest.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -182,9 +184,10 @@ def prepare(
             check_area_of_use(aoi, crs_of(spec.crs))
     allow_lacking = settings.max_failed > 0
     bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
-    found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking)
+    remote = _remote(spec, settings)
+    opener = Rasters(remote).opened
+    found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
     hrefs = {source.href for item in found.items for source in item.sources}
-    remote = _remote(spec, settings, budget, hrefs)
     found = _believing_files(found, spec, Rasters(remote))
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
     if aoi is not None:
@@ -193,17 +196,22 @@ def prepare(
     check_pixels(region.window, tile_px, settings.max_pixels)
     pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
-        found = find_scenes(spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking)
+        found = find_scenes(
+            spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
+        )
         found = _believing_files(found, spec, Rasters(remote))
         hrefs = {source.href for item in found.items for source in item.sources}
     if forgotten and (words := changes(forgotten, found.documents)):
         found = replace(found, notes=(*found.notes, words))
+    found = replace(found, notes=(*notes, *found.notes))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     if spec.pixel_grid:
         origin = "rows and columns of the rasters (--pixel-grid)"
         warnings.append("rasters without a place: the size of their pixels is not checked, areas are numbers of pixels")
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
+    if any(map(is_remote, hrefs)):  # a share of the cache that is planned for GDAL
+        remote.keep(budget.gdal_cache_bytes // _REMOTE_SHARE)
     coverage = cover(found, spec.composite, lattice)
     tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
     return Prepared(
@@ -234,11 +242,10 @@ def _believing_files(found: Found, spec: JobSpec, rasters: Rasters) -> Found:
     return replace(found, items=items, warnings=(*found.warnings, *warnings))
 
 
-def _remote(spec: JobSpec, settings: Settings, budget: Budget, hrefs: set[str]) -> RemoteFiles:
-    """What reads from servers, with a share of the cache that is planned for GDAL where there is anything to read."""
+def _remote(spec: JobSpec, settings: Settings) -> RemoteFiles:
+    """What reads from servers."""
     own = (PLANETARY_COMPUTER,) if "planetarycomputer.microsoft.com" in (spec.catalog or "") else ()
-    share = budget.gdal_cache_bytes // _REMOTE_SHARE if any(map(is_remote, hrefs)) else 0
-    return RemoteFiles(share, settings.connections, (*settings.sign, *own))
+    return RemoteFiles(0, settings.connections, (*settings.sign, *own))
 
 
 def _check_pixel_grid(spec: JobSpec) -> None:

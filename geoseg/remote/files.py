@@ -197,6 +197,11 @@ class RemoteFiles:
         self._lock = threading.Lock()
         self._scratch_bytes = 0
 
+    def keep(self, cache_bytes: int) -> None:
+        """Set the bound of what is kept, once it is planned."""
+        self.cache_bytes = cache_bytes
+        self.pages.bound(max(_LEAST_CACHE_BYTES, cache_bytes))
+
     def file(self, href: str) -> RemoteFile:
         """The file at an address; the same one whenever it is asked for."""
         with self._lock:

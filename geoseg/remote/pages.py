@@ -23,6 +23,11 @@ class Pages:
         self._pages: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
+    def bound(self, most_bytes: int) -> None:
+        """Keep so much from now on; what is there stays until room is needed."""
+        with self._lock:
+            self._most = max(1, most_bytes // PAGE_BYTES)
+
     def get(self, href: str, numbers: range) -> dict[int, bytes]:
         """Those of a file's pages that are there."""
         found = {}

@@ -18,6 +18,7 @@ _SHOWN = 5  # collections or ids in a message
 _SIGNATURE = re.compile(r"\?[^\"]*")
 
 if TYPE_CHECKING:
+    from geoseg.scenes.raster_files import Opener
     from geoseg.spec import JobSpec
 
 __all__ = [
@@ -63,6 +64,7 @@ def find_scenes(
     documents: Sequence[dict[str, Any]] = (),
     *,
     allow_lacking: bool = False,
+    opener: Opener | None = None,
 ) -> Found:
     """Items for a job.
 
@@ -73,6 +75,7 @@ def find_scenes(
         bands: Bands that the model reads.
         documents: Item documents that an earlier search froze; then no catalogue is asked.
         allow_lacking: Whether items that lack a band are left out, instead of ending the job.
+        opener: Opens files and addresses to look at their headers; GDAL by itself where it is not given.
 
     Raises:
         NothingToDoError: If there are no items.
@@ -81,9 +84,9 @@ def find_scenes(
         RequestError: If a raster or a sensor name is wrong.
     """
     if spec.scenes:
-        found = _from_rasters(spec, bands)
+        found = _from_rasters(spec, bands, opener)
     else:
-        found = _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking)
+        found = _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking, opener=opener)
     return replace(found, items=tuple(_as_stated(item, spec) for item in found.items))
 
 
@@ -95,10 +98,11 @@ def _as_stated(item: Item, spec: JobSpec) -> Item:
     return replace(item, bands={name: replace(source, **stated) for name, source in item.bands.items()})
 
 
-def _from_rasters(spec: JobSpec, bands: Sequence[str]) -> Found:
+def _from_rasters(spec: JobSpec, bands: Sequence[str], opener: Opener | None) -> Found:
     from geoseg.scenes.rasters import items_of_rasters  # noqa: PLC0415  # rasterio only where a file is opened
 
-    found = items_of_rasters(spec.scenes, spec.bands, spec.sensor, bands, pixel_grid=spec.pixel_grid)
+    how: dict[str, Any] = {"pixel_grid": spec.pixel_grid} | ({} if opener is None else {"opener": opener})
+    found = items_of_rasters(spec.scenes, spec.bands, spec.sensor, bands, **how)
     return Found(found.items, found.skipped, found.notes, warnings=found.warnings)
 
 
@@ -109,6 +113,7 @@ def _from_catalog(
     documents: Sequence[dict[str, Any]],
     *,
     allow_lacking: bool,
+    opener: Opener | None,
 ) -> Found:
     import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
 
@@ -135,7 +140,7 @@ def _from_catalog(
             reasons.append((item.id, f"of an unknown sensor (collection {item.collection_id})"))
             continue
         try:
-            items.append(understand(item, bands, sensor))
+            items.append(understand(item, bands, sensor, opener))
         except ModelMismatchError as err:
             if not allow_lacking:
                 raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
@@ -17,7 +19,15 @@ MOST_BLOCK_BYTES = 256 * 2**20
 # Rows and columns from which reading without blocks or overviews is worth a word.
 _LARGE_PX = 25_000_000
 _WIDE_PX = 1024
+_PARTS_SHOWN = 3
 _FIRST_BYTES = 40
+# Of a pixel of a grid in degrees that may lie beyond a pole: half of one does where its rows are centred on it.
+_BEYOND_POLE_PX = 0.51
+_TURNS = 1.5  # around the Earth, from the first meridian, of a grid in degrees
+_PLACES = 17  # rows and columns of places that are looked at, rim and inside
+# Names that only GDAL understands: its virtual folders, and its drivers' names of parts of files.
+_GDAL_NAME = re.compile(r"(^|/)(vsi[a-z0-9_]+/|[A-Za-z][A-Za-z0-9_]+:[^/]*)")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _EARTH_RADIUS_M = 6_378_137.0  # of WGS 84; ellipsoids and spheres of the Earth differ by less than 1 %
 _KINDS = (
     (b"PK\x03\x04", "a ZIP archive", "unpack it, and name the rasters in it"),
@@ -26,6 +36,7 @@ _KINDS = (
     (b"{", "JSON", "name the rasters that it speaks of, or pass a catalogue with --catalog"),
     (b"<!doctype html", "an HTML page", "fetch it again, signed in: it is likely the page of a login or of an error"),
     (b"<html", "an HTML page", "fetch it again, signed in: it is likely the page of a login or of an error"),
+    (b"<vrtdataset", "a damaged VRT", "write it again with gdalbuildvrt"),
     (b"<?xml", "an XML document", "fetch it again: it is likely the answer of a server that refused"),
     (b"II*\x00", "a damaged TIFF", "copy or fetch it again: its header or the directory of its blocks is broken"),
     (b"II+\x00", "a damaged BigTIFF", "copy or fetch it again: its header or the directory of its blocks is broken"),
@@ -55,6 +66,22 @@ def _shown(first: bytes) -> str:
     return ascii(first.decode("latin-1"))
 
 
+def refuse_unnamed(path: str) -> RequestError:
+    """The refusal of what is no file of this machine and no address."""
+    if _GDAL_NAME.search(path):
+        return RequestError(
+            f"--scenes {path}, a name of GDAL's",
+            "a file or folder on this machine, or an address that begins with https://",
+            "write what it means to a file, gdal_translate NAME raster.tif (or unpack the archive), and name that file",
+        )
+    return RequestError(f"--scenes {path}", "a raster file that exists", "check the path")
+
+
+def is_address(path: str) -> bool:
+    """Whether a reference is an address, such as ``https://…`` or ``s3://…``, rather than a path."""
+    return _ADDRESS.match(path) is not None
+
+
 def refuse_unopened(path: str, words: str) -> RequestError:
     """The refusal of a file that GDAL does not open.
 
@@ -62,10 +89,59 @@ def refuse_unopened(path: str, words: str) -> RequestError:
         path: Of the file, or its address.
         words: GDAL's.
     """
-    if "://" in path:
-        return RequestError(f"--scenes {path}: {words}", "a raster that GDAL reads", "check the address")
+    if is_address(path):
+        return RequestError(
+            f"--scenes {path}: {words}",
+            "a raster that can be read there",
+            "check the address and the network, or copy the file to this machine and name the copy",
+        )
     kind, todo = what_it_is(path)
     return RequestError(f"--scenes {path}: {kind}", "a raster: GeoTIFF, JPEG 2000 or another format of GDAL", todo)
+
+
+def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:
+    """Refuse a file of several rasters, and a virtual one whose rasters are not there.
+
+    Raises:
+        RequestError: With their names.
+    """
+    if not source.count:
+        names = source.subdatasets
+        shown = ", ".join(names[:_PARTS_SHOWN]) + (", …" if len(names) > _PARTS_SHOWN else "")
+        raise RequestError(
+            f"--scenes {path}, a container of {len(names)} rasters{f' ({shown})' if names else ''}",
+            "a file of one raster",
+            f"write the one to map to a file: gdal_translate {names[0] if names else 'NAME'} raster.tif",
+        )
+    is_virtual = source.driver == "VRT" and Path(path).is_file()
+    missing = list(dict.fromkeys(_missing_sources(Path(path), set()))) if is_virtual else []
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise RequestError(
+            f"--scenes {path}, which is made of {missing[0]}{more}",
+            "a virtual raster whose files exist",
+            "put the files where it looks for them, or write it again with gdalbuildvrt",
+        )
+
+
+def _missing_sources(path: Path, seen: set[Path]) -> list[Path]:
+    """Files of this machine that a VRT, or one that it is made of, names and that do not exist."""
+    seen.add(path)
+    try:
+        names = list(ET.parse(path).iter("SourceFilename"))  # noqa: S314  # GDAL has read it, and expat bounds entities
+    except (ET.ParseError, OSError):
+        return []
+    missing = []
+    for name in names:
+        text = name.text or ""
+        file = path.parent / text if name.get("relativeToVRT") == "1" else Path(text)
+        if "://" in text or _GDAL_NAME.search(text) or file in seen:
+            continue
+        if not file.exists():
+            missing.append(file)
+        elif file.suffix.lower() == ".vrt":
+            missing += _missing_sources(file, seen)
+    return missing
 
 
 def refuse_numbers(path: str, source: rasterio.DatasetReader) -> None:
@@ -163,6 +239,36 @@ def refuse_unplaced(path: str, source: rasterio.DatasetReader) -> None:
             "a CRS of the Earth, on which places and areas are measured",
             "map it without a place: --pixel-grid",
         )
+    _refuse_off_earth(path, source, crs)
+
+
+def _refuse_off_earth(path: str, source: rasterio.DatasetReader, crs: CRS) -> None:
+    """Refuse grids that reach past a pole, and those of globes and far places of which a CRS knows nothing."""
+    share = np.linspace(0, 1, _PLACES)
+    cols, rows = (part.ravel() for part in np.meshgrid(share * source.width, share * source.height))
+    a, b, c, d, e, f = tuple(source.transform)[:6]
+    x, y = c + cols * a + rows * b, f + cols * d + rows * e
+    if crs.geographic:
+        pole = math.pi / 2 / float(crs.proj.axis_info[0].unit_conversion_factor)
+        if np.abs(y).max() <= pole + _BEYOND_POLE_PX * (abs(d) + abs(e)) and np.abs(x).max() <= _TURNS * 4 * pole:
+            return
+        raise RequestError(
+            f"--scenes {path} whose geotransform ({', '.join(f'{term:g}' for term in (a, b, c, d, e, f))}) leads to "
+            f"longitudes from {x.min():g} to {x.max():g} and latitudes from {y.min():g} to {y.max():g}",
+            f"longitudes from {-_TURNS * 4 * pole:g} to {_TURNS * 4 * pole:g} and latitudes from {-pole:g} to {pole:g}",
+            f"state where it lies with gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path}, or map it without a place: "
+            "--pixel-grid",
+        )
+    off = 1 - float(np.isfinite(np.stack(crs.transformer_to_crs("EPSG:4326")(x, y))).all(axis=0).mean())
+    if off:
+        way = f"lay its part of the Earth on another grid with gdalwarp -t_srs EPSG:4326 {path} warped.tif, and map warped.tif"
+        if off == 1:
+            way = f"state where it lies with gdal_edit.py -a_srs EPSG:CODE -a_ullr WEST NORTH EAST SOUTH {path}"
+        raise RequestError(
+            f"--scenes {path}, of which {off:.0%} lies off the Earth in the CRS {short_name(crs)}",
+            "pixels that all have a longitude and a latitude",
+            f"{way}; or map it without a place: --pixel-grid",
+        )
 
 
 def _unplaced(path: str, source: rasterio.DatasetReader) -> RequestError:
@@ -182,11 +288,15 @@ def _unplaced(path: str, source: rasterio.DatasetReader) -> RequestError:
     lacks = {"CRS": source.crs is None, "geotransform": source.transform.is_identity}
     ways = {"CRS": "-a_srs EPSG:CODE", "geotransform": "-a_ullr WEST NORTH EAST SOUTH"}
     missing = [name for name, lacking in lacks.items() if lacking]
+    stated = " ".join(ways[name] for name in missing)
+    # Formats like PNG and JPEG are not edited in place.
+    way = f"gdal_edit.py {stated} {path}"
+    if source.driver != "GTiff":
+        way = f"gdal_translate {stated} {path} placed.tif, and map placed.tif"
     return RequestError(
         f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC",
         "a raster that says where its pixels lie: a CRS and a geotransform",
-        f"state what is missing with gdal_edit.py {' '.join(ways[name] for name in missing)} {path}, or map it without "
-        "a place: --pixel-grid",
+        f"state what is missing with {way}; or map it without a place: --pixel-grid",
     )
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import rasterio
 from rasterio.errors import RasterioError
 
 from geoseg.errors import RequestError
+from geoseg.remote import unsigned
 from geoseg.scenes.raster_bands import name_in_path
+from geoseg.scenes.raster_checks import is_address
+
+# Opens a file or an address; files on servers come through the job's own reader, see ``geoseg.load``.
+type Opener = Callable[[str], AbstractContextManager[Any]]
 
 _SUFFIXES = {".tif", ".tiff", ".jp2", ".img", ".vrt"}
 _OF_BANDS = re.compile(r"R\d{2}m", re.IGNORECASE)  # folders of one resolution within a Sentinel-2 product
@@ -45,19 +52,22 @@ class _Peek:
     found: bool
 
 
-def group_files(paths: Sequence[str], bands: Sequence[str], wanted: Sequence[str]) -> list[RasterGroup]:
+def group_files(
+    paths: Sequence[str], bands: Sequence[str], wanted: Sequence[str], opener: Opener = rasterio.open
+) -> list[RasterGroup]:
     """What was named, folders opened, as scenes.
 
     Args:
         paths: Files, folders and addresses.
         bands: Names that the user gave: of the bands of each file, or of as many files of one band.
         wanted: Bands that the model reads.
+        opener: Opens a file or an address.
 
     Raises:
         RequestError: If a folder holds no raster, or two files of a scene say that they are the same band.
     """
     files = [(file, found) for path in paths for file, found in _opened(path)]
-    peeks = [_peek(path, found, wanted) for path, found in files]
+    peeks = [_peek(path, found, wanted, opener) for path, found in files]
     if 1 < len(bands) == len(peeks) and all(peek.count == 1 for peek in peeks):
         return [RasterGroup(tuple(peek.path for peek in peeks), tuple(bands), "named by --bands")]
     scenes: dict[tuple[str, str], list[_Peek]] = {}
@@ -70,7 +80,7 @@ def group_files(paths: Sequence[str], bands: Sequence[str], wanted: Sequence[str
 
 def _opened(path: str) -> list[tuple[str, bool]]:
     """The rasters of a folder; of a Sentinel-2 product those of its bands."""
-    if "://" in path or not Path(path).is_dir():
+    if is_address(path) or not Path(path).is_dir():
         return [(path, False)]
     inside = sorted(p for p in Path(path).rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     inside = [p for p in inside if "IMG_DATA" in p.parts] or inside
@@ -83,10 +93,10 @@ def _opened(path: str) -> list[tuple[str, bool]]:
     return [(str(p), True) for p in inside]
 
 
-def _peek(path: str, found: bool, wanted: Sequence[str]) -> _Peek:
-    name, rest = name_in_path(path, wanted)
+def _peek(path: str, found: bool, wanted: Sequence[str], opener: Opener) -> _Peek:
+    name, rest = name_in_path(unsigned(path), wanted)
     try:
-        with rasterio.open(path) as source:
+        with opener(path) as source:
             described = (source.descriptions[0] or "") if source.count == 1 else ""
             pixel = abs(source.transform.determinant)
             return _Peek(path, source.count, pixel, described if described in wanted else name, rest, found)

@@ -18,10 +18,19 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
-from geoseg.errors import RequestError
+from geoseg.remote import redacted, unsigned
 from geoseg.scenes.raster_bands import band_names
-from geoseg.scenes.raster_checks import refuse_blocks, refuse_numbers, refuse_unopened, refuse_unplaced, slow_words
-from geoseg.scenes.raster_files import RasterGroup
+from geoseg.scenes.raster_checks import (
+    is_address,
+    refuse_blocks,
+    refuse_numbers,
+    refuse_parts,
+    refuse_unnamed,
+    refuse_unopened,
+    refuse_unplaced,
+    slow_words,
+)
+from geoseg.scenes.raster_files import Opener, RasterGroup
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP, BandSource
 from geoseg.scenes.sensors import Sensor
 
@@ -30,15 +39,14 @@ ALPHA, MASK = "alpha", "mask"  # names of bands that say which pixels are valid
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[rasterio.DatasetReader]:
-    if "://" not in path and not Path(path).exists():
-        raise RequestError(f"--scenes {path}", "a raster file that exists", "check the path")
+def _opened(path: str, opener: Opener) -> Iterator[rasterio.DatasetReader]:
+    if not is_address(path) and not Path(path).exists():
+        raise refuse_unnamed(path)
     try:
-        source = rasterio.open(path)
+        with opener(path) as source:
+            yield source
     except RasterioError as err:
-        raise refuse_unopened(path, str(err)) from err
-    with source:
-        yield source
+        raise refuse_unopened(unsigned(path), redacted(str(err))) from err
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +76,19 @@ class RasterHeader:
     words: tuple[str, ...]
 
     @classmethod
-    def read(cls, path: str, group: RasterGroup, number: int, wanted: Sequence[str], pixel_grid: bool) -> RasterHeader:
+    def read(
+        cls,
+        path: str,
+        group: RasterGroup,
+        number: int,
+        wanted: Sequence[str],
+        pixel_grid: bool,
+        opener: Opener = rasterio.open,
+    ) -> RasterHeader:
         """Open and check."""
-        several = len(group.paths) > 1
-        with _opened(path) as source:
+        several, href, path = len(group.paths) > 1, path, unsigned(path)
+        with _opened(href, opener) as source:
+            refuse_parts(path, source)
             if not pixel_grid:
                 refuse_unplaced(path, source)
             refuse_numbers(path, source)
@@ -82,7 +99,7 @@ class RasterHeader:
             has_mask = ALPHA not in names and MaskFlags.per_dataset in source.mask_flag_enums[0]
             words = [slow_words(source), _scaled_words(source)]
             return cls(
-                path,
+                href,
                 names[0] if several else "data",
                 tuple(names),
                 origin,

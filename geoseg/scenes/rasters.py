@@ -16,11 +16,14 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioIOError
 
 from geoseg.errors import GeosegError, RequestError
+from geoseg.remote import unsigned
+from geoseg.scenes.product import Product, product_of
 from geoseg.scenes.raster_bands import guess_sensor, lacking, name_in_path
-from geoseg.scenes.raster_files import RasterGroup, group_files
+from geoseg.scenes.raster_files import Opener, RasterGroup, group_files
 from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
 from geoseg.scenes.recognise import sensor_named
-from geoseg.scenes.scene import Item
+from geoseg.scenes.scene import BandSource, Item
+from geoseg.scenes.sensors import SENSORS, Sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,23 @@ class RasterScenes:
     warnings: tuple[str, ...]
 
 
-def geobox_of_file(href: str) -> GeoBox | None:
+def geobox_of_file(href: str, opener: Opener = rasterio.open) -> GeoBox | None:
     """Pixel grid of a raster, or ``None`` when it cannot be opened."""
     try:
-        with rasterio.open(href) as source:
+        with opener(href) as source:
             return GeoBox(source.shape, source.transform, source.crs) if source.crs else None
     except RasterioIOError:
         return None
 
 
 def items_of_rasters(
-    paths: Sequence[str], bands: Sequence[str], sensor: str | None, wanted: Sequence[str], *, pixel_grid: bool = False
+    paths: Sequence[str],
+    bands: Sequence[str],
+    sensor: str | None,
+    wanted: Sequence[str],
+    *,
+    pixel_grid: bool = False,
+    opener: Opener = rasterio.open,
 ) -> RasterScenes:
     """Read the headers of rasters and describe them as items.
 
@@ -60,6 +69,7 @@ def items_of_rasters(
         sensor: Name in the sensor table, where the user gave it.
         wanted: Bands that the model reads.
         pixel_grid: Whether the rasters have no place: rows and columns are all that counts.
+        opener: Opens a file or an address.
 
     Raises:
         RequestError: If a file does not exist, is no raster, or has no place.
@@ -67,10 +77,10 @@ def items_of_rasters(
     """
     described: list[tuple[str, Item, str, tuple[str, ...]]] = []
     skipped: list[tuple[str, GeosegError]] = []
-    for group in group_files(paths, bands, wanted):
-        name = Path(group.paths[0]).name
+    for group in group_files(paths, bands, wanted, opener):
+        name = Path(unsigned(group.paths[0])).name
         try:
-            described.append((name, *_item(group, sensor, wanted, pixel_grid)))
+            described.append((name, *_item(group, sensor, wanted, pixel_grid, opener)))
         except RequestError as err:
             if not group.found:
                 raise
@@ -141,17 +151,20 @@ def _refuse_shapes(items: Sequence[Item]) -> None:
 
 
 def _item(
-    group: RasterGroup, sensor: str | None, wanted: Sequence[str], pixel_grid: bool
+    group: RasterGroup, sensor: str | None, wanted: Sequence[str], pixel_grid: bool, opener: Opener
 ) -> tuple[Item, str, tuple[str, ...]]:
     """An item, in words what was guessed, and warnings."""
-    described = [RasterHeader.read(path, group, number, wanted, pixel_grid) for number, path in enumerate(group.paths)]
+    described = [
+        RasterHeader.read(path, group, number, wanted, pixel_grid, opener) for number, path in enumerate(group.paths)
+    ]
     names = [name for file in described for name in file.names]
-    entry = sensor_named(sensor) if sensor else guess_sensor(names)
+    product = product_of(group.paths[0])
+    entry = sensor_named(sensor) if sensor else SENSORS[product.sensor] if product else guess_sensor(names)
     origin = group.origin or described[0].origin
     if not set(wanted) <= set(names):
-        raise lacking(group.paths[0], f"the bands {', '.join(names)} ({origin})", len(names), wanted)
+        raise lacking(unsigned(group.paths[0]), f"the bands {', '.join(names)} ({origin})", len(names), wanted)
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
-    bands = {band: sources[band] for band in wanted}
+    bands, told, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
     mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
     is_alpha = mask is not None
     if mask is None and entry.mask is not None and entry.mask.band in names and len(described) > 1:
@@ -176,12 +189,28 @@ def _item(
         href=first.path,
     )
     warnings = [words for file in described for words in file.warnings(entry)]
-    return item, f"{entry.title}; bands {', '.join(names)} ({origin})", tuple(warnings)
+    return item, f"{entry.title}; bands {', '.join(names)} ({origin}){told}", (*warnings, *damage)
+
+
+def _as_delivered(
+    bands: dict[str, BandSource], product: Product | None, entry: Sensor
+) -> tuple[dict[str, BandSource], str, tuple[str, ...]]:
+    """Bands with the scale and the offset that their product's metadata states; a note and warnings about that."""
+    if product is None or not entry.name.startswith("sentinel-2"):
+        return bands, "", ()
+    name = product.path.name
+    if product.damage:
+        words = f"{name} cannot be read ({product.damage}): number x 0.0001 is taken for reflectance; state --offset"
+        return bands, "", (words,)
+    stated = {band: replace(source, scale=product.scale, offset=product.offset(band)) for band, source in bands.items()}
+    offsets = ", ".join(f"{offset:g}" for offset in sorted({source.offset for source in stated.values()}))
+    return stated, f"; scale {product.scale:g} and offset {offsets} from {name}", ()
 
 
 def _stem(group: RasterGroup, wanted: Sequence[str]) -> str:
-    own = Path(group.paths[0]).stem
-    return own if len(group.paths) == 1 else name_in_path(group.paths[0], wanted)[1] or own
+    first = unsigned(group.paths[0])
+    own = Path(first).stem
+    return own if len(group.paths) == 1 else name_in_path(first, wanted)[1] or own
 
 
 def _document(name: str, files: Sequence[RasterHeader], geobox: GeoBox) -> dict[str, Any]:
@@ -221,6 +250,7 @@ def _lonlat_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:
     seen = np.isfinite(lon) & np.isfinite(lat)
     if not seen.any():
         return -180.0, -90.0, 180.0, 90.0
+    lat = np.clip(lat, -90, 90)  # rows that are centred on a pole reach half a pixel past it
     return float(lon[seen].min()), float(lat[seen].min()), float(lon[seen].max()), float(lat[seen].max())
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac
 from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from geoseg.errors import AssetReadError, ModelMismatchError
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import Sensor, sentinel2_offset
 
+if TYPE_CHECKING:
+    from geoseg.scenes.raster_files import Opener
 
-def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
+
+def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor, opener: Opener | None = None) -> Item:
     """Reduce a STAC item to what reading needs.
 
     Args:
         item: Item with absolute asset hrefs.
         bands: Names of the bands that the model wants.
         sensor: The item's entry in the sensor table.
+        opener: Opens files that the item says too little of; GDAL by itself where it is not given.
 
     Raises:
         ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
@@ -37,9 +43,9 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
         sensor=sensor,
         datetime=moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else "",
         platform=str(properties.get("platform", "")),
-        cloud_cover_percent=properties.get("eo:cloud_cover"),
+        cloud_cover_percent=_percent(properties.get("eo:cloud_cover")),
         version=_version(properties),
-        geobox=_finest_geobox(item, sources.values()),
+        geobox=_finest_geobox(item, sources.values(), opener),
         bands=sources,
         mask=mask,
         alpha=False,
@@ -49,13 +55,24 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> Item:
     )
 
 
+def _percent(stated: object) -> float | None:
+    return float(stated) if isinstance(stated, int | float) and math.isfinite(stated) else None
+
+
 def _numbered(document: dict[str, Any], sources: Iterable[BandSource]) -> dict[str, Any]:
-    """The item with its bands numbered where an asset holds several: reading finds them by the count of this list."""
+    """The item with its bands numbered where an asset holds several: reading finds them by the count of this list.
+
+    Grids that cannot be are left out.
+    """
     for source in sources:
         asset = document["assets"][source.asset]
         known = asset.get("raster:bands") or asset.get("bands") or []
         if source.index > len(known):
             asset["raster:bands"] = [{} for _ in asset.get("eo:bands", range(source.index))]
+        if claimed_geobox(document, source.asset) is None:  # what cannot be a grid would stop those who read it later
+            for fields in (asset, document["properties"]):
+                fields.pop("proj:shape", None)
+                fields.pop("proj:transform", None)
     return document
 
 
@@ -136,13 +153,35 @@ def _source(item: pystac.Item, band: str, sensor: Sensor) -> BandSource:
     asset = item.assets[key]
     described = asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or []
     facts = described[number - 1] if len(described) >= number and isinstance(described[number - 1], dict) else {}
-    scale = float(facts.get("scale", facts.get("raster:scale", sensor.scale)))
-    stated = facts.get("offset", facts.get("raster:offset"))
-    offset = sensor.offset if stated is None else float(stated)
+    scale = _stated(item, key, "scale", facts.get("scale", facts.get("raster:scale")))
+    stated = _stated(item, key, "offset", facts.get("offset", facts.get("raster:offset")))
+    offset = sensor.offset if stated is None else stated
     if sensor.name.startswith("sentinel-2"):
-        offset = sentinel2_offset(item.properties, None if stated is None else float(stated))
-    nodata = facts.get("nodata", sensor.nodata)
-    return BandSource(key, number, asset.href, scale, offset, None if nodata is None else float(nodata))
+        offset = sentinel2_offset(item.properties, stated)
+    nodata = _stated(item, key, "nodata", facts.get("nodata", sensor.nodata))
+    return BandSource(key, number, asset.href, sensor.scale if scale is None else scale, offset, nodata)
+
+
+def _stated(item: pystac.Item, asset: str, what: str, value: Any) -> float | None:
+    """A number that an asset states, ``None`` where it states none. Nodata may be infinite, or no number.
+
+    Raises:
+        ModelMismatchError: If it is none that could be meant.
+    """
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+        what = f"{what} {value!r}" if str(value).lower() != "nan" else what
+    if what == "nodata" or (math.isfinite(number) and (number or what == "offset")):
+        return number
+    raise ModelMismatchError(
+        f"item {item.id} whose asset {asset} states the {what if repr(value) in what else f'{what} {value!r}'}"[:300],
+        "a number, and a scale that is not 0",
+        "leave the item out with --datetime, or choose another --collection",
+    )
 
 
 def _mask_source(item: pystac.Item, sensor: Sensor) -> BandSource | None:
@@ -159,8 +198,8 @@ def _mask_source(item: pystac.Item, sensor: Sensor) -> BandSource | None:
     return BandSource(key, number, item.assets[key].href)
 
 
-def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> GeoBox:
-    geoboxes = [g for g in (_geobox(item, source) for source in sources) if g is not None]
+def _finest_geobox(item: pystac.Item, sources: Iterable[BandSource], opener: Opener | None) -> GeoBox:
+    geoboxes = [g for g in (_geobox(item, source, opener) for source in sources) if g is not None]
     if not geoboxes:
         raise AssetReadError(
             f"item {item.id} without proj:transform and proj:shape, and with files that cannot be opened",
@@ -170,7 +209,7 @@ def _finest_geobox(item: pystac.Item, sources: Sequence[BandSource] | Any) -> Ge
     return min(geoboxes, key=lambda g: abs(g.transform.determinant))
 
 
-def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
+def _geobox(item: pystac.Item, source: BandSource, opener: Opener | None) -> GeoBox | None:
     claimed = claimed_geobox(
         {"properties": item.properties, "assets": {source.asset: item.assets[source.asset].extra_fields}}, source.asset
     )
@@ -178,13 +217,20 @@ def _geobox(item: pystac.Item, source: BandSource) -> GeoBox | None:
         return claimed
     from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # most items need no rasterio here
 
-    return geobox_of_file(source.href)
+    return geobox_of_file(source.href) if opener is None else geobox_of_file(source.href, opener)
 
 
 def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:
     """Pixel grid of an asset as its item (JSON) states it; ``None`` where it does not."""
     fields = {**document["properties"], **document["assets"][asset]}
     code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
-    if code and fields.get("proj:shape") and fields.get("proj:transform"):
-        return GeoBox(tuple(fields["proj:shape"]), Affine(*fields["proj:transform"][:6]), CRS(code))
-    return None
+    if not (code and fields.get("proj:shape") and fields.get("proj:transform")):
+        return None
+    try:
+        rows, cols = map(int, fields["proj:shape"])
+        transform = Affine(*map(float, fields["proj:transform"][:6]))
+        crs = CRS(code)
+    except (TypeError, ValueError, CRSError):  # then the file itself says
+        return None
+    usable = min(rows, cols) > 0 and all(map(math.isfinite, transform[:6])) and transform.determinant
+    return GeoBox((rows, cols), transform, crs) if usable else None

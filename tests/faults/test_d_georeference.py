@@ -173,6 +173,8 @@ def test_fault_43_nothing_but_nodata_ends_with_3_and_valid_empty_files(tmp_path:
         geoseg.run(scenes=str(path), model=str(colours.path), out=tmp_path / "map", device="cpu")
     assert refused.value.exit_code == 3
     assert "without a scene" in refused.value.given
+    assert "--scenes" in refused.value.todo
+    assert "--datetime" not in refused.value.todo
     assert (worlds.read(tmp_path / "map" / "classes.tif") == 255).all()
     report = json.loads((tmp_path / "map" / "report.json").read_text())
     assert report["polygons"]["count"] == 0

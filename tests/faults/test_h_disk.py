@@ -33,7 +33,16 @@ finish = importlib.import_module("geoseg.pipeline.finish")  # the room has a fun
 FORMATS = ("geojson", "fgb", "gpkg", "pmtiles")
 POLYGONS = ("polygons.parquet", *(f"polygons.{kind}" for kind in FORMATS))
 RASTERS = ("classes.tif", "confidence.tif")
-PICTURES = ("classes.qml", "polygons.qml", "areas.csv", "preview.png", "report.json", "report.html", "item.json")
+PICTURES = (
+    "classes.qml",
+    "confidence.qml",
+    "polygons.qml",
+    "areas.csv",
+    "preview.png",
+    "report.json",
+    "report.html",
+    "item.json",
+)
 Ends = Callable[..., tuple[int, str]]
 
 

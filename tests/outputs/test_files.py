@@ -10,7 +10,7 @@ import pytest
 from geoseg.errors import OutputError
 from geoseg.outputs.files import file_facts, remove_leftovers, whole_file
 from geoseg.outputs.legend import rgba
-from geoseg.outputs.style import polygon_style, raster_style, write_style
+from geoseg.outputs.style import confidence_style, polygon_style, raster_style, write_style
 
 
 def test_a_file_appears_when_the_block_ends_well(tmp_path):
@@ -88,6 +88,18 @@ def test_the_style_of_polygons_has_a_fill_for_every_class_and_no_other(legend):
         (colour,) = [o.get("value") for o in fills[category.get("symbol")].iter("Option") if o.get("name") == "color"]
         shown[int(category.get("value"))] = category.get("label"), colour
     assert shown == {c.index: (c.name, ",".join(map(str, rgba(c.colour)))) for c in legend}
+
+
+def test_the_style_of_confidence_is_a_ramp_in_which_nothing_is_transparent(tmp_path):
+    renderer = ET.parse(write_style(tmp_path / "confidence.qml", confidence_style())).find("pipe/rasterrenderer")
+    assert renderer.get("type") == "singlebandpseudocolor"
+    values = [int(step.get("value")) for step in renderer.iter("item")]
+    assert (values[0], values[-1]) == (0, 100)
+    assert values == sorted(values)
+    lights = [sum(rgba(step.get("color"))[:3]) for step in renderer.iter("item")]
+    assert lights == sorted(lights), "lighter is surer, without colours too"
+    (entry,) = renderer.iter("pixelListEntry")
+    assert (entry.get("min"), entry.get("max"), entry.get("percentTransparent")) == ("255", "255", "100")
 
 
 @pytest.mark.parametrize("colour", ["red", "#12345", "#1234567", "#12345g", "112233", "#112233\n"])

@@ -35,7 +35,14 @@ def test_all_formats_hold_the_same_polygons(result: geoseg.Result) -> None:
 
 def test_every_file_is_named_in_the_report_and_in_the_item(result: geoseg.Result) -> None:
     here = {path.name for path in result.out.iterdir() if path.is_file()}
-    assert {"polygons.fgb", "polygons.gpkg", "polygons.pmtiles", "classes.qml", "polygons.qml"} <= here
+    assert {
+        "polygons.fgb",
+        "polygons.gpkg",
+        "polygons.pmtiles",
+        "classes.qml",
+        "confidence.qml",
+        "polygons.qml",
+    } <= here
     listed = {file["path"] for file in result.report["outputs"]}
     assert listed == here - {"report.json", "report.html", "item.json"}
     assets = json.loads((result.out / "item.json").read_text())["assets"].values()

@@ -21,12 +21,14 @@ from urllib3 import Retry
 
 from geoseg.aoi import Bounds
 from geoseg.errors import CatalogError
+from geoseg.remote.hosts import gate_of
 from geoseg.scenes.catalogs import Search
 from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of
 
 # What pystac and pystac-client raise about servers that answer with something else.
 _UNREADABLE = (APIError, ClientTypeError, DoesNotConformTo, KeyError, OSError, TypeError, ValueError, pystac.STACError)
 _PAGE_ITEMS = 100
+_AT_ONCE = 8  # requests to one host, the default of --connections
 # Five attempts that wait 0, 1, 2 and 4 s and a little by chance, or what the server asks for; a connection may take
 # 5 s and an answer 20 s. Whatever happens, a question ends within two minutes.
 _RETRIES, _BACKOFF_S = 4, 0.5
@@ -52,6 +54,14 @@ class _Pages(StacApiIO):
             retry_after_max=_LONGEST_WAIT_S,
         )
         super().__init__(timeout=_TIMEOUT_S, max_retries=retry)
+
+    def request(self, href: str, *args: Any, **options: Any) -> str:
+        """The text of an answer; the host gets no more requests at a time than all readers of the process may make."""
+        gate = gate_of(href)
+        with gate.passing(_AT_ONCE):
+            answer: str = super().request(href, *args, **options)
+        gate.is_well(_AT_ONCE)
+        return answer
 
     def get_pages(
         self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None

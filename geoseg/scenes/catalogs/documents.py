@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import numpy as np
 import pystac
 import shapely
 from shapely.geometry import box, shape
@@ -80,6 +81,8 @@ def item_of(document: Mapping[str, Any], href: str) -> pystac.Item:
     version = str(document.get("stac_version", ""))
     if not _VERSION.fullmatch(version):
         raise UnusableItemError(f"STAC version {version or 'not stated'}, which is unknown")
+    if fault := _misshapen(document):
+        raise UnusableItemError(f"no valid STAC item: {fault}")
     try:
         item = pystac.Item.from_dict({**document, "links": []}, href=href, preserve_dict=True)
         if item.geometry is None:
@@ -90,7 +93,7 @@ def item_of(document: Mapping[str, Any], href: str) -> pystac.Item:
     except _NO_STAC as err:
         words = err if isinstance(err, UnusableItemError) else f"no valid STAC item: {type(err).__name__}: {err}"
         raise UnusableItemError(str(words)[:200]) from err
-    if outline.is_empty or not all(map(math.isfinite, outline.bounds)):
+    if outline.is_empty or not np.isfinite(shapely.get_coordinates(outline)).all():
         raise UnusableItemError("a geometry without an extent")
     if first is None or last is None:
         raise UnusableItemError("neither a datetime nor start and end")
@@ -100,6 +103,19 @@ def item_of(document: Mapping[str, Any], href: str) -> pystac.Item:
     for asset in item.assets.values():
         asset.href = plain_path(asset.href)
     return item
+
+
+def _misshapen(document: Mapping[str, Any]) -> str:
+    """Which member is not what STAC says it is, in words; "" where none is."""
+    name, assets = document.get("id"), document.get("assets")
+    if not (isinstance(name, str) and name and name.isprintable()):
+        return f"the id {name!r} instead of text"[:100]
+    for member in ("properties", "assets"):
+        if not isinstance(document.get(member), dict):
+            return f"{member} that are no object"
+    assert isinstance(assets, dict)  # noqa: S101  # as just seen
+    bad = next((key for key, a in assets.items() if not (isinstance(a, dict) and isinstance(a.get("href"), str))), None)
+    return "" if bad is None else f"the asset {bad} without an href"
 
 
 def plain_path(href: str) -> str:

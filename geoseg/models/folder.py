@@ -91,7 +91,9 @@ class ModelFolder:
         """
         item = read_item(path)
         undeclared = frozenset[str]() if measured else _stand_in(path, item)
-        return cls(path, ModelSpec.from_item(item), search, cache, offline, undeclared)
+        origin = (item.get("properties") or {}).get("geoseg:origin") or {}
+        href, revision = (str(origin.get(key) or "") for key in ("href", "revision"))
+        return cls(path, ModelSpec.from_item(item), search, cache, offline, undeclared, href, revision)
 
     def published_at(self, href: str, revision: str) -> ModelFolder:
         """The same model with addresses where its item has paths.
@@ -110,9 +112,9 @@ def read_item(path: Path) -> dict[str, Any]:  # Any: parsed JSON
     Raises:
         ModelSpecError: If a file is missing, no JSON, or the two contradict each other.
     """
-    item = _read_json(path / ITEM)
+    item = read_document(path / ITEM)
     if (path / SMP_CONFIG).is_file():
-        _merge_smp_config(item, _read_json(path / SMP_CONFIG), path)
+        _merge_smp_config(item, read_document(path / SMP_CONFIG), path)
     return item
 
 
@@ -173,12 +175,18 @@ def _contradiction(path: Path, what: str, item: JSON, config: JSON) -> ModelSpec
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:  # Any: parsed JSON
+def read_document(path: Path) -> dict[str, Any]:  # Any: parsed JSON
+    """A JSON object of a file.
+
+    Raises:
+        ModelSpecError: If it is missing, too large, or none.
+    """
     if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
         raise ModelSpecError(
             f"the model folder {path.parent}",
             f"a file {path.name} of at most {MAX_JSON_BYTES >> 20} MiB in it",
-            "write the model's STAC item there; `geoseg models show --json demo-landcover` shows one",
+            "write the model's STAC item there (`geoseg models show --json demo-landcover` shows one), or name it: "
+            f"geoseg models add {path.parent} --item FILE",
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

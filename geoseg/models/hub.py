@@ -26,7 +26,6 @@ from geoseg.remote import Trouble, check_host
 
 _LOG = logging.getLogger(__name__)
 
-PREFIX = "hf:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
 _REVISION = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -19,7 +19,8 @@ _LOG = logging.getLogger(__name__)
 BUILTIN = Path(__file__).parent / "builtin"
 #: Model folders may lie this deep below a folder of GEOSEG_MODELS.
 _SEARCH_DEPTH = 3
-_TORCHGEO, _HUB, _ADDRESSES = "torchgeo:", "hf:", ("https://", "http://")
+_TORCHGEO, _ADDRESSES = "torchgeo:", ("https://", "http://")
+HUB = "hf:"
 #: Below the cache: where ``geoseg models add`` puts models.
 ADDED = "models"
 
@@ -53,10 +54,10 @@ def resolve(
         from geoseg.models.torchgeo_weights import torchgeo_folder  # noqa: PLC0415  # imports torchgeo
 
         return torchgeo_folder(reference.removeprefix(_TORCHGEO), search=search, cache=cache, offline=offline)
-    if reference.startswith(_HUB):
+    if reference.startswith(HUB):
         from geoseg.models.hub import hub_folder  # noqa: PLC0415  # HTTP that names need not wait for
 
-        name = reference.removeprefix(_HUB)
+        name = reference.removeprefix(HUB)
         return hub_folder(name, search=search, cache=cache, offline=offline, measured=measured)
     if reference.startswith(_ADDRESSES):
         from geoseg.models.https import https_folder  # noqa: PLC0415  # as above

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoseg.errors import ModelSpecError
+from geoseg.errors import ModelSpecError, RequestError
 
 if TYPE_CHECKING:
     from geoseg.models import ModelFolder, ModelSpec
@@ -50,7 +50,7 @@ def list_command() -> None:
 
     settings = _settings()
     for folder in list_models(models_dirs=settings.models, cache=settings.cache):
-        typer.echo(f"{folder.spec.name:<20} {folder.spec.title} ({folder.spec.licence})")
+        typer.echo(f"{folder.path.name:<20} {folder.spec.title} ({folder.spec.licence})")
 
 
 @app.command("show")
@@ -124,8 +124,15 @@ def check(
     """Measure kind, stride, radius and workspace of a network and hold them against what its item says."""
     del debug
     from geoseg.models.check import check_model  # noqa: PLC0415
+    from geoseg.models.registry import is_elsewhere  # noqa: PLC0415
 
     settings = _settings(offline=offline, allow_pickle=allow_pickle)
+    if write and is_elsewhere(model):
+        raise RequestError(
+            f"--write for the model {model}, which others publish",
+            "a folder of this machine",
+            f"geoseg models add {model} makes a measured copy of it",
+        )
     folder = _folder(model, settings, measured=False)
     report = check_model(folder, write=write, allow_pickle=settings.allow_pickle)
     typer.echo(report.describe())

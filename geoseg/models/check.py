@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass, replace
 
-from geoseg.errors import ModelSpecError, RequestError
+from geoseg.errors import ModelSpecError
 from geoseg.models.folder import ModelFolder, add_checksums, read_item, write_item
 from geoseg.models.item import PREFIX
 from geoseg.models.item_writing import measured_hyperparameters
@@ -149,12 +149,6 @@ def check_model(folder: ModelFolder, *, write: bool = False, allow_pickle: bool 
         RequestError: If they are a pickle that is not allowed.
     """
     spec = folder.spec
-    if write and (folder.href or not folder.path.is_dir()):
-        raise RequestError(
-            f"--write for the model {spec.name}, which is published elsewhere",
-            "a folder of this machine",
-            "geoseg models add makes a measured copy of it",
-        )
     network = load_network(folder, allow_pickle=allow_pickle)
     try:
         found = measure_neighbourhood(network.module, len(spec.bands))

@@ -79,6 +79,11 @@ def resolve(
     )
 
 
+def is_elsewhere(reference: str) -> bool:
+    """Whether a reference means a model that others publish, not a folder of this machine."""
+    return reference.startswith((_TORCHGEO, HUB, *_ADDRESSES))
+
+
 def list_models(
     *, models_dirs: Sequence[Path] = (), cache: Path | None = None, offline: bool = False
 ) -> list[ModelFolder]:

@@ -17,6 +17,7 @@ import httpx
 from geoseg.errors import RequestError, WeightsError
 from geoseg.models.fetching import fetch, temporary_beside
 from geoseg.models.folder import ModelFolder
+from geoseg.models.registry import BUILTIN
 from geoseg.models.spec import WeightsRef
 from geoseg.remote import Trouble
 
@@ -193,5 +194,6 @@ _BUNDLE = "or make a bundle where there is a network, with: geoseg bundle"
 
 def _places(folder: ModelFolder) -> str:
     """Where a user may put the file."""
-    own = f"{folder.path} or " if folder.path.is_dir() else ""
+    is_theirs = folder.path.is_dir() and not folder.href and not folder.path.is_relative_to(BUILTIN)
+    own = f"{folder.path} or " if is_theirs else ""
     return f"{own}a folder that GEOSEG_MODELS names"

@@ -179,6 +179,7 @@ def _provenance(record: Record) -> dict[str, Any]:
             "kind": record.model.kind,
             "licence": record.model.licence,
             "licence_kind": record.model.licence_kind,
+            "revision": record.model.revision,
             "attribution": record.model.attribution,
         },
         "geoseg:settings": {

@@ -99,6 +99,9 @@ def hub_folder(
         if listing is not None:
             repository.get_model(listing)
     folder = repository.open(commit, **options)
+    layout = folder.spec.weights.layout
+    if layout is not None and not (folder.path / layout).is_file():
+        files_of_hub(f"{repository.name}@{commit}", [layout], cache=cache, offline=offline)
     repository.settle(folder, known)
     return folder
 
@@ -251,7 +254,7 @@ class _Repository:
             return
         if ITEM not in listing.files:
             raise self.lacks(ITEM, listing)
-        for name in (*_small(listing), *(name for name in listing.files if name.startswith("layout"))):
+        for name in _small(listing):
             self.get(listing, name, MAX_JSON_BYTES)
         self.get(listing, ITEM, MAX_JSON_BYTES)
 

@@ -171,6 +171,7 @@ def test_an_item_names_no_file_outside_of_its_folder(model, places, tmp_path):
     added = add_model(str(model.path), places, name="mine", item=tmp_path / "item.json").folder
     assert {path.name for path in added.path.iterdir()} == {"item.json", "weights.safetensors", "README.md"}
     assert "secret" not in (added.path / "item.json").read_text()
+    assert left(places) == []
 
 
 def test_an_allowed_pickle_is_kept_as_safetensors_and_needs_no_leave_again(model, places):

@@ -21,6 +21,7 @@ from geoseg.models import ModelFolder, resolve
 from geoseg.models.adding import Places, add_model
 from geoseg.models.folder import read_item, write_item
 from geoseg.models.network import load_network
+from geoseg.models.registry import BUILTIN
 from geoseg.models.weights import find_weights, require_weights
 from tests.faults.server import Rule, drop, named, page
 from tests.models.hub import serving_hub
@@ -120,6 +121,13 @@ def test_another_model_under_the_name_is_noticed_and_both_can_be_named(hub, mode
     assert get(tmp_path, f"{REF}@{third}").spec.digest == other.spec.digest
     assert get(tmp_path, f"{REF}@{first}").spec.digest == model.spec.digest
     assert get(tmp_path, offline=True).spec.digest == model.spec.digest
+
+
+def test_the_layout_of_raw_numbers_comes_with_the_item(hub, tmp_path):
+    hub.push(NAME, BUILTIN / "dynamic-world")
+    found = get(tmp_path)
+    assert (found.path / "layout.json").read_bytes() == (BUILTIN / "dynamic-world" / "layout.json").read_bytes()
+    assert get(tmp_path, offline=True).spec == found.spec
 
 
 def test_branches_and_tags_are_revisions(hub, model, tmp_path):

@@ -108,8 +108,8 @@ Composite = Annotated[
 Model = Annotated[
     str | None,
     _job(
-        "Name (geoseg models list), folder, or torchgeo:NAME of the model. Default: the workflow's "
-        "(landcover: dynamic-world).",
+        "Name (geoseg models list), folder, hf:ORG/NAME, torchgeo:NAME or https://…/item.json#sha256=HEX of the model. "
+        "Default: the workflow's (landcover: dynamic-world).",
         "--model",
     ),
 ]
@@ -187,6 +187,11 @@ Backend = Annotated[str | None, _where("What runs the network: auto (default) or
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
 ]
+Offline = Annotated[bool, _where("Fetch no models and no weights: use those that are on this machine.", "--offline")]
+AllowPickle = Annotated[
+    bool,
+    _where("Read weights that are Python pickles too, as numbers alone. Default: they are refused.", "--allow-pickle"),
+]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
 Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
 Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
@@ -225,6 +230,8 @@ def run_command(
     device: Device = None,
     backend: Backend = None,
     connections: Connections = None,
+    offline: Offline = False,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -238,12 +245,12 @@ def run_command(
     # Arrays in memory have no geotransform, which rasterio remarks on for every warp.
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
     from geoseg.cli.progress import show_progress  # noqa: PLC0415
-    from geoseg.cli.show import show_after, show_before  # noqa: PLC0415
+    from geoseg.cli.show import show_after, show_before, show_licence  # noqa: PLC0415
     from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
 
     with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
         try:
-            result = run(spec, settings, progress, stopped.is_set, None if quiet else show_before)
+            result = run(spec, settings, progress, stopped.is_set, show_licence if quiet else show_before)
         except InterruptedRunError as err:
             raise InterruptedRunError(err.given, err.expected, err.todo, 128 + stopped.number) from err
     if not quiet:
@@ -286,6 +293,8 @@ def plan_command(
     device: Device = None,
     backend: Backend = None,
     connections: Connections = None,
+    offline: Offline = False,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -299,15 +308,14 @@ def plan_command(
     spec, settings = _read_options(locals())
     from geoseg.cli.progress import console  # noqa: PLC0415
     from geoseg.cli.retries import told  # noqa: PLC0415
-    from geoseg.cli.show import plan_facts, show_before  # noqa: PLC0415
+    from geoseg.cli.show import plan_facts, show_before, show_licence  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
     from geoseg.pipeline import prepare  # noqa: PLC0415
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
         prepared = prepare(job.spec, settings, job.documents, notes=job.notes)
-    if not quiet:
-        show_before(prepared)
+    (show_licence if quiet else show_before)(prepared)
     if as_json:
         typer.echo(json.dumps(plan_facts(prepared)))
 

@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from geoseg.errors import NothingToDoError
 from geoseg.grid import Window
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
+from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
 from geoseg.outputs.exports import DRIVERS, export_polygons
@@ -249,6 +250,7 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
         batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
+    notes["model licence kind"] = licence_kind(model.licence)
     with PolygonWriter(
         out,
         geobox.crs,

@@ -21,6 +21,8 @@ from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.models.licences import licence_warning
+from geoseg.models.weights import guard_pickle
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
@@ -140,8 +142,10 @@ class Prepared:
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
-    """The job's model; says so at once when there is none."""
-    return resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    """The job's model; says so at once when there is none, or when its weights are a pickle that is not allowed."""
+    folder = resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    guard_pickle(folder.spec.weights, allow_pickle=settings.allow_pickle)
+    return folder
 
 
 def prepare(
@@ -150,6 +154,7 @@ def prepare(
     documents: Sequence[dict[str, Any]] = (),
     forgotten: Sequence[dict[str, Any]] = (),
     notes: Sequence[str] = (),
+    folder: ModelFolder | None = None,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -159,12 +164,13 @@ def prepare(
         documents: Items frozen by an earlier run of the job.
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
         notes: What is known about the job already, to be said with the rest.
+        folder: The job's model, where it was resolved before.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
     """
     _check_pixel_grid(spec)
-    folder = resolve_model(spec, settings)
+    folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
     device = _device(settings)
@@ -205,6 +211,7 @@ def prepare(
         found = replace(found, notes=(*found.notes, words))
     found = replace(found, notes=(*notes, *found.notes))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
+    warnings += filter(None, (licence_warning(model.name, model.licence),))
     if spec.pixel_grid:
         origin = "rows and columns of the rasters (--pixel-grid)"
         warnings.append("rasters without a place: the size of their pixels is not checked, areas are numbers of pixels")

@@ -6,6 +6,7 @@
     │   ├── UnknownModelError
     │   ├── ModelMismatchError          model and scenes do not fit
     │   ├── ModelSpecError              a model folder contradicts itself
+    │   ├── PluginError                 a plug-in cannot be used, or two have one name
     │   ├── OutputOccupiedError
     │   └── MemoryTooSmallError
     ├── NothingToDoError            3  no scenes, no overlap, all nodata
@@ -74,6 +75,10 @@ class InputsContradictError(RequestError):
 
 class ModelSpecError(RequestError):
     """A model folder contradicts itself or lacks a fact that is needed."""
+
+
+class PluginError(RequestError):
+    """A plug-in cannot be used, or two have one name."""
 
 
 class OutputOccupiedError(RequestError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from geoseg.errors import InterruptedRunError
+from geoseg.heads import make_head
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.pipeline.dates import PER_DATE, make_dates
@@ -193,13 +194,12 @@ class _Road:
     def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
         if self._predictor is None:
-            from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
-            from geoseg.models.network import load_network  # noqa: PLC0415
+            from geoseg.models.network import load_network  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
             from geoseg.predict import Predictor  # noqa: PLC0415
 
             self._progress.stage("loading the model")
             predictor = Predictor(
-                SemanticHead(load_network(prepared.model, prepared.device)),
+                make_head(load_network(prepared.model, prepared.device)),
                 chips,
                 prepared.device,
                 prepared.pixel_m,

@@ -16,6 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
+from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
@@ -39,6 +40,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
+from geoseg.plugins import Plugin
 from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
@@ -127,6 +129,12 @@ class Prepared:
         return sum(task.pixels for task in self.tasks)
 
     @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """What of the map comes from other distributions."""
+        used = {plugin_of_head(self.model.spec), *(item.sensor.plugin for item in self.found.items)}
+        return tuple(sorted(filter(None, used), key=str))
+
+    @property
     def speed_key(self) -> str:
         """Under which this machine remembers the model's speed."""
         cores = self.budget.passes_at_once * self.key_parts.threads
@@ -140,8 +148,10 @@ class Prepared:
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
-    """The job's model; says so at once when there is none."""
-    return resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    """The job's model; says so at once when there is none, or none of the head that it names."""
+    folder = resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    plugin_of_head(folder.spec)
+    return folder
 
 
 def prepare(
@@ -327,6 +337,7 @@ def _device(settings: Settings) -> str:
 
 
 def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:
+    head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
     return KeyParts(
         model=model.digest,
@@ -339,6 +350,7 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         threads=budget.threads_per_pass,
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
+        head="" if head is None else head.fingerprint,
     )
 
 

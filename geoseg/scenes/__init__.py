@@ -152,7 +152,7 @@ def _nothing_found(
     spec: JobSpec, bounds: tuple[float, float, float, float] | None, skipped: Sequence[tuple[str, str]]
 ) -> NothingToDoError:
     """What was asked for, what there is, and which of the two does not fit the other."""
-    from geoseg.scenes.catalogs import Question, is_address  # noqa: PLC0415  # as above
+    from geoseg.scenes.catalogs import Question, is_address, plugin_of_catalog  # noqa: PLC0415  # as above
     from geoseg.scenes.catalogs.holdings import holdings  # noqa: PLC0415
     from geoseg.scenes.catalogs.timerange import parse_time_range  # noqa: PLC0415
 
@@ -167,7 +167,7 @@ def _nothing_found(
         "set --datetime to a time that it has": named and not any(h.start <= end and h.end >= start for h in named),
     }
     fitting = " and ".join(way for way, fits in ways.items() if fits) if has else ""
-    if is_address(spec.catalog):
+    if is_address(spec.catalog) and plugin_of_catalog(spec.catalog) is None:
         from geoseg.scenes.catalogs.api import helpful_change  # noqa: PLC0415
 
         fitting = helpful_change(spec.catalog, Question(spec.collection, bounds, start, end, spec.datetime))

@@ -15,6 +15,7 @@
     ├── WeightsError                1  weights missing, truncated or altered
     ├── AssetReadError              1  a raster cannot be opened where it must be
     │   └── AssetChangedError           a raster changed while it was being read
+    ├── BundleError                 1  a bundle is not what its manifest says
     ├── OutputError                 1  a file could not be written whole
     └── InterruptedRunError       130  stopped by the user
 
@@ -115,6 +116,10 @@ class AssetReadError(GeosegError):
 
 class AssetChangedError(AssetReadError):
     """A raster is no longer the one that the job began with."""
+
+
+class BundleError(GeosegError):
+    """A bundle is not what its manifest says."""
 
 
 class OutputError(GeosegError):

@@ -77,6 +77,8 @@ class BundledModel(_Part):
     """Public address of origin."""
     sharing: Sharing
     """Whether the weights may be passed on."""
+    needs: str = ""
+    """Distribution and version of the plug-in that has its head; it is installed apart."""
 
     @property
     def warning(self) -> str:

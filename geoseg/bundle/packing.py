@@ -14,6 +14,7 @@ from geoseg.bundle.manifest import MANIFEST, BundledModel, FileEntry, Manifest, 
 from geoseg.bundle.words import notice, readme, versions
 from geoseg.demo import write_demo
 from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.heads import plugin_of_head
 from geoseg.models import ModelFolder
 from geoseg.models.folder import ITEM, SMP_CONFIG, write_item
 from geoseg.models.registry import BUILTIN
@@ -105,7 +106,7 @@ def _copy_model(model: ModelFolder, weights: Path, target: Path) -> None:
 
 
 def _facts(name: str, model: ModelFolder) -> BundledModel:
-    spec = model.spec
+    spec, head = model.spec, plugin_of_head(model.spec)
     return BundledModel(
         name=name,
         title=spec.title,
@@ -113,6 +114,7 @@ def _facts(name: str, model: ModelFolder) -> BundledModel:
         attribution=spec.attribution,
         source=spec.source,
         sharing=sharing_of(spec.licence),
+        needs="" if head is None else f"{head.distribution} {head.version}",
     )
 
 

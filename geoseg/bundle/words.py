@@ -57,7 +57,7 @@ _NOTICE = """\
 
 def readme(models: Sequence[BundledModel]) -> str:
     """``README.md`` of a bundle."""
-    rows = [f"| {_cell(m.name)} | {_cell(m.title)} | {_cell(m.licence)} |" for m in models]
+    rows = [f"| {_cell(m.name)} | {_cell(m.title + _needs(m))} | {_cell(m.licence)} |" for m in models]
     said = [f"- {' '.join(m.warning.split())}" for m in models if m.warning]
     warnings = "\n".join(["", "Before you pass this bundle on:", "", *said, ""]) if said else ""
     return _README.format(version=geoseg.__version__, models="\n".join(rows), warnings=warnings)
@@ -72,6 +72,10 @@ def notice(models: Sequence[BundledModel]) -> str:
         lines += [f"From: {m.source}"] if m.source else []
         parts.append("\n".join(lines))
     return _NOTICE.format(models="\n\n".join(parts))
+
+
+def _needs(model: BundledModel) -> str:
+    return f" (needs the plug-in {model.needs}, which is installed apart)" if model.needs else ""
 
 
 def _cell(text: str) -> str:

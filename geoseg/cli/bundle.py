@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from geoseg.cli import completion
+
 if TYPE_CHECKING:
     from geoseg.bundle import Manifest
 
@@ -32,11 +34,19 @@ def pack(
     out: Annotated[Path, typer.Argument(help="Folder to make, or a ZIP file where the name ends with .zip.")],
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Model to pack; repeat for several. Default: that of the workflow."),
+        typer.Option(
+            "--model",
+            help="Model to pack; repeat for several. Default: that of the workflow.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     workflow: Annotated[
         str | None,
-        typer.Option("--workflow", help="Workflow whose model to pack. Default: landcover, if no --model is given."),
+        typer.Option(
+            "--workflow",
+            help="Workflow whose model to pack. Default: landcover, if no --model is given.",
+            autocompletion=completion.workflows,
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:

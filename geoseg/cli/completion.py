@@ -17,7 +17,7 @@ def models(incomplete: str) -> Completions:
     from geoseg.models import list_models  # noqa: PLC0415  # each shell asks for one list only
     from geoseg.settings import Settings  # noqa: PLC0415
 
-    logging.disable()  # a broken folder is no word for the terminal in the middle of a line
+    _be_silent()
     with suppress(GeosegError):
         settings = Settings.with_options(offline=True)
         found = list_models(models_dirs=settings.models, cache=settings.cache, offline=True)
@@ -37,6 +37,7 @@ def sensors(incomplete: str) -> Completions:
     from geoseg.scenes import SENSORS  # noqa: PLC0415
     from geoseg.scenes.recognise import sensor_names  # noqa: PLC0415
 
+    _be_silent()
     return _starting(incomplete, ((n, SENSORS[n].title if n in SENSORS else "of a plug-in") for n in sensor_names()))
 
 
@@ -62,6 +63,11 @@ def formats(incomplete: str) -> Completions:
 def layers(incomplete: str) -> Completions:
     """Further rasters, one after the other with commas."""
     return _listed("layers", incomplete)
+
+
+def _be_silent() -> None:
+    """What is broken on this machine is no word for the terminal in the middle of a line."""
+    logging.disable()
 
 
 def _starting(incomplete: str, names: Iterable[tuple[str, str]]) -> Completions:

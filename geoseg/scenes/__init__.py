@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.aoi import box_in_words, split_bounds
 from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
-from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, Sensor
+from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, MaskRule, Sensor
 
 _SHOWN = 5  # collections or ids in a message
 # Signatures of addresses differ from search to search.
@@ -26,6 +26,7 @@ __all__ = [
     "BandSource",
     "Found",
     "Item",
+    "MaskRule",
     "Scene",
     "Sensor",
     "changes",

@@ -74,7 +74,9 @@ def test_a_broken_setting_is_no_noise_in_a_line(tmp_path):
     assert complete("geoseg run --model d", tmp_path, GEOSEG_MAX_MEMORY="lots") == []
 
 
-def test_every_name_is_offered():
+def test_every_name_is_offered(monkeypatch):
+    monkeypatch.setattr(completion, "_be_silent", lambda: None)
+
     def names(offered: completion.Completions) -> set[str]:
         return {name for name, _ in offered}
 

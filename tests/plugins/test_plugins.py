@@ -13,6 +13,7 @@ import worlds
 
 import geoseg
 from geoseg import plugins
+from geoseg.cli import main
 from geoseg.errors import ModelSpecError, NothingToDoError, PluginError, RequestError
 from geoseg.heads import HeadOutput, SemanticHead, make_head, plugin_of_head
 from geoseg.keys import KeyParts
@@ -124,6 +125,20 @@ def test_a_distribution_without_a_name_is_named_as_such(install):
     (folder / "cam_geoseg-1.0.dist-info" / "METADATA").write_text("")
     with pytest.raises(PluginError, match="without a name"):
         sensor_named("cam")
+
+
+def test_a_stranger_whose_entry_points_cannot_be_read_stops_nobody(install, caplog):
+    folder = install("stranger", {plugins.SENSORS: {"odd": "stranger:SENSOR"}})
+    (folder / "stranger-1.0.dist-info" / "entry_points.txt").write_text("[geoseg.sensors]\nno equals sign\n")
+    install("cam-geoseg", {plugins.SENSORS: {"cam": "cam_geoseg:SENSOR"}}, sensor_code())
+    assert sensor_named("cam").name == "cam"
+    assert "stranger" in caplog.text
+
+
+def test_the_first_of_two_versions_on_the_path_counts(install):
+    install("cam-geoseg", {plugins.SENSORS: {"cam": "cam_geoseg:SENSOR"}}, sensor_code())
+    install("cam-geoseg", {plugins.SENSORS: {"cam": "cam_geoseg:SENSOR"}}, sensor_code(), version="2.0")
+    assert sensor_named("cam").plugin.version == "2.0"
 
 
 def test_what_nobody_asks_for_is_never_imported(install, tmp_path):
@@ -241,6 +256,30 @@ def test_an_unknown_head_is_refused_before_anything_is_made(install, tmp_path):
     assert not (tmp_path / "map").exists()
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "lines"),
+    [
+        (HEAD.replace("...", "1 / 0"), ["--sensor", "rgb"], "ZeroDivisionError"),
+        ("1 / 0", ["--sensor", "twist"], "sensor"),
+    ],
+    ids=["head", "sensor"],
+)
+def test_what_fails_in_a_run_ends_it_with_2_and_three_lines(install, tmp_path, capsys, code, words, lines):
+    twist = {"twist": "twist_geoseg:Head"}
+    install("twist-geoseg", {plugins.HEADS: twist, plugins.SENSORS: twist}, code)
+    scene = worlds.write_raster(tmp_path / "s.tif", worlds.landscape((40, 40), 3).astype("uint8"), names=worlds.BANDS)
+    model = head_model(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(
+            ["run", "--scenes", str(scene), "--model", str(model.path), "--quiet", "--out", str(tmp_path / "m"), *words]
+        )
+    assert end.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == ["given", "expected", "to do"]
+    assert "twist-geoseg 1.0" in said[0]
+    assert lines in said[0]
+
+
 def fingerprint() -> str:
     plugin = plugins.find_plugin(plugins.HEADS, "twist")
     assert plugin is not None
@@ -327,7 +366,7 @@ def test_a_catalogue_that_fails_names_its_distribution(install, answer, words):
 
 
 def test_no_plug_in_takes_all_servers_or_all_tables(install):
-    install("cat-geoseg", {plugins.CATALOGS: dict.fromkeys(["https://", ".parquet"], "cat_geoseg:search")})
-    for reference in ("https://example.org/api", "items.parquet"):
+    install("cat-geoseg", {plugins.CATALOGS: dict.fromkeys(["https://", ".Parquet"], "cat_geoseg:search")})
+    for reference in ("https://example.org/api", "items.parquet", "ITEMS.PARQUET"):
         with pytest.raises(PluginError, match="geoseg itself and cat-geoseg"):
             find_items(reference, None, BOX, None)

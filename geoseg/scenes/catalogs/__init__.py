@@ -68,12 +68,15 @@ def plugin_of_catalog(catalog: str) -> plugins.Plugin | None:
     Raises:
         PluginError: If two distributions add that name.
     """
-    names = [name for name in plugins.plugin_names(plugins.CATALOGS) if _speaks_of(name, catalog)]
-    return plugins.find_plugin(plugins.CATALOGS, max(names, key=len), own=_OWN) if names else None
+    names = [name for name in plugins.plugin_names(plugins.CATALOGS) if _speaks_of(name.lower(), catalog.lower())]
+    if not names:
+        return None
+    longest = max(names, key=len)
+    return plugins.find_plugin(plugins.CATALOGS, longest, own=[longest] if longest.lower() in _OWN else ())
 
 
 def _speaks_of(name: str, catalog: str) -> bool:
-    return catalog.startswith(name) if is_address(name) else name[0] == "." and catalog.lower().endswith(name.lower())
+    return catalog.startswith(name) if is_address(name) else name.startswith(".") and catalog.endswith(name)
 
 
 def _search(catalog: str, question: Question) -> Search:

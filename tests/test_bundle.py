@@ -299,12 +299,18 @@ def test_a_link_is_no_file_of_a_bundle(tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "b/../../x", "C:\\x", "b\\..\\x", "b//x", "b/./x", "b/x:y", "x", "c/x"])
-def test_members_that_lie_elsewhere_are_refused_and_not_read(tmp_path, name):
+EVIL = ["../x", "/x", "b/../../x", "C:\\x", "b\\..\\x", "b//x", "b/./x", "b/x:y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [*((name, "lies outside") for name in EVIL), ("x", "in no folder"), ("c/x", "more than one folder")],
+)
+def test_members_that_lie_elsewhere_are_refused_and_not_read(tmp_path, name, words):
     members = {f"b/{n}": content for n, content in bundle_files({}).items()}
     with pytest.raises(BundleError) as refused:
         check_bundle(write_archive(tmp_path / "b.zip", {**members, name: b"evil"}))
-    assert re.search("outside|in no folder|more than one folder", str(refused.value))
+    assert words in refused.value.given
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -20,11 +20,11 @@ libraries that they were run with. `manifest.json` has the SHA-256 of every file
 
 ## Use
 
-geoseg itself is installed apart. On a machine with a network, of the same system and the same Python:
+geoseg itself is installed apart. On a machine with a network, of the same system and the same Python, in a checkout:
 
-    python -m pip wheel -c constraints.txt -w wheels 'geoseg[torch]'
+    python -m pip wheel -c constraints.txt -w wheels '.[torch]'
 
-and on this one: `python -m pip install --no-index --find-links wheels 'geoseg[torch]'`. Then, in this folder:
+and with the folder `wheels` on this one: `python -m pip install --no-index --find-links wheels 'geoseg[torch]'`. Then, in this folder:
 
 ```sh
 geoseg bundle check .

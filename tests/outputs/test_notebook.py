@@ -60,8 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, geoseg.Result]:
     model = worlds.finite_model(folder / "model", classes=classes)
     scenes = []
     for number, day in enumerate(("20220101", "20220201")):
-        image = worlds.landscape((90, 100), 3, seed=number).astype("uint8")
-        image[:, :20, :30] = 0
+        image = worlds.landscape((50, 60), 3, seed=number).astype("uint8")
+        image[:, :12, :20] = 0
         scenes.append(str(worlds.write_raster(folder / f"s_{day}.tif", image, names=worlds.BANDS, nodata=0)))
     where = {"model": str(model.path), "cache": folder / "cache"}
     return {

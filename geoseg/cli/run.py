@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from geoseg.cli import completion
 from geoseg.errors import FailedPixelsError, InterruptedRunError
 
 if TYPE_CHECKING:
@@ -39,7 +40,14 @@ Aoi = Annotated[
         "Region: a vector file, or WEST,SOUTH,EAST,NORTH in degrees. Default with --scenes: their footprint.", "--aoi"
     ),
 ]
-Workflow = Annotated[str | None, _job("Named settings: landcover (default), demo, or a YAML file.", "--workflow")]
+Workflow = Annotated[
+    str | None,
+    _job(
+        "Named settings: landcover (default), demo, or a YAML file.",
+        "--workflow",
+        autocompletion=completion.workflows,
+    ),
+]
 Catalog = Annotated[
     str | None,
     _job(
@@ -49,7 +57,12 @@ Catalog = Annotated[
     ),
 ]
 Collection = Annotated[
-    str | None, _job("Collection to search. Default: the workflow's (sentinel-2-l2a).", "--collection")
+    str | None,
+    _job(
+        "Collection to search. Default: the workflow's (sentinel-2-l2a).",
+        "--collection",
+        autocompletion=completion.collections,
+    ),
 ]
 Scenes = Annotated[
     list[str] | None,
@@ -63,9 +76,10 @@ Sensor = Annotated[
     str | None,
     _job(
         "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, landsat-c2-l2 (8 and 9), landsat-tm-c2-l2 (4, 5 and 7), "
-        "sentinel-1-rtc, naip, dem, rgb, rgbn or raster. "
+        "sentinel-1-rtc, naip, dem, rgb, rgbn, raster, or one that a plug-in adds. "
         "Default: what the collection or the bands of the file say.",
         "--sensor",
+        autocompletion=completion.sensors,
     ),
 ]
 Bands = Annotated[
@@ -103,6 +117,7 @@ Composite = Annotated[
         "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
         "folder of its own. Default: the workflow's (landcover: median).",
         "--composite",
+        autocompletion=completion.rules,
     ),
 ]
 Model = Annotated[
@@ -111,6 +126,7 @@ Model = Annotated[
         "Name (geoseg models list), folder, hf:ORG/NAME, torchgeo:NAME or https://…/item.json#sha256=HEX of the model. "
         "Default: the workflow's (landcover: dynamic-world).",
         "--model",
+        autocompletion=completion.models,
     ),
 ]
 Resolution = Annotated[
@@ -130,6 +146,7 @@ Format = Annotated[
         "commas. polygons.parquet is always written, and polygons.geojson beside it up to 20,000 polygons; geojson "
         "writes it however many there are.",
         "--format",
+        autocompletion=completion.formats,
     ),
 ]
 Layers = Annotated[
@@ -138,6 +155,7 @@ Layers = Annotated[
         "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
         "the first choice); several with commas. Default: none.",
         "--layers",
+        autocompletion=completion.layers,
     ),
 ]
 MinArea = Annotated[

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from geoseg.errors import InterruptedRunError
+from geoseg.heads import make_head
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.pipeline.dates import PER_DATE, make_dates
@@ -214,12 +215,11 @@ class _Road:
     def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
         if self._predictor is None:
-            from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
             from geoseg.predict import Predictor  # noqa: PLC0415
 
             self._progress.stage("loading the model")
             predictor = Predictor(
-                SemanticHead(_network(prepared)),
+                make_head(_network(prepared)),
                 chips,
                 prepared.device,
                 prepared.pixel_m,

@@ -79,7 +79,7 @@ def describe(
     spec, model = prepared.spec, prepared.model.spec
     return Record(
         job=JobFacts(key=spec.key, workflow=spec.workflow, spec=spec.model_dump(mode="json")),
-        software=_software(),
+        software=_software(prepared),
         settings=RunSettings(
             device=prepared.device,
             backend="torch",
@@ -141,8 +141,8 @@ def describe(
     )
 
 
-def _software() -> Software:
-    found = {}
+def _software(prepared: Prepared) -> Software:
+    found = {plugin.distribution: plugin.version for plugin in prepared.plugins}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

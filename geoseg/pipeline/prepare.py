@@ -16,6 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
+from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
@@ -41,6 +42,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
+from geoseg.plugins import Plugin
 from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
@@ -129,6 +131,12 @@ class Prepared:
         return sum(task.pixels for task in self.tasks)
 
     @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """What of the map comes from other distributions."""
+        used = {plugin_of_head(self.model.spec), *(item.sensor.plugin for item in self.found.items)}
+        return tuple(sorted(filter(None, used), key=str))
+
+    @property
     def speed_key(self) -> str:
         """Under which this machine remembers the model's speed."""
         cores = self.budget.passes_at_once * self.key_parts.threads
@@ -142,9 +150,15 @@ class Prepared:
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
-    """The job's model; says so at once when there is none, or when its weights are a pickle that is not allowed."""
+    """The job's model; says so at once when there is none.
+
+    Raises:
+        UnknownModelError: If there is no such model.
+        RequestError: If its weights are a pickle that is not allowed, or there is no head as it names one.
+    """
     folder = resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
     guard_pickle(folder.spec.weights, allow_pickle=settings.allow_pickle)
+    plugin_of_head(folder.spec)
     return folder
 
 
@@ -341,6 +355,7 @@ def _device(settings: Settings) -> str:
 
 
 def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:
+    head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
     return KeyParts(
         model=model.digest,
@@ -353,6 +368,7 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         threads=budget.threads_per_pass,
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
+        head="" if head is None else head.fingerprint,
     )
 
 

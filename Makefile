@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-memory oddities clean
+.PHONY: help setup demo test check format bench bench-memory oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ bench-memory: $(STAMP) ## Measure the memory of a run
 
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
+
+reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
+	$(PY) docs/make_reference.py
 
 clean: ## Remove what the other targets made, .venv included
 	rm -rf $(VENV) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

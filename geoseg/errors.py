@@ -5,6 +5,7 @@
     │   ├── InvalidAOIError
     │   ├── UnknownModelError
     │   ├── ModelMismatchError          model and scenes do not fit
+    │   ├── InputsContradictError       pixels are not what is said of them
     │   ├── ModelSpecError              a model folder contradicts itself
     │   ├── PluginError                 a plug-in cannot be used, or two have one name
     │   ├── OutputOccupiedError

@@ -190,6 +190,7 @@ def _show_dates(report: dict[str, Any], out: Console) -> None:
 
 def _polygon_files(report: dict[str, Any]) -> str:
     files = [file["path"] for file in report["outputs"] if file["path"].startswith("polygons.")]
+    files = [name for name in files if name != "polygons.qml"]
     hint = "" if "polygons.geojson" in files else "; --format geojson adds polygons.geojson"
     return " and ".join(files) + hint
 

@@ -64,14 +64,14 @@ def judge_offset(item: Item, sample: Sample) -> Verdict:
     ends = ", ".join(f"{name} {np.quantile(values, 0.001):.0f}" for name, values in bands.items())
     if claimed == {_OFFSET} and is_dark:
         return Verdict(
-            f"{item.id}, stated to carry the offset of {_ZERO_DN}, with numbers far below it (darkest thousandth: {ends})",
+            f"{item.id}, taken to carry the offset of {_ZERO_DN}, with numbers far below it (darkest thousandth: {ends})",
             f"numbers of about {_ZERO_DN} and more: reflectance is not negative",
             "state what is right with --offset 0 (or --offset -0.1, if the scene is right and only strange)",
         )
     stands = walls.get("B04", False) and walls.get("B12", True)
     if claimed == {0.0} and not is_dark and stands and max(far_below.values()) == 0:
         return Verdict(
-            f"{item.id}, stated to carry no offset, with no number below {_ZERO_DN} (darkest thousandth: {ends})",
+            f"{item.id}, taken to carry no offset, with no number below {_ZERO_DN} (darkest thousandth: {ends})",
             "some land as dark as water, shadow or vegetation",
             "state what is right with --offset -0.1 (or --offset 0, if the scene is right and only bright)",
         )

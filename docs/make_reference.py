@@ -80,7 +80,7 @@ _COLUMNS = {
     "confidence_mean": "Mean of the confidence in percent.",
     "confidence_p10": "Tenth percentile of the confidence in percent.",
     "pixels": "Number of pixels.",
-    "split": "Whether it is a part of a region that was too large for one polygon.",
+    "split": "Whether it is a part of one that had too many vertices.",
     "bbox": "Its bounds (GeoParquet only).",
     "geometry": "Polygon; in the grid's CRS, in GeoJSON in longitude and latitude.",
 }

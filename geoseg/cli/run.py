@@ -161,7 +161,7 @@ Layers = Annotated[
 MinArea = Annotated[
     float | None,
     _job(
-        "Regions below so many square metres take the class of the neighbour with the longest shared border, in one "
+        "Polygons below so many square metres take the class of the neighbour with the longest shared border, in one "
         "pass. Default: 0, all stay.",
         "--min-area",
     ),

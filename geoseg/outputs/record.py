@@ -306,9 +306,9 @@ class PolygonCounts(_Part):
     count: Count
     """All."""
     split: Count = 0
-    """Those that are parts of regions with too many vertices for one polygon."""
+    """Those that are parts of one with too many vertices."""
     min_area_m2: float = 0.0
-    """Regions below it were merged into a neighbour."""
+    """Smaller ones took the class of a neighbour."""
     simplify_m: float = 0.0
     """Tolerance of simplified outlines; 0 means pixel edges."""
 

@@ -68,8 +68,9 @@ def check_inputs(items: Sequence[Item], rasters: Rasters, *, is_stated: bool) ->
             unverified.append(item.id)
     if unverified:
         more = f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
+        way_out = "" if is_stated else "; --offset states it"
         words.append(
-            f"unverified: the pixels of {unverified[0]}{more} cannot tell whether their stated offset is right"
+            f"unverified: the pixels of {unverified[0]}{more} cannot tell whether their offset is right{way_out}"
         )
     return words
 

@@ -24,6 +24,29 @@ def test_links_between_documents_lead_somewhere(repository):
     assert broken == []
 
 
+def headings(path):
+    """Anchors that a page has: its headings as hosts of repositories write them."""
+    lines = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_links_to_headings_lead_to_one(repository):
+    broken = [
+        f"{path.relative_to(repository)}: {target}#{anchor}"
+        for path in documents(repository)
+        for target, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)", path.read_text(encoding="utf-8"))
+        if anchor not in headings(path.parent / target if target else path)
+    ]
+    assert broken == []
+
+
+def test_pictures_are_small_and_described(repository):
+    shown = re.findall(r"!\[([^]]*)\]\(([^)]+)\)", (repository / "README.md").read_text(encoding="utf-8"))
+    assert [target for _, target in shown] == ["docs/pictures/report.png"]
+    assert all(len(words) > 20 for words, _ in shown)
+    assert (repository / "docs" / "pictures" / "report.png").stat().st_size <= 300_000
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/contributing.md"])
 def test_paths_and_tests_that_are_named_exist(repository, name):
     missing = []

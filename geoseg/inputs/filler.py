@@ -16,9 +16,11 @@ from rasterio.errors import RasterioError
 from scipy import ndimage
 
 from geoseg.inputs.sample import spread_windows
+from geoseg.load import reading
 from geoseg.scenes import Item
 
 _SAMPLE_PX = 512
+_CACHE_BYTES = 32 * 2**20
 _CHEAP_SAMPLES = 64_000_000  # pixels times bands that are decoded whole without a second thought
 _ITEMS = 8
 _LEAST_FILL, _LEAST_CLASH = 0.005, 0.001
@@ -49,7 +51,7 @@ def _sample(item: Item) -> tuple[NDArray[np.float64], bool] | None:
     layers, cheap = [], []
     try:
         for source in item.bands.values():
-            with rasterio.open(source.href) as file:
+            with reading(_CACHE_BYTES), rasterio.open(source.href) as file:
                 cheap.append(bool(file.overviews(source.index)))
                 small = file.width * file.height * len(item.bands) <= _CHEAP_SAMPLES
                 if small or cheap[-1]:

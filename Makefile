@@ -20,8 +20,8 @@ demo-data/catalog.json: | $(STAMP)
 demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where the map is
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
-test: $(STAMP) ## Run the tests (ARGS="tests/grid -x" for some of them)
-	$(PY) -m pytest $(ARGS)
+test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Formatting, lint, types, and who may import whom
 	$(PY) -m ruff format --check .

@@ -52,15 +52,15 @@ class _Strip:
     seen: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, bands: int, shape: tuple[int, int]) -> _Strip:
-        flags = [np.zeros(shape, dtype=bool) for _ in range(3)]
-        return cls(np.full((bands, *shape), np.nan, dtype="float32"), *flags)
+    def on(cls, values: NDArray[np.float32]) -> _Strip:
+        """A strip that is filled in place; ``values`` (band, y, x) hold NaN."""
+        return cls(values, *(np.zeros(values.shape[1:], dtype=bool) for _ in range(3)))
 
     def feed(self, pixels: Pixels) -> NDArray[np.bool_]:
         """Take what an item gives to pixels that nothing has settled; returns which pixels it gave."""
         free = ~self.settled
         take = pixels.usable & free
-        np.copyto(self.values, pixels.values, where=take)
+        np.copyto(self.values, pixels.values, where=True if take.all() else take)  # whole copies are quicker
         lost = pixels.failed & free
         self.failed |= lost
         self.seen |= pixels.masked
@@ -103,7 +103,8 @@ def make_composite(
         rasters: Opens the files.
         previews: Whether overviews are good enough.
     """
-    rows = _strip_rows(geobox, bands, len(scenes) if rule == "median" else 1, strip_bytes)
+    dates = len(scenes) if rule == "median" else 1  # that are held together; the median of one date is that date
+    rows = _strip_rows(geobox, bands, dates, strip_bytes)
     lazy = [
         [lazy_item(item, geobox, rows, quantity, rasters, previews=previews) for item in scene.items]
         for scene in scenes
@@ -112,12 +113,10 @@ def make_composite(
     reason = np.full(geobox.shape, Reason.UNOBSERVED, dtype="uint8")
     used: dict[str, int] = {}
     failures: dict[str, str] = {}
-    merge = _merge_median if rule == "median" else _merge_first
+    merge = _merge_median if dates > 1 else _merge_first
     for strip in _strips(geobox.shape[0], rows):
-        merged = merge(lazy, strip, counted[strip], threads, used, failures, bands)
-        values[:, strip] = merged.values
-        reason[strip] = merged.reason
-    values[:, reason != Reason.OBSERVED] = np.nan
+        reason[strip] = merge(lazy, strip, counted[strip], threads, used, failures, values[:, strip])
+    np.copyto(values, np.nan, where=reason != Reason.OBSERVED)
     return Composite(values, reason, used, failures)
 
 
@@ -152,17 +151,17 @@ def _merge_first(
     threads: int,
     used: dict[str, int],
     failures: dict[str, str],
-    bands: int,
-) -> _Strip:
-    strip = _Strip.empty(bands, counted.shape)
+    values: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    strip = _Strip.on(values)
     for scene in lazy:
         for planned in scene:
             if strip.settled.all():
-                return strip
+                return strip.reason
             pixels, found = pixels_of(planned, rows, threads)
             _note(failures, found)
             _count(used, planned, strip.feed(pixels), counted)
-    return strip
+    return strip.reason
 
 
 def _merge_median(
@@ -172,14 +171,12 @@ def _merge_median(
     threads: int,
     used: dict[str, int],
     failures: dict[str, str],
-    bands: int,
-) -> _Strip:
-    total = _Strip.empty(bands, counted.shape)
-    if not lazy:
-        return total
-    stack = np.full((len(lazy), bands, *counted.shape), np.nan, dtype="float32")
+    values: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    total = _Strip.on(values)
+    stack = np.full((len(lazy), *values.shape), np.nan, dtype="float32")
     for number, scene in enumerate(lazy):
-        strip = _Strip(stack[number], *(np.zeros(counted.shape, dtype=bool) for _ in range(3)))
+        strip = _Strip.on(stack[number])
         for planned in scene:
             pixels, found = pixels_of(planned, rows, threads)
             _note(failures, found)
@@ -188,7 +185,7 @@ def _merge_median(
         total.seen |= strip.seen
         total.settled |= strip.settled
     _median_of_observed(stack, total.values)
-    return total
+    return total.reason
 
 
 def _median_of_observed(stack: NDArray[np.float32], out: NDArray[np.float32]) -> None:

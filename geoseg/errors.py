@@ -6,6 +6,7 @@
     │   ├── UnknownModelError
     │   ├── ModelMismatchError          model and scenes do not fit
     │   ├── ModelSpecError              a model folder contradicts itself
+    │   ├── PluginError                 a plug-in cannot be used, or two have one name
     │   ├── OutputOccupiedError
     │   └── MemoryTooSmallError
     ├── NothingToDoError            3  no scenes, no overlap, all nodata
@@ -14,6 +15,7 @@
     ├── WeightsError                1  weights missing, truncated or altered
     ├── AssetReadError              1  a raster cannot be opened where it must be
     │   └── AssetChangedError           a raster changed while it was being read
+    ├── BundleError                 1  a bundle is not what its manifest says
     ├── OutputError                 1  a file could not be written whole
     └── InterruptedRunError       130  stopped by the user
 
@@ -76,6 +78,10 @@ class ModelSpecError(RequestError):
     """A model folder contradicts itself or lacks a fact that is needed."""
 
 
+class PluginError(RequestError):
+    """A plug-in cannot be used, or two have one name."""
+
+
 class OutputOccupiedError(RequestError):
     """The output folder holds the results of another job."""
 
@@ -110,6 +116,10 @@ class AssetReadError(GeosegError):
 
 class AssetChangedError(AssetReadError):
     """A raster is no longer the one that the job began with."""
+
+
+class BundleError(GeosegError):
+    """A bundle is not what its manifest says."""
 
 
 class OutputError(GeosegError):

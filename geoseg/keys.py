@@ -59,6 +59,7 @@ class KeyParts:
         threads: Threads of one forward pass.
         chip: Facts about chips: sides in cells or pixels, batch.
         layers: Those of every record, and what else was asked for, in the order of ``geoseg.pixels.LAYERS``.
+        head: Fingerprint of the plug-in whose head runs; "" for heads of geoseg's own.
     """
 
     model: str
@@ -71,6 +72,7 @@ class KeyParts:
     threads: int
     chip: tuple[int, ...]
     layers: tuple[str, ...] = KEPT
+    head: str = ""
 
     def key(self, tile: Tile, items: Iterable[Item], facts: Mapping[str, str]) -> str:
         """Key of a tile.
@@ -95,6 +97,7 @@ class KeyParts:
             "layers": self.layers,
             "tile": (tile.row, tile.col, tile.side_cells, tile.cell_px),
             "items": [_item_facts(item, facts) for item in items],
+            **({"head": self.head} if self.head else {}),
         }
         return digest_of(content)
 
@@ -114,7 +117,9 @@ def _grid_facts(lattice: Lattice) -> list[Any]:
 
 def _item_facts(item: Item, facts: Mapping[str, str]) -> list[Any]:
     sources = [_source_facts(source, facts) for source in item.sources]
-    return [item.collection, item.id, item.version, item.sensor.name, item.alpha, sources]
+    sensor, plugin = item.sensor.name, item.sensor.plugin
+    named = sensor if plugin is None else f"{sensor} of {plugin.fingerprint}"
+    return [item.collection, item.id, item.version, named, item.alpha, sources]
 
 
 def _source_facts(source: BandSource, facts: Mapping[str, str]) -> list[Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -13,6 +15,7 @@ from typing import Self
 import psutil
 
 _SAMPLE_S = 0.25
+_CHILDREN_EVERY = 8  # samples
 _GROWTH = 1.01
 _GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
@@ -47,23 +50,30 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def tree_memory_bytes(pid: int | None = None, *, proportional: bool = True) -> int:
-    """Memory of a process, by default this one, and its children.
+def process_tree(pid: int | None = None) -> tuple[psutil.Process, ...]:
+    """A process, by default this one, and its children; none where it has ended.
 
-    Args:
-        pid: The process.
-        proportional: Proportional set size where the system tells (shared pages count once), which costs tens of
-            milliseconds; else resident size.
+    Costs milliseconds where many processes run: the system tells children only by their parents.
     """
     try:
         process = psutil.Process(pid)
-        members = (process, *process.children(recursive=True))
+        return (process, *process.children(recursive=True))
     except psutil.Error:
-        return 0  # it has ended
+        return ()
+
+
+def memory_bytes(processes: Iterable[psutil.Process], *, proportional: bool = True) -> int:
+    """Memory of processes together.
+
+    Args:
+        processes: Those that have ended count nothing.
+        proportional: Proportional set size where the system tells (shared pages count once), which costs tens of
+            milliseconds; else resident size.
+    """
     total = 0
-    for member in members:
+    for process in processes:
         try:
-            facts = member.memory_full_info() if proportional and psutil.LINUX else member.memory_info()
+            facts = process.memory_full_info() if proportional and psutil.LINUX else process.memory_info()
             total += getattr(facts, "pss", facts.rss)
         except psutil.Error:
             continue  # it has ended meanwhile
@@ -73,8 +83,8 @@ def tree_memory_bytes(pid: int | None = None, *, proportional: bool = True) -> i
 class MemoryWatch:
     """Samples the process tree's memory while a run is under way.
 
-    Resident size is cheap and looked at often; the proportional size is asked for only when the resident size has
-    grown beyond what was seen.
+    Resident size is cheap and looked at often, new children less often; the proportional size is asked for only when the
+    resident size has grown beyond what was seen.
 
     Args:
         pid: The process; by default this one.
@@ -88,11 +98,13 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         largest = 0.0
-        while True:
-            resident = tree_memory_bytes(self._pid, proportional=False)
+        for turn in itertools.count():
+            if turn % _CHILDREN_EVERY == 0:
+                processes = process_tree(self._pid)
+            resident = memory_bytes(processes, proportional=False)
             if resident > largest * _GROWTH:
                 largest = resident
-                self.peak_bytes = max(self.peak_bytes, tree_memory_bytes(self._pid))
+                self.peak_bytes = max(self.peak_bytes, memory_bytes(processes))
             if self._ended.wait(_SAMPLE_S):
                 return
 

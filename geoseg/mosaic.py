@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,7 @@ class Mosaic:
         self.col_edges = _edges(window.col0, window.col1, block_px)
         kept = max(2, memory_bytes // (self._tile_px**2 * (_RECORD_BYTES + len(layers))))
         self._record = lru_cache(maxsize=kept)(self._load)
+        self._loading = Lock()  # who reads the same blocks at the same time shares what is loaded
 
     def _load(self, place: tuple[int, int]) -> TileRecord | None:
         """The record of a tile; ``None`` where the region wants nothing of it.
@@ -161,7 +163,8 @@ class Mosaic:
         """The layers of a block's record, cut to the block."""
         side = self._tile_px
         place = (window.row0 // side, window.col0 // side)
-        record = self._record(place)
+        with self._loading:
+            record = self._record(place)
         if record is None:
             return None
         tile = Window(place[0] * side, place[1] * side, (place[0] + 1) * side, (place[1] + 1) * side)

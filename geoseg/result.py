@@ -81,13 +81,13 @@ class Result:
         return f"<geoseg.Result in {self.out}: {', '.join(words) or 'no class'}; failed {failed}>"
 
     def _repr_html_(self) -> str:
-        import base64  # noqa: PLC0415
+        """The map in a notebook, with legend, areas and what failed; with ``per-date`` one after the other."""
+        from geoseg.outputs.notebook import NotebookMap, notebook_view  # noqa: PLC0415  # as above
 
-        picture = self.out / "preview.png"
-        if not picture.is_file():
-            return f"<p>geoseg result in {self.out}</p>"
-        data = base64.b64encode(picture.read_bytes()).decode()
-        return f'<p>geoseg result in {self.out}</p><img alt="map" src="data:image/png;base64,{data}">'
+        maps = [NotebookMap(day, one.out, one.report) for day, one in self.dates.items()]
+        return notebook_view(
+            self.out, maps or [NotebookMap("", self.out, self.report)], self.report.get("warnings", ())
+        )
 
 
 def _lazy(path: Path) -> xr.DataArray:

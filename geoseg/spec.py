@@ -159,6 +159,8 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
 
 def _absolute(reference: str) -> str:
     """Paths that exist become absolute, so that a job's key does not depend on the working folder."""
+    if "://" in reference:
+        return reference
     return str(Path(reference).absolute()) if Path(reference).exists() else reference
 
 

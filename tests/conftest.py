@@ -12,6 +12,8 @@ import pytest
 # Before any import of a library that reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Threads that spin while they wait take the other process's core (`make test` runs two).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A slow machine is no failure. The same examples every time, so that a change is judged by what it changed;
 # `make test ARGS=--hypothesis-profile=explore` looks for new ones.

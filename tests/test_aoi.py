@@ -96,7 +96,7 @@ def test_a_table_is_the_region_of_its_rows_wherever_its_crs_puts_them():
     assert "CRS" in refusal(degrees).given
 
 
-@pytest.mark.parametrize("source", [7, None, {1, 2}, object()], ids=str)
+@pytest.mark.parametrize("source", [7, None, {1, 2}, object()], ids=lambda source: type(source).__name__)
 def test_what_is_no_region_at_all_is_refused_by_its_type(source):
     assert type(source).__name__ in refusal(source).given
 

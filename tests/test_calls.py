@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import geopandas
 import pytest
+import worlds
 from shapely.geometry import box
 
 import geoseg
 from geoseg import _understand
+from geoseg.cli import main
 from geoseg.errors import RequestError
 
 BOX = (9.0, 47.0, 9.1, 47.1)
@@ -54,3 +57,23 @@ def test_a_job_is_no_file_and_takes_no_fields_beside_it():
         geoseg.run(job, composite="first")
     with pytest.raises(RequestError, match=r"region\.geojson"):
         geoseg.run("region.geojson")
+
+
+def test_keywords_a_job_and_a_command_make_the_same_map(tmp_path):
+    scene = worlds.write_raster(tmp_path / "s.tif", worlds.landscape((40, 40), 3).astype("uint8"), names=worlds.BANDS)
+    model = worlds.finite_model(tmp_path / "model")
+    fields = {"scenes": (str(scene),), "model": str(model.path), "min_area_m2": 300.0, "format": ("geojson",)}
+    where = {"cache": tmp_path / "cache", "tile_size": 32}
+    made = [
+        geoseg.run(**fields, **where, out=tmp_path / "keywords"),
+        geoseg.run(geoseg.JobSpec.build(**fields), settings=geoseg.Settings(**where), out=tmp_path / "job"),
+    ]
+    words = ["run", "--scenes", scene, "--model", model.path, "--min-area", "300", "--format", "geojson", "--quiet"]
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in (*words, "--tile-size", "32", "--out", tmp_path / "words")])
+    assert not end.value.code
+    made.append(geoseg.Result.open(tmp_path / "words"))
+    assert len({result.report["job"]["key"] for result in made}) == 1
+    assert len({json.dumps(result.report["job"]["spec"], sort_keys=True) for result in made}) == 1
+    assert len({(result.out / "classes.tif").read_bytes() for result in made}) == 1
+    assert len({(result.out / "polygons.geojson").read_bytes() for result in made}) == 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import psutil
 
 from geoseg import machine
-from geoseg.machine import Speeds, tree_memory_bytes, usable_cores
+from geoseg.machine import Speeds, memory_bytes, process_tree, usable_cores
 
 
 def test_cores_are_those_that_this_process_may_use():
@@ -17,13 +19,22 @@ def test_cores_are_those_that_this_process_may_use():
 
 
 def test_memory_is_of_the_order_of_what_the_process_holds():
-    assert 0 < tree_memory_bytes() <= 2 * psutil.Process().memory_info().rss + 2**30
+    assert 0 < memory_bytes(process_tree()) <= 2 * psutil.Process().memory_info().rss + 2**30
+
+
+def test_a_child_counts_until_it_has_ended():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        (process,) = [one for one in process_tree() if one.pid == child.pid]
+        assert memory_bytes([process], proportional=False) > 0
+        child.communicate(b"\n")
+    assert memory_bytes([process]) == memory_bytes([process], proportional=False) == 0
+    assert process_tree(child.pid) == ()
 
 
 def test_the_peak_is_the_largest_sample_and_sampling_ends_with_the_run(monkeypatch):
     resident, all_taken, now = iter([50, 90, 30]), threading.Event(), [0]
 
-    def sample(pid: int | None = None, *, proportional: bool = True) -> int:
+    def sample(processes: tuple[psutil.Process, ...], *, proportional: bool = True) -> int:
         """A tenth of the resident size counts as its own."""
         if proportional:
             return now[0] // 10
@@ -32,7 +43,7 @@ def test_the_peak_is_the_largest_sample_and_sampling_ends_with_the_run(monkeypat
             all_taken.set()
         return now[0]
 
-    monkeypatch.setattr(machine, "tree_memory_bytes", sample)
+    monkeypatch.setattr(machine, "memory_bytes", sample)
     monkeypatch.setattr(machine, "_SAMPLE_S", 0.001)
     with machine.MemoryWatch() as watch:
         assert all_taken.wait(timeout=60)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from pathlib import Path
 
 import dask
@@ -97,17 +95,6 @@ def test_a_result_says_in_a_line_what_it_is(finished):
     pixels = {**finished.report["pixels"], "aoi": 200, "failed": {"read": 3, "model": 1}}
     assert "failed 2.0 %" in repr(geoseg.Result(finished.out, {**finished.report, "pixels": pixels}))
     assert str(finished.out) in repr(geoseg.Result(finished.out, {}))
-
-
-def test_a_notebook_shows_the_map(finished):
-    page = finished._repr_html_()
-    data = re.search(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)">', page)
-    assert data is not None
-    assert base64.b64decode(data[1]) == (finished.out / "preview.png").read_bytes()
-
-
-def test_a_notebook_without_a_picture_says_where_the_result_is(tmp_path):
-    assert str(tmp_path) in geoseg.Result(tmp_path, {})._repr_html_()
 
 
 def test_opening_a_result_reads_neither_rasters_nor_tables(finished):

@@ -255,7 +255,7 @@ def test_every_field_of_a_job_is_an_option_and_every_option_is_a_field():
     assert set(JobSpec.model_fields) <= options
     assert options - set(JobSpec.model_fields) <= set(Settings.model_fields)
     # Folders of a machine are no matter of one job: they come from the environment.
-    assert set(Settings.model_fields) - options == {"cache", "models", "offline", "sign"}
+    assert set(Settings.model_fields) - options == {"cache", "models", "sign"}
 
 
 def test_plan_has_the_options_of_run():
@@ -300,6 +300,8 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "device": ("cpu", "cpu"),
     "backend": ("torch", "torch"),
     "connections": (4, 4),
+    "offline": (True, True),
+    "allow_pickle": (True, True),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(help="The tile store and fetched weights.", no_args_is_help=True)
+app = typer.Typer(help="The tile store, and models and weights that were fetched or added.", no_args_is_help=True)
 
 
 @app.command("info")
@@ -14,14 +14,14 @@ def info() -> None:
 
     folder = Settings.with_options().cache
     typer.echo(f"folder: {folder}")
-    for part in ("tiles", "weights"):
+    for part in ("tiles", "weights", "models"):
         files = [path for path in (folder / part).rglob("[!.]*") if path.is_file()]  # locks are no content
         typer.echo(f"{part}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:,.1f} MB")
 
 
 @app.command("clear")
 def clear() -> None:
-    """Remove every tile record. Weights are kept."""
+    """Remove every tile record. Models and weights are kept."""
     import shutil  # noqa: PLC0415
 
     from geoseg.settings import Settings  # noqa: PLC0415

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoseg.errors import ModelSpecError
+from geoseg.errors import ModelSpecError, RequestError
 
 if TYPE_CHECKING:
     from geoseg.models import ModelFolder, ModelSpec
+    from geoseg.settings import Settings
 
 app = typer.Typer(help="Models: what there is, and whether they are what they say.", no_args_is_help=True)
-Reference = Annotated[str, typer.Argument(help="Name or folder of a model.")]
+Reference = Annotated[
+    str,
+    typer.Argument(help="Name or folder of a model, hf:ORG/NAME, torchgeo:NAME or https://…/item.json#sha256=HEX."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing: use what is on this machine.")]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", help="Read weights that are Python pickles too, as numbers alone.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
-def _folder(reference: str, *, measured: bool = True) -> ModelFolder:
-    from geoseg.models import resolve  # noqa: PLC0415
+def _settings(*, offline: bool = False, allow_pickle: bool = False) -> Settings:
     from geoseg.settings import Settings  # noqa: PLC0415
 
-    settings = Settings.with_options()
+    return Settings.with_options(offline=offline or None, allow_pickle=allow_pickle or None)
+
+
+def _folder(reference: str, settings: Settings, *, measured: bool = True) -> ModelFolder:
+    from geoseg.models import resolve  # noqa: PLC0415
+
     return resolve(
         reference,
         models_dirs=settings.models,
@@ -31,24 +45,24 @@ def _folder(reference: str, *, measured: bool = True) -> ModelFolder:
 
 @app.command("list")
 def list_command() -> None:
-    """Name every model: built in, and in the folders of GEOSEG_MODELS."""
+    """Name every model: built in, in the folders of GEOSEG_MODELS, and added. Asks no server."""
     from geoseg.models import list_models  # noqa: PLC0415
-    from geoseg.settings import Settings  # noqa: PLC0415
 
-    settings = Settings.with_options()
+    settings = _settings()
     for folder in list_models(models_dirs=settings.models, cache=settings.cache):
-        typer.echo(f"{folder.spec.name:<20} {folder.spec.title} ({folder.spec.licence})")
+        typer.echo(f"{folder.path.name:<20} {folder.spec.title} ({folder.spec.licence})")
 
 
 @app.command("show")
 def show(
     model: Reference,
     as_json: Annotated[bool, typer.Option("--json", help="Print the model's STAC item as it is.")] = False,
+    offline: Offline = False,
 ) -> None:
     """Print what is known of a model: what it reads, what it gives, what it costs and whose it is."""
     import json  # noqa: PLC0415
 
-    spec = _folder(model).spec
+    spec = _folder(model, _settings(offline=offline)).spec
     if as_json:
         typer.echo(json.dumps(spec.to_item(), indent=2))
         return
@@ -63,7 +77,14 @@ def show(
         typer.echo(f"{info.index:>5}  {info.colour}  {code:>4}  {info.name}")
 
 
+def _use(spec: ModelSpec) -> str:
+    from geoseg.models.licences import licence_kind  # noqa: PLC0415
+
+    return "non-commercial use only" if licence_kind(spec.licence) == "non-commercial" else "not known to be open"
+
+
 def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
+    from geoseg.models.licences import licence_kind  # noqa: PLC0415
     from geoseg.outputs.report_text import size  # noqa: PLC0415
 
     weights = spec.weights
@@ -77,7 +98,7 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
     return [
         ("name", spec.name),
         ("title", spec.title),
-        ("licence", spec.licence),
+        ("licence", spec.licence if licence_kind(spec.licence) == "open" else f"{spec.licence} ({_use(spec)})"),
         ("attribution", spec.attribution),
         ("source", spec.source),
         ("reads", f"{', '.join(spec.bands)} ({spec.quantity})"),
@@ -87,6 +108,7 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
         ("kind", f"{spec.kind}, {chips}, stride {spec.stride_px} px, cells of {spec.cell_px} x {spec.cell_px} px"),
         ("memory", f"{spec.workspace_bytes_per_px:g} bytes per pixel of a chip"),
         ("network", spec.architecture),
+        ("head", "" if spec.head == "semantic" else spec.head),
         ("weights", f"{weights.file_name} ({large}SHA-256 {weights.sha256}) from {place}"),
         *(("note", note) for note in spec.notes),
     ]
@@ -96,17 +118,66 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
 def check(
     model: Reference,
     write: Annotated[bool, typer.Option("--write", help="Put what was measured into the model's item.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    allow_pickle: AllowPickle = False,
+    offline: Offline = False,
+    debug: Debug = False,
 ) -> None:
     """Measure kind, stride, radius and workspace of a network and hold them against what its item says."""
     del debug
     from geoseg.models.check import check_model  # noqa: PLC0415
+    from geoseg.models.registry import is_elsewhere  # noqa: PLC0415
 
-    report = check_model(_folder(model, measured=False), write=write)
+    settings = _settings(offline=offline, allow_pickle=allow_pickle)
+    if write and is_elsewhere(model):
+        raise RequestError(
+            f"--write for the model {model}, which others publish",
+            "a folder of this machine",
+            f"geoseg models add {model} makes a measured copy of it",
+        )
+    folder = _folder(model, settings, measured=False)
+    report = check_model(folder, write=write, allow_pickle=settings.allow_pickle)
     typer.echo(report.describe())
-    if not report.agrees and not write:
+    if report.lasting:
+        raise ModelSpecError(
+            f"the model {model}: {'; '.join(report.lasting)}",
+            "a network that does what its item says",
+            "writing measured values does not mend this: correct the classes or mlm:hyperparameters of the item, or "
+            "the weights",
+        )
+    if write:
+        typer.echo(f"{folder.path / 'item.json'} now says what was measured")
+    elif not report.agrees:
         raise ModelSpecError(
             f"the item of {model}, which differs from what was measured",
             "a spec that the network keeps",
             f"geoseg models check {model} --write puts the measured values in",
         )
+
+
+@app.command("add")
+def add(
+    model: Reference,
+    name: Annotated[str, typer.Option("--name", help="Its name here. Default: the id of its item.")] = "",
+    item: Annotated[
+        Path | None,
+        typer.Option("--item", help="STAC item that describes it, for a folder or repository that has none."),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of an added model of that name.")] = False,
+    allow_pickle: AllowPickle = False,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """Copy a model to this machine under a name, after it was checked, measured and tried out on noise."""
+    del debug
+    from geoseg.models.adding import Places, add_model  # noqa: PLC0415
+    from geoseg.models.licences import licence_warning  # noqa: PLC0415
+
+    settings = _settings(offline=offline, allow_pickle=allow_pickle)
+    places = Places(settings.cache, settings.models, settings.offline)
+    report = add_model(model, places, name=name, item=item, allow_pickle=settings.allow_pickle, replace_it=replace)
+    spec, path = report.folder.spec, report.folder.path
+    for fact in report.facts:
+        typer.echo(f"{fact.name}: {fact.measured}")
+    if warning := licence_warning(spec.name, spec.licence):
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo(f"added {path.name} ({path}); use it with: geoseg run --model {path.name}")

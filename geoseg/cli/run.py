@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from geoseg.cli import completion
 from geoseg.errors import FailedPixelsError, InterruptedRunError
 
 if TYPE_CHECKING:
@@ -39,7 +40,14 @@ Aoi = Annotated[
         "Region: a vector file, or WEST,SOUTH,EAST,NORTH in degrees. Default with --scenes: their footprint.", "--aoi"
     ),
 ]
-Workflow = Annotated[str | None, _job("Named settings: landcover (default), demo, or a YAML file.", "--workflow")]
+Workflow = Annotated[
+    str | None,
+    _job(
+        "Named settings: landcover (default), demo, or a YAML file.",
+        "--workflow",
+        autocompletion=completion.workflows,
+    ),
+]
 Catalog = Annotated[
     str | None,
     _job(
@@ -49,7 +57,12 @@ Catalog = Annotated[
     ),
 ]
 Collection = Annotated[
-    str | None, _job("Collection to search. Default: the workflow's (sentinel-2-l2a).", "--collection")
+    str | None,
+    _job(
+        "Collection to search. Default: the workflow's (sentinel-2-l2a).",
+        "--collection",
+        autocompletion=completion.collections,
+    ),
 ]
 Scenes = Annotated[
     list[str] | None,
@@ -63,9 +76,10 @@ Sensor = Annotated[
     str | None,
     _job(
         "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, landsat-c2-l2 (8 and 9), landsat-tm-c2-l2 (4, 5 and 7), "
-        "sentinel-1-rtc, naip, dem, rgb, rgbn or raster. "
+        "sentinel-1-rtc, naip, dem, rgb, rgbn, raster, or one that a plug-in adds. "
         "Default: what the collection or the bands of the file say.",
         "--sensor",
+        autocompletion=completion.sensors,
     ),
 ]
 Bands = Annotated[
@@ -103,14 +117,16 @@ Composite = Annotated[
         "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
         "folder of its own. Default: the workflow's (landcover: median).",
         "--composite",
+        autocompletion=completion.rules,
     ),
 ]
 Model = Annotated[
     str | None,
     _job(
-        "Name (geoseg models list), folder, or torchgeo:NAME of the model. Default: the workflow's "
-        "(landcover: dynamic-world).",
+        "Name (geoseg models list), folder, hf:ORG/NAME, torchgeo:NAME or https://…/item.json#sha256=HEX of the model. "
+        "Default: the workflow's (landcover: dynamic-world).",
         "--model",
+        autocompletion=completion.models,
     ),
 ]
 Resolution = Annotated[
@@ -130,6 +146,7 @@ Format = Annotated[
         "commas. polygons.parquet is always written, and polygons.geojson beside it up to 20,000 polygons; geojson "
         "writes it however many there are.",
         "--format",
+        autocompletion=completion.formats,
     ),
 ]
 Layers = Annotated[
@@ -138,6 +155,7 @@ Layers = Annotated[
         "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
         "the first choice); several with commas. Default: none.",
         "--layers",
+        autocompletion=completion.layers,
     ),
 ]
 MinArea = Annotated[
@@ -187,6 +205,11 @@ Backend = Annotated[str | None, _where("What runs the network: auto (default) or
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
 ]
+Offline = Annotated[bool, _where("Fetch no models and no weights: use those that are on this machine.", "--offline")]
+AllowPickle = Annotated[
+    bool,
+    _where("Read weights that are Python pickles too, as numbers alone. Default: they are refused.", "--allow-pickle"),
+]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
 Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
 Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
@@ -225,6 +248,8 @@ def run_command(
     device: Device = None,
     backend: Backend = None,
     connections: Connections = None,
+    offline: Offline = False,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -238,12 +263,12 @@ def run_command(
     # Arrays in memory have no geotransform, which rasterio remarks on for every warp.
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
     from geoseg.cli.progress import show_progress  # noqa: PLC0415
-    from geoseg.cli.show import show_after, show_before  # noqa: PLC0415
+    from geoseg.cli.show import show_after, show_before, show_licence  # noqa: PLC0415
     from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
 
     with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
         try:
-            result = run(spec, settings, progress, stopped.is_set, None if quiet else show_before)
+            result = run(spec, settings, progress, stopped.is_set, show_licence if quiet else show_before)
         except InterruptedRunError as err:
             raise InterruptedRunError(err.given, err.expected, err.todo, 128 + stopped.number) from err
     if not quiet:
@@ -286,6 +311,8 @@ def plan_command(
     device: Device = None,
     backend: Backend = None,
     connections: Connections = None,
+    offline: Offline = False,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -299,15 +326,14 @@ def plan_command(
     spec, settings = _read_options(locals())
     from geoseg.cli.progress import console  # noqa: PLC0415
     from geoseg.cli.retries import told  # noqa: PLC0415
-    from geoseg.cli.show import plan_facts, show_before  # noqa: PLC0415
+    from geoseg.cli.show import plan_facts, show_before, show_licence  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
     from geoseg.pipeline import prepare  # noqa: PLC0415
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
         prepared = prepare(job.spec, settings, job.documents, notes=job.notes)
-    if not quiet:
-        show_before(prepared)
+    (show_licence if quiet else show_before)(prepared)
     if as_json:
         typer.echo(json.dumps(plan_facts(prepared)))
 

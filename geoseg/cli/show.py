@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from geoseg.cli.progress import console
+from geoseg.models.licences import licence_kind, licence_warning
 from geoseg.models.weights import weights_at_hand
 from geoseg.outputs.geodesy import area_m2
 from geoseg.outputs.report_text import amount, area_unit, percent, size
@@ -33,7 +34,12 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
     return {
         "km2": float(f"{_area_m2(prepared) / 1e6:.6g}"),
         "scenes": [{"datetime": s.datetime, "items": [item.id for item in s.items]} for s in scenes],
-        "model": {"name": model.name, "licence": model.licence, "kind": model.kind},
+        "model": {
+            "name": model.name,
+            "licence": model.licence,
+            "licence_kind": licence_kind(model.licence),
+            "kind": model.kind,
+        },
         "weights": _weights(prepared),
         "grid": {
             "crs": None if prepared.spec.pixel_grid else str(prepared.lattice.crs),
@@ -104,7 +110,7 @@ def show_before(prepared: Prepared) -> None:
         ("grid", facts["grid"]["origin"]),
         ("scenes", f"{items} item(s) on {dates} date(s){span}; {prepared.spec.composite}"),
         ("time range", prepared.spec.datetime or ""),
-        ("model", f"{prepared.model.spec.title} ({facts['model']['licence']}), {facts['model']['kind']}"),
+        ("model", _model_words(facts["model"], prepared.model.spec.title)),
         ("weights", _weights_words(facts["weights"])),
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
@@ -116,6 +122,18 @@ def show_before(prepared: Prepared) -> None:
     for name, text in lines:
         if text:
             out.print(f"{name:>10}  {text}", markup=False)
+
+
+def _model_words(model: dict[str, Any], title: str) -> str:
+    use = ", non-commercial use only" if model["licence_kind"] == "non-commercial" else ""
+    return f"{title} ({model['licence']}{use}), {model['kind']}"
+
+
+def show_licence(prepared: Prepared) -> None:
+    """Say who may not use the map, even to those who want to hear nothing else."""
+    model = prepared.model.spec
+    if licence_kind(model.licence) == "non-commercial":
+        console().print(f"note: {licence_warning(model.name, model.licence)}", markup=False)
 
 
 def _weights_words(weights: dict[str, Any]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from geoseg.heads.base import Chips, HeadOutput
 from geoseg.models import ClassInfo
-from geoseg.models.network import Network
+
+if TYPE_CHECKING:
+    from geoseg.models.network import Network
 
 
 class SemanticHead:

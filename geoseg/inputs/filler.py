@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -17,7 +18,7 @@ from scipy import ndimage
 
 from geoseg.inputs.sample import spread_windows
 from geoseg.load import reading
-from geoseg.scenes import Item
+from geoseg.scenes import BandSource, Item
 
 _SAMPLE_PX = 512
 _CACHE_BYTES = 32 * 2**20
@@ -48,26 +49,30 @@ def _sample(item: Item) -> tuple[NDArray[np.float64], bool] | None:
         return None
     rows, cols = item.geobox.shape
     shape = (min(rows, _SAMPLE_PX), min(cols, _SAMPLE_PX))
-    layers, cheap = [], []
+    layers: dict[BandSource, NDArray[Any]] = {}
     try:
-        for source in item.bands.values():
-            with reading(_CACHE_BYTES), rasterio.open(source.href) as file:
-                cheap.append(bool(file.overviews(source.index)))
-                small = file.width * file.height * len(item.bands) <= _CHEAP_SAMPLES
-                if small or cheap[-1]:
-                    layers.append(file.read(source.index, out_shape=shape))
-                else:
-                    layers.append(_parts(file, source.index))
+        for href in {source.href: None for source in item.bands.values()}:
+            layers |= _layers(href, [s for s in item.bands.values() if s.href == href], shape, len(item.bands))
     except RasterioError:
         return None  # the run itself says what cannot be read
-    if len({layer.shape for layer in layers}) > 1:
+    pixels = [layers[source] for source in item.bands.values()]
+    if len({layer.shape for layer in pixels}) > 1:
         return None
-    return np.stack(layers).astype("float64"), layers[0].shape == shape
+    return np.stack(pixels).astype("float64"), pixels[0].shape == shape
 
 
-def _parts(file: rasterio.DatasetReader, index: int) -> NDArray[np.float64]:
-    """Small windows spread over the raster, below one another."""
-    return np.concatenate([file.read(index, window=window) for window in spread_windows(*file.shape)])
+def _layers(
+    href: str, sources: Sequence[BandSource], shape: tuple[int, int], bands: int
+) -> dict[BandSource, NDArray[Any]]:
+    """Bands of one file, together: where they are interleaved, each block is decoded once."""
+    indexes = [source.index for source in sources]
+    with reading(_CACHE_BYTES), rasterio.open(href) as file:
+        if file.width * file.height * bands <= _CHEAP_SAMPLES or all(file.overviews(index) for index in indexes):
+            pixels = file.read(indexes, out_shape=(len(indexes), *shape))
+        else:
+            windows = spread_windows(*file.shape)
+            pixels = np.concatenate([file.read(indexes, window=window) for window in windows], axis=1)
+    return dict(zip(sources, pixels, strict=True))
 
 
 def _clash(item: Item, pixels: NDArray[np.float64]) -> str:

@@ -49,6 +49,7 @@ class CheckReport:
         workspace_bytes_per_px: Peak of a forward pass, per chip pixel.
         measured: The spec with the measured values in place of the declared ones.
         errors: Declarations that would give wrong results, in words.
+        lasting: Those of them that no measured value in the item mends.
         notes: Other things to know, in words.
     """
 
@@ -57,6 +58,7 @@ class CheckReport:
     workspace_bytes_per_px: float
     measured: ModelSpec
     errors: tuple[str, ...]
+    lasting: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -157,8 +159,9 @@ def check_model(folder: ModelFolder, *, write: bool = False, allow_pickle: bool 
     measured = _with_measured(spec, found)
     workspace = measure_workspace(replace(folder, spec=measured), allow_pickle=allow_pickle)
     measured = replace(measured, workspace_bytes_per_px=_declared_workspace(workspace))
-    errors, notes = _errors(folder, found, workspace), _notes(folder, found)
-    report = CheckReport(folder, found, workspace, measured, tuple(errors), tuple(notes))
+    lasting = _lasting(folder.spec, found)
+    errors, notes = [*lasting, *_errors(folder, found, workspace)], _notes(folder, found)
+    report = CheckReport(folder, found, workspace, measured, tuple(errors), tuple(lasting), tuple(notes))
     if write:
         write_measured(report)
     return report
@@ -216,9 +219,8 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _errors(folder: ModelFolder, found: Neighbourhood, workspace: float) -> list[str]:
-    """Declarations that would give wrong results."""
-    spec, undeclared = folder.spec, folder.undeclared
+def _lasting(spec: ModelSpec, found: Neighbourhood) -> list[str]:
+    """What is wrong with the network itself, or with its classes."""
     errors = []
     if not found.deterministic:
         errors.append("the same image gave two different results")
@@ -226,6 +228,13 @@ def _errors(folder: ModelFolder, found: Neighbourhood, workspace: float) -> list
         errors.append("an image's result depends on the other images of its batch")
     if found.outputs not in _outputs(spec):
         errors.append(f"the network gives {found.outputs} outputs for {len(spec.classes)} classes")
+    return errors
+
+
+def _errors(folder: ModelFolder, found: Neighbourhood, workspace: float) -> list[str]:
+    """Declarations that would give wrong results, and that measured values mend."""
+    spec, undeclared = folder.spec, folder.undeclared
+    errors = []
     if PREFIX + "kind" not in undeclared and spec.kind == "finite" and found.kind == "global":
         errors.append(f"declared finite, measured global: {found.reason}")
     if PREFIX + "stride_px" not in undeclared and spec.stride_px % found.stride_px:

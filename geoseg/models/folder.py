@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 from geoseg.errors import ModelSpecError
+from geoseg.models.fetching import may_ask
 from geoseg.models.spec import ModelSpec
 from geoseg.models.steps import JSON
 
@@ -48,6 +49,8 @@ class ModelFolder:
         offline: Never fetch.
         undeclared: Facts that the item does not state yet; stand-ins are in the spec. Empty for every folder that
             may be run.
+        href: Address of the item, where it is published; else empty.
+        revision: Which version of it this is: a commit, or the item's SHA-256.
     """
 
     path: Path
@@ -56,11 +59,13 @@ class ModelFolder:
     cache: Path | None = None
     offline: bool = False
     undeclared: frozenset[str] = frozenset()
+    href: str = ""
+    revision: str = ""
 
     @property
     def may_fetch(self) -> bool:
         """Whether weights that are not on this machine would be fetched."""
-        return not self.offline and self.cache is not None and urlsplit(self.spec.weights.href).scheme == "https"
+        return not self.offline and self.cache is not None and may_ask(self.spec.weights.href)
 
     @classmethod
     def open(
@@ -86,7 +91,19 @@ class ModelFolder:
         """
         item = read_item(path)
         undeclared = frozenset[str]() if measured else _stand_in(path, item)
-        return cls(path, ModelSpec.from_item(item), search, cache, offline, undeclared)
+        origin = (item.get("properties") or {}).get("geoseg:origin") or {}
+        href, revision = (str(origin.get(key) or "") for key in ("href", "revision"))
+        return cls(path, ModelSpec.from_item(item), search, cache, offline, undeclared, href, revision)
+
+    def published_at(self, href: str, revision: str) -> ModelFolder:
+        """The same model with addresses where its item has paths.
+
+        Args:
+            href: Address of the item.
+            revision: See the class.
+        """
+        weights = replace(self.spec.weights, href=urljoin(href, self.spec.weights.href))
+        return replace(self, spec=replace(self.spec, weights=weights), href=href, revision=revision)
 
 
 def read_item(path: Path) -> dict[str, Any]:  # Any: parsed JSON
@@ -95,9 +112,9 @@ def read_item(path: Path) -> dict[str, Any]:  # Any: parsed JSON
     Raises:
         ModelSpecError: If a file is missing, no JSON, or the two contradict each other.
     """
-    item = _read_json(path / ITEM)
+    item = read_document(path / ITEM)
     if (path / SMP_CONFIG).is_file():
-        _merge_smp_config(item, _read_json(path / SMP_CONFIG), path)
+        _merge_smp_config(item, read_document(path / SMP_CONFIG), path)
     return item
 
 
@@ -158,12 +175,18 @@ def _contradiction(path: Path, what: str, item: JSON, config: JSON) -> ModelSpec
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:  # Any: parsed JSON
+def read_document(path: Path) -> dict[str, Any]:  # Any: parsed JSON
+    """A JSON object of a file.
+
+    Raises:
+        ModelSpecError: If it is missing, too large, or none.
+    """
     if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
         raise ModelSpecError(
             f"the model folder {path.parent}",
             f"a file {path.name} of at most {MAX_JSON_BYTES >> 20} MiB in it",
-            "write the model's STAC item there; `geoseg models show --json demo-landcover` shows one",
+            "write the model's STAC item there (`geoseg models show --json demo-landcover` shows one), or name it: "
+            f"geoseg models add {path.parent} --item FILE",
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from geoseg.errors import ModelSpecError
-from geoseg.models.spec import ClassInfo, ModelSpec, Quantity, WeightsFormat, WeightsRef
+from geoseg.models.spec import SEMANTIC, ClassInfo, ModelSpec, Quantity, WeightsFormat, WeightsRef
 from geoseg.models.steps import Step, steps_from_value_scaling
 
 PREFIX = "geoseg."
@@ -24,6 +24,7 @@ _ARTIFACTS: Mapping[str, WeightsFormat] = {
     "geoseg:raw-float32": "raw-float32",
     "torch.save": "pickle",
 }
+_HEAD = "head."
 _HYPERPARAMETER_NAME = re.compile(r"[0-9a-zA-Z_.-]+")
 
 type Document = Mapping[str, Any]  # Any: parsed JSON whose shape is checked field by field below
@@ -121,6 +122,8 @@ def spec_from_item(item: Document) -> ModelSpec:
         workspace_bytes_per_px=reader.number(reader.measured("workspace_bytes_per_px"), "workspace_bytes_per_px"),
         expects=own.get("expects"),
         notes=tuple(properties.get("geoseg:notes") or ()),
+        head=reader.text(own.get("head", SEMANTIC), PREFIX + "head"),
+        head_settings={key[len(_HEAD) :]: value for key, value in own.items() if key.startswith(_HEAD)},
         architecture=architecture,
         hyperparameters=reader.network,
         weights=_read_weights(reader, item),

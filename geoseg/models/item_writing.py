@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from geoseg.models.item import PREFIX, STEPS_FORMAT, multihash
-from geoseg.models.spec import ModelSpec, WeightsRef
+from geoseg.models.spec import SEMANTIC, ModelSpec, WeightsRef
 from geoseg.models.steps import JSON, value_scaling_from_steps
 
 _EXTENSIONS = (
@@ -81,6 +81,8 @@ def _own_hyperparameters(spec: ModelSpec) -> dict[str, JSON]:
         document["resolution_range_m"] = list(spec.resolution_range_m)
     if spec.expects is not None:
         document["expects"] = spec.expects
+    if spec.head != SEMANTIC:
+        document |= {"head": spec.head, **{f"head.{key}": value for key, value in spec.head_settings.items()}}
     return {**{PREFIX + key: value for key, value in document.items()}, **measured_hyperparameters(spec)}
 
 

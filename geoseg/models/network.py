@@ -13,9 +13,9 @@ from geoseg.models.folder import ModelFolder
 from geoseg.models.folding import fold_norms
 from geoseg.models.networks import build
 from geoseg.models.spec import ModelSpec
-from geoseg.models.state import guard_pickle, put_state, read_state
+from geoseg.models.state import put_state, read_state
 from geoseg.models.transform import Transform
-from geoseg.models.weights import find_weights
+from geoseg.models.weights import find_weights, guard_pickle
 
 
 class Network:

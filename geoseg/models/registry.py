@@ -1,6 +1,6 @@
-"""From a reference to a model folder: built-in name, path, name in the models folders, or torchgeo's weights.
+"""From a reference to a model folder: built-in name, path, name in the models folders, torchgeo's weights, an address.
 
-Nothing here asks a server: an unknown name is refused at once.
+Only a reference that names a server (``hf:``, ``https:``) is asked of one: an unknown name is refused at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _LOG = logging.getLogger(__name__)
 BUILTIN = Path(__file__).parent / "builtin"
 #: Model folders may lie this deep below a folder of GEOSEG_MODELS.
 _SEARCH_DEPTH = 3
-_TORCHGEO = "torchgeo:"
+_TORCHGEO, _ADDRESSES = "torchgeo:", ("https://", "http://")
+HUB = "hf:"
+#: Below the cache: where ``geoseg models add`` puts models.
+ADDED = "models"
 
 
 def resolve(
@@ -33,30 +36,41 @@ def resolve(
     """The model folder that a reference means.
 
     Args:
-        reference: Name of a built-in model or of a folder below ``models_dirs``, path of a model folder, or
-            ``torchgeo:Unet_Weights.NAME``.
+        reference: Name of a built-in model, of a folder below ``models_dirs`` or of one that was added; path of a
+            model folder; ``torchgeo:Unet_Weights.NAME``; ``hf:ORG/NAME[@REVISION]``; or
+            ``https://…/item.json#sha256=HEX``.
         models_dirs: Folders searched for model folders, and later for weights files by checksum.
-        cache: Folder for fetched weights.
-        offline: Never fetch weights.
+        cache: Folder for what is fetched and added.
+        offline: Never fetch.
         measured: Refuse a folder whose item lacks a measured fact; ``False`` is for the check that measures it.
 
     Raises:
         UnknownModelError: If there is no such model; the nearest names are in the message.
         ModelSpecError: If its item contradicts itself.
+        WeightsError: If it is at an address and cannot be had.
     """
     search = tuple(models_dirs)
     if reference.startswith(_TORCHGEO):
         from geoseg.models.torchgeo_weights import torchgeo_folder  # noqa: PLC0415  # imports torchgeo
 
         return torchgeo_folder(reference.removeprefix(_TORCHGEO), search=search, cache=cache, offline=offline)
-    for path in _candidates(reference, search):
+    if reference.startswith(HUB):
+        from geoseg.models.hub import hub_folder  # noqa: PLC0415  # HTTP that names need not wait for
+
+        name = reference.removeprefix(HUB)
+        return hub_folder(name, search=search, cache=cache, offline=offline, measured=measured)
+    if reference.startswith(_ADDRESSES):
+        from geoseg.models.https import https_folder  # noqa: PLC0415  # as above
+
+        return https_folder(reference, search=search, cache=cache, offline=offline, measured=measured)
+    for path in _candidates(reference, search, cache):
         if (path / ITEM).is_file():
             return ModelFolder.open(path, search=search, cache=cache, offline=offline, measured=measured)
     if _is_path(reference):
         raise UnknownModelError(
             f"the model {reference!r}", f"a folder with a file {ITEM}", "give the path of a model folder"
         )
-    names = [name for name, _ in _named_folders(search)]
+    names = [name for name, _ in named_folders(search, cache)]
     nearest = difflib.get_close_matches(reference, names, n=3, cutoff=0.4)
     raise UnknownModelError(
         f"the model {reference!r}",
@@ -65,13 +79,18 @@ def resolve(
     )
 
 
+def is_elsewhere(reference: str) -> bool:
+    """Whether a reference means a model that others publish, not a folder of this machine."""
+    return reference.startswith((_TORCHGEO, HUB, *_ADDRESSES))
+
+
 def list_models(
     *, models_dirs: Sequence[Path] = (), cache: Path | None = None, offline: bool = False
 ) -> list[ModelFolder]:
     """Every model folder that a name resolves to, sorted by name; broken ones are logged and left out."""
     search = tuple(models_dirs)
     result: dict[str, ModelFolder] = {}
-    for name, path in _named_folders(search):
+    for name, path in named_folders(search, cache):
         if name in result:
             continue
         try:
@@ -81,14 +100,14 @@ def list_models(
     return [result[name] for name in sorted(result)]
 
 
-def _candidates(reference: str, search: Sequence[Path]) -> Iterator[Path]:
+def _candidates(reference: str, search: Sequence[Path], cache: Path | None) -> Iterator[Path]:
     """Folders that a reference may mean, in the order of their right."""
     if not reference or "\0" in reference:
         return
     if _is_path(reference):
         yield Path(reference).expanduser()
         return
-    for name, path in _named_folders(search):
+    for name, path in named_folders(search, cache):
         if name == reference:
             yield path
     yield Path(reference)
@@ -99,11 +118,14 @@ def _is_path(reference: str) -> bool:
     return any(separator in reference for separator in separators) or reference.startswith((".", "~"))
 
 
-def _named_folders(search: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """(name, folder) of the built-in models, then of those below the search folders."""
+def named_folders(search: Sequence[Path], cache: Path | None) -> Iterator[tuple[str, Path]]:
+    """(name, folder) of the built-in models, then of those below the search folders, then of those that were added."""
     for item in sorted(BUILTIN.glob(f"*/{ITEM}")):
         yield item.parent.name, item.parent
     for root in search:
         for depth in range(_SEARCH_DEPTH + 1):
             for item in sorted(root.glob("*/" * depth + ITEM)):
                 yield item.parent.name, item.parent
+    if cache is not None:
+        for item in sorted((cache / ADDED).glob(f"*/{ITEM}")):
+            yield item.parent.name, item.parent

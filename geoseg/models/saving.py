@@ -36,7 +36,7 @@ def save_model(path: Path, spec: ModelSpec, module: nn.Module) -> ModelFolder:
     spec = replace(spec, weights=weights_reference(path / WEIGHTS))
     write_item(path, spec.to_item())
     if not (path / CARD).exists():
-        (path / CARD).write_text(_card(spec), encoding="utf-8")
+        (path / CARD).write_text(card(spec), encoding="utf-8")
     return ModelFolder(path, spec)
 
 
@@ -47,8 +47,8 @@ def weights_reference(path: Path) -> WeightsRef:
     return WeightsRef(path.name, digest, path.stat().st_size, path.name, "safetensors")
 
 
-def _card(spec: ModelSpec) -> str:
-    """The parts of a card that the spec knows."""
+def card(spec: ModelSpec) -> str:
+    """The parts of a model's card that its spec knows, as Markdown."""
     classes = "\n".join(f"| {info.index} | {info.name} | {info.colour} |" for info in spec.classes)
     return (
         f"# {spec.name}\n\n{spec.title}\n\n| item | value |\n| --- | --- |\n| licence | {spec.licence} |\n"

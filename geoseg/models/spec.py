@@ -27,6 +27,9 @@ WeightsFormat = Literal["safetensors", "raw-float32", "pickle"]
 #: Class indices are 0 ... 250; 254 and 255 of the class raster mean failed and nodata.
 MAX_CLASSES = 251
 
+#: The head of a model that names none: one class per pixel, those of the network.
+SEMANTIC = "semantic"
+
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
@@ -99,6 +102,8 @@ class ModelSpec:
         workspace_bytes_per_px: Measured peak of one float32 forward pass, per chip pixel.
         expects: Data it was trained on, such as ``sentinel-2-l1c``, for notes in plain words.
         notes: What a user should know.
+        head: What makes scores of what the network gives: a built-in name (``semantic``), or that of a plug-in.
+        head_settings: What the head is told; ``semantic`` takes nothing.
         architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
         hyperparameters: Arguments of the architecture.
         weights: The weights file.
@@ -131,6 +136,8 @@ class ModelSpec:
     expects: str | None = None
     attribution: str = ""
     notes: tuple[str, ...] = ()
+    head: str = SEMANTIC
+    head_settings: Mapping[str, JSON] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.fill:
@@ -165,7 +172,7 @@ class ModelSpec:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that pixels depend on; titles, notes, class names and licences are not in it."""
-        document = {
+        document: dict[str, Any] = {  # JSON
             "bands": self.bands,
             "quantity": self.quantity,
             "transform": [step.to_json() for step in self.transform],
@@ -182,6 +189,8 @@ class ModelSpec:
             "weights": self.weights.sha256,
             "layout": self.weights.layout_sha256,
         }
+        if self.head != SEMANTIC:
+            document["head"] = [self.head, dict(self.head_settings)]
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -207,6 +216,8 @@ class ModelSpec:
         for info in self.classes:
             if not _COLOUR.fullmatch(info.colour) or not info.name:
                 raise self._error(f"class {info.index} {info.name!r} {info.colour!r}", "a name and a colour #rrggbb")
+        if not self.head or (self.head == SEMANTIC and self.head_settings):
+            raise self._error(f"head {self.head!r} with {dict(self.head_settings)}", "a head that takes its settings")
 
     def _check_lattice(self) -> None:
         if self.kind not in get_args(Kind):

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from geoseg.errors import ModelMismatchError, RequestError, WeightsError
+from geoseg.errors import ModelMismatchError, WeightsError
 from geoseg.models.spec import WeightsRef
 
 _SHOWN = 6
@@ -23,16 +23,6 @@ _SHOWN = 6
 _PICKLE_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 #: Number of training steps that a normalisation has seen: in the file or not, it never reaches a pixel.
 _COUNTER = "num_batches_tracked"
-
-
-def guard_pickle(weights: WeightsRef, *, allow_pickle: bool) -> None:
-    """Raise ``RequestError`` for a pickle that the user has not allowed; called before anything is fetched."""
-    if weights.format == "pickle" and not allow_pickle:
-        raise RequestError(
-            f"the weights {weights.file_name}, a Python pickle, which may run code when it is read",
-            "safetensors",
-            "convert it, or allow pickles for this model (it is then read with weights_only)",
-        )
 
 
 def read_state(path: Path, weights: WeightsRef, folder: Path) -> dict[str, torch.Tensor]:

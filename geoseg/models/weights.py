@@ -8,29 +8,56 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import stamina
 
-from geoseg.errors import WeightsError
+from geoseg.errors import RequestError, WeightsError
+from geoseg.models.fetching import fetch, temporary_beside
 from geoseg.models.folder import ModelFolder
+from geoseg.models.registry import BUILTIN
 from geoseg.models.spec import WeightsRef
+from geoseg.remote import Trouble
 
 #: Bounds of the search by checksum, so that a mistaken GEOSEG_MODELS=/ ends.
 _MAX_DEPTH = 6
 _MAX_FILES = 20_000
 
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_ATTEMPTS = 4
-_TOTAL_S = 300.0
-_TRANSIENT = {429, 500, 502, 503, 504}
-_MAX_RETRY_AFTER_S = 60.0
 #: Where the publisher states no size, more than this is not fetched.
 _MAX_BYTES = 4 * 2**30
+
+
+def guard_pickle(weights: WeightsRef, *, allow_pickle: bool) -> None:
+    """Refuse a pickle that the user has not allowed; called before anything is fetched.
+
+    Raises:
+        RequestError: If it is one.
+    """
+    if weights.format == "pickle" and not allow_pickle:
+        raise RequestError(
+            f"the weights {weights.file_name}, a Python pickle, which may run code when it is read",
+            "safetensors",
+            "where you trust the publisher, allow it with --allow-pickle (it is then read as numbers alone), or once and "
+            "for all with: geoseg models add REFERENCE --allow-pickle, which keeps a copy as safetensors",
+        )
+
+
+def require_weights(folder: ModelFolder) -> bool:
+    """See that a model can be run: its weights are here and right, or may be fetched. Nothing is fetched.
+
+    Returns:
+        Whether they are here.
+
+    Raises:
+        WeightsError: If they are altered or truncated, or neither here nor to be fetched.
+    """
+    if weights_at_hand(folder) is not None:
+        return True
+    if not folder.may_fetch:
+        raise _not_here(folder)
+    return False
 
 
 def find_weights(folder: ModelFolder, *, client: httpx.Client | None = None) -> Path:
@@ -131,52 +158,42 @@ def _fetch(folder: ModelFolder, target: Path | None, client: httpx.Client | None
     """Fetch the weights into the cache."""
     reference = folder.spec.weights
     if target is None or not folder.may_fetch:
-        raise WeightsError(
-            f"the weights {reference.file_name} of the model {folder.spec.name!r}, which are not on this machine",
-            f"the file with SHA-256 {reference.sha256} (published at {reference.href})",
-            f"put it into {_places(folder)}{' (offline: nothing is fetched)' if folder.offline else ''}",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with client or httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as open_client:
-            _download(open_client, reference, temporary)
+        raise _not_here(folder)
+    most = reference.size_bytes if reference.size_bytes is not None else _MAX_BYTES
+    with temporary_beside(target) as temporary:
+        try:
+            fetch(reference.href, temporary, most, headers=_headers(reference.href), client=client)
+        except Trouble as trouble:
+            raise WeightsError(
+                f"{trouble.href}: {trouble.words}",
+                f"the weights {reference.file_name} of the model {folder.spec.name!r}",
+                f"try again, or put the file into {_places(folder)}; {_BUNDLE}",
+            ) from trouble
         _verify(temporary, reference, name=reference.href)
-        temporary.replace(target)
-    except httpx.HTTPError as err:
-        raise WeightsError(
-            f"{reference.href}: {str(err) or type(err).__name__}",
-            f"the weights {reference.file_name} of the model {folder.spec.name!r}",
-            f"try again, or put the file into {_places(folder)}",
-        ) from err
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
+
+
+def _headers(href: str) -> Mapping[str, str]:
+    """Who asks, where the address is one of the hub of models."""
+    from geoseg.models.hub import is_of_hub, token_headers  # noqa: PLC0415  # it knows of weights too
+
+    return token_headers() if is_of_hub(href) else {}
+
+
+def _not_here(folder: ModelFolder) -> WeightsError:
+    reference = folder.spec.weights
+    return WeightsError(
+        f"the weights {reference.file_name} of the model {folder.spec.name!r}, which are not on this machine",
+        f"the file with SHA-256 {reference.sha256} (published at {reference.href})",
+        f"put it into {_places(folder)}{' (offline: nothing is fetched)' if folder.offline else ''}; {_BUNDLE}",
+    )
+
+
+_BUNDLE = "or make a bundle where there is a network, with: geoseg bundle"
 
 
 def _places(folder: ModelFolder) -> str:
     """Where a user may put the file."""
-    own = f"{folder.path} or " if folder.path.is_dir() else ""
+    is_theirs = folder.path.is_dir() and not folder.href and not folder.path.is_relative_to(BUILTIN)
+    own = f"{folder.path} or " if is_theirs else ""
     return f"{own}a folder that GEOSEG_MODELS names"
-
-
-def _is_transient(error: Exception) -> bool | float:
-    """Whether trying again may help; seconds where the server says how long to wait."""
-    if isinstance(error, httpx.HTTPStatusError):
-        if error.response.status_code not in _TRANSIENT:
-            return False
-        wait = error.response.headers.get("retry-after", "")
-        return min(float(wait), _MAX_RETRY_AFTER_S) if wait.isdigit() else True
-    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
-
-
-def _download(client: httpx.Client, reference: WeightsRef, target: Path) -> None:
-    limit = reference.size_bytes if reference.size_bytes is not None else _MAX_BYTES
-    for attempt in stamina.retry_context(on=_is_transient, attempts=_ATTEMPTS, timeout=_TOTAL_S):
-        with attempt, client.stream("GET", reference.href) as response, target.open("wb") as file:
-            response.raise_for_status()
-            written = 0
-            for chunk in response.iter_bytes(2**20):
-                written += file.write(chunk)
-                if written > limit:
-                    break  # more than the file can be: the checksum will say so

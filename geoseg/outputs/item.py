@@ -133,7 +133,7 @@ def _described(record: Record) -> dict[str, Any]:
 
 def _licences(record: Record) -> dict[str, Any]:
     scenes = {scene.collection or scene.id: scene.licence or "unknown" for scene in record.scenes}
-    return {"model": record.model.licence, "scenes": scenes}
+    return {"model": record.model.licence, "model_kind": record.model.licence_kind, "scenes": scenes}
 
 
 def _projection(geobox: GeoBox) -> dict[str, Any]:
@@ -180,6 +180,8 @@ def _provenance(record: Record) -> dict[str, Any]:
             "spec_sha256": record.model.spec_sha256,
             "kind": record.model.kind,
             "licence": record.model.licence,
+            "licence_kind": record.model.licence_kind,
+            "revision": record.model.revision,
             "attribution": record.model.attribution,
         },
         "geoseg:settings": {
@@ -187,6 +189,7 @@ def _provenance(record: Record) -> dict[str, Any]:
             "backend": settings.backend,
             "precision": settings.precision,
             "threads_per_pass": settings.threads_per_pass,
+            "allow_pickle": settings.allow_pickle,
         },
         "geoseg:coverage": _coverage(record.pixels),
         "geoseg:scenes": [

@@ -135,6 +135,8 @@ class ModelFacts(_Part):
     """Checksum of the spec it ran under."""
     licence: Text
     """SPDX expression, or words."""
+    licence_kind: str = "unknown"
+    """``open``, ``non-commercial`` or ``unknown``: what its text tells."""
     attribution: Text = ""
     """The line its licence asks for."""
     radius_px: int | None = None
@@ -143,6 +145,8 @@ class ModelFacts(_Part):
     """``semantic-segmentation`` …"""
     href: Href | None = None
     """Address of its STAC MLM item, where it has one that others can open."""
+    revision: str = ""
+    """Which version of that item: a commit, or its SHA-256; empty where it has no address."""
     trained_on: Text = ""
     """Its training data, in a line."""
 
@@ -313,6 +317,8 @@ class RunSettings(_Part):
     """The limit that was given."""
     peak_memory_bytes: int | None = None
     """Measured, proportional set size of the process tree."""
+    allow_pickle: bool = False
+    """Whether weights that are pickles were allowed."""
 
 
 class Record(_Part):

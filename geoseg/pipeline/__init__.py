@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from geoseg.errors import InterruptedRunError
+from geoseg.heads import make_head
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.pipeline.dates import PER_DATE, make_dates
@@ -27,6 +29,8 @@ from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
+    from geoseg.models import ModelFolder
+    from geoseg.models.network import Network
     from geoseg.predict import Predictor
 
 __all__ = ["Prepared", "prepare", "resolve_model", "run"]
@@ -77,14 +81,15 @@ def run(
         GeosegError: See ``geoseg.errors`` for what belongs to which exit status.
     """
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
-    resolve_model(spec, settings)  # an unknown model is refused before the output folder is touched
+    folder = _with_weights(resolve_model(spec, settings), progress)  # refused before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
     scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
-        prepared = _with_inputs_checked(prepare(spec, settings, job.documents, job.forgotten, job.notes))
+        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder)
+        prepared = _with_inputs_checked(ready)
         with job.taken(prepared.found.documents), prepared.remote:
             if before is not None:
                 before(prepared)
@@ -94,6 +99,22 @@ def run(
                 if spec.composite == PER_DATE:
                     return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
                 return Result(out, road.make(prepared, out, clock=clock))
+
+
+def _with_weights(folder: ModelFolder, progress: Progress) -> ModelFolder:
+    """A model whose weights are on this machine and are the right ones.
+
+    Raises:
+        WeightsError: If they are not, and cannot be had.
+    """
+    from geoseg.models.weights import find_weights, require_weights  # noqa: PLC0415  # HTTP, where it is needed
+
+    if not require_weights(folder):
+        model = folder.spec
+        host = urlsplit(model.weights.href).hostname
+        progress.stage(f"fetching the weights of {model.name} ({model.licence}) from {host}")
+        find_weights(folder)
+    return folder
 
 
 def _with_inputs_checked(prepared: Prepared) -> Prepared:
@@ -194,13 +215,11 @@ class _Road:
     def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
         if self._predictor is None:
-            from geoseg.heads import SemanticHead  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
-            from geoseg.models.network import load_network  # noqa: PLC0415
             from geoseg.predict import Predictor  # noqa: PLC0415
 
             self._progress.stage("loading the model")
             predictor = Predictor(
-                SemanticHead(load_network(prepared.model, prepared.device)),
+                make_head(_network(prepared)),
                 chips,
                 prepared.device,
                 prepared.pixel_m,
@@ -211,6 +230,12 @@ class _Road:
             self._predictor = self._open.enter_context(predictor)
         self._progress.stage("computing tiles")
         return self._predictor
+
+
+def _network(prepared: Prepared) -> Network:
+    from geoseg.models.network import load_network  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+
+    return load_network(prepared.model, prepared.device, allow_pickle=prepared.settings.allow_pickle)
 
 
 def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:

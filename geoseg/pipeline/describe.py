@@ -16,6 +16,7 @@ from geoseg import __version__
 from geoseg.grid import Lattice
 from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
+from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts
 from geoseg.outputs.areas import AreaRow
 from geoseg.outputs.record import (
@@ -78,7 +79,7 @@ def describe(
     spec, model = prepared.spec, prepared.model.spec
     return Record(
         job=JobFacts(key=spec.key, workflow=spec.workflow, spec=spec.model_dump(mode="json")),
-        software=_software(),
+        software=_software(prepared),
         settings=RunSettings(
             device=prepared.device,
             backend="torch",
@@ -87,6 +88,7 @@ def describe(
             workers=prepared.budget.passes_at_once,
             max_memory_bytes=prepared.settings.max_memory,
             peak_memory_bytes=memory.peak_bytes,
+            allow_pickle=prepared.settings.allow_pickle,
         ),
         timing=Timing.measured(
             clock.started,
@@ -102,7 +104,10 @@ def describe(
             sha256=model.weights.sha256,
             spec_sha256=model.digest,
             licence=model.licence,
+            licence_kind=licence_kind(model.licence),
             attribution=model.attribution,
+            href=prepared.model.href or None,
+            revision=prepared.model.revision,
             radius_px=max(model.radius_px) if model.kind == "finite" else None,
             task="semantic-segmentation",
             trained_on=model.expects or "",
@@ -136,8 +141,8 @@ def describe(
     )
 
 
-def _software() -> Software:
-    found = {}
+def _software(prepared: Prepared) -> Software:
+    found = {plugin.distribution: plugin.version for plugin in prepared.plugins}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from geoseg.errors import NothingToDoError
 from geoseg.grid import Window
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
+from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts, Mosaic
 from geoseg.outputs.areas import AreaTable, write_areas
 from geoseg.outputs.exports import DRIVERS, export_polygons
@@ -71,39 +74,46 @@ def finish(
     mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
     source = _sieved(prepared, mosaic)
     counts, areas = Counts(), AreaTable(prepared.geobox, prepared.model.spec.classes, list(_features(prepared)))
-    progress.stage("writing the mosaic")
+    progress.stage("writing rasters and polygons")
+    with ThreadPoolExecutor(1, "rasters") as beside:
+        rasters = beside.submit(_write_rasters, prepared, mosaic, source, counts, areas, out)
+        polygons, files = _write_polygons(prepared, source, out)
+        remarks = _write_exports(prepared, out, files, polygons.count)
+        classes, further, picture = rasters.result()
+    write_areas(out / "areas.csv", areas.rows())
+    clock.lap("rasters and polygons")
+    release_memory()
+    progress.stage("writing the report")
+    rasters_and_styles = ["classes.tif", "classes.qml", "confidence.tif", "confidence.qml", *further]
+    names = [*rasters_and_styles, *files, "areas.csv", "preview.png"]
+    outputs = tuple(output_file(out, out / name) for name in names)
+    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
+    write_report(out / "report.html", record, picture.pixels, picture.geobox, picture.imagery, picture.valid)
+    return _write_record(record, prepared, out, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What the report shows: classes (y, x) uint8 and imagery (y, x, 3) uint8 with its valid pixels, on a small geobox."""
+
+    geobox: GeoBox
+    pixels: NDArray[np.uint8]
+    imagery: NDArray[np.uint8] | None
+    valid: NDArray[np.bool_] | None
+
+
+def _write_rasters(
+    prepared: Prepared, mosaic: Mosaic, source: ClassSource, counts: Counts, areas: AreaTable, out: Path
+) -> tuple[WrittenRaster, list[str], _Picture]:
+    """Classes, confidence, what else was asked for, and the preview; counts pixels and areas on the way."""
     classes = _write_classes(prepared, mosaic, source, counts, areas, out)
     _write_confidence(prepared, mosaic, source, out)
     further = _write_layers(prepared, mosaic, out)
-    clock.lap("mosaic")
-    release_memory()
-    progress.stage("writing polygons")
-    polygons, files = _write_polygons(prepared, source, out)
-    remarks = _write_exports(prepared, out, files, polygons.count)
-    write_areas(out / "areas.csv", areas.rows())
-    clock.lap("polygons")
-    release_memory()
-    progress.stage("writing the report")
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
-    shown = preview_imagery(prepared, small)
-    imagery, valid = shown if shown is not None else (None, None)
+    imagery, valid = preview_imagery(prepared, small) or (None, None)
     write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
-    clock.lap("report")
-    names = [
-        "classes.tif",
-        "classes.qml",
-        "confidence.tif",
-        "confidence.qml",
-        *further,
-        *files,
-        "areas.csv",
-        "preview.png",
-    ]
-    outputs = tuple(output_file(out, out / name) for name in names)
-    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
-    write_report(out / "report.html", record, pixels, small, imagery, valid)
-    return _write_record(record, prepared, out, counts)
+    return classes, further, _Picture(small, pixels, imagery, valid)
 
 
 def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts) -> dict[str, Any]:
@@ -240,6 +250,7 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
         batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
+    notes["model licence kind"] = licence_kind(model.licence)
     with PolygonWriter(
         out,
         geobox.crs,

@@ -16,11 +16,14 @@ from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
+from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.models.licences import licence_warning
+from geoseg.models.weights import guard_pickle
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
@@ -39,6 +42,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
+from geoseg.plugins import Plugin
 from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
@@ -127,6 +131,12 @@ class Prepared:
         return sum(task.pixels for task in self.tasks)
 
     @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """What of the map comes from other distributions."""
+        used = {plugin_of_head(self.model.spec), *(item.sensor.plugin for item in self.found.items)}
+        return tuple(sorted(filter(None, used), key=str))
+
+    @property
     def speed_key(self) -> str:
         """Under which this machine remembers the model's speed."""
         cores = self.budget.passes_at_once * self.key_parts.threads
@@ -140,8 +150,16 @@ class Prepared:
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
-    """The job's model; says so at once when there is none."""
-    return resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    """The job's model; says so at once when there is none.
+
+    Raises:
+        UnknownModelError: If there is no such model.
+        RequestError: If its weights are a pickle that is not allowed, or there is no head as it names one.
+    """
+    folder = resolve(spec.model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    guard_pickle(folder.spec.weights, allow_pickle=settings.allow_pickle)
+    plugin_of_head(folder.spec)
+    return folder
 
 
 def prepare(
@@ -150,6 +168,7 @@ def prepare(
     documents: Sequence[dict[str, Any]] = (),
     forgotten: Sequence[dict[str, Any]] = (),
     notes: Sequence[str] = (),
+    folder: ModelFolder | None = None,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -159,12 +178,13 @@ def prepare(
         documents: Items frozen by an earlier run of the job.
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
         notes: What is known about the job already, to be said with the rest.
+        folder: The job's model, where it was resolved before.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
     """
     _check_pixel_grid(spec)
-    folder = resolve_model(spec, settings)
+    folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
     device = _device(settings)
@@ -205,6 +225,7 @@ def prepare(
         found = replace(found, notes=(*found.notes, words))
     found = replace(found, notes=(*notes, *found.notes))
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
+    warnings += filter(None, (licence_warning(model.name, model.licence),))
     if spec.pixel_grid:
         origin = "rows and columns of the rasters (--pixel-grid)"
         warnings.append("rasters without a place: the size of their pixels is not checked, areas are numbers of pixels")
@@ -334,6 +355,7 @@ def _device(settings: Settings) -> str:
 
 
 def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:
+    head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
     return KeyParts(
         model=model.digest,
@@ -346,6 +368,7 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         threads=budget.threads_per_pass,
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
+        head="" if head is None else head.fingerprint,
     )
 
 

@@ -11,8 +11,18 @@ Owns HTTP. Knows addresses and bytes, not rasters.
 from __future__ import annotations
 
 from geoseg.remote.files import RemoteFile, RemoteFiles, is_remote
+from geoseg.remote.lookup import check_host
 from geoseg.remote.signing import PLANETARY_COMPUTER
 from geoseg.remote.trouble import Trouble
 from geoseg.remote.words import redacted, unsigned
 
-__all__ = ["PLANETARY_COMPUTER", "RemoteFile", "RemoteFiles", "Trouble", "is_remote", "redacted", "unsigned"]
+__all__ = [
+    "PLANETARY_COMPUTER",
+    "RemoteFile",
+    "RemoteFiles",
+    "Trouble",
+    "check_host",
+    "is_remote",
+    "redacted",
+    "unsigned",
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.aoi import box_in_words, split_bounds
 from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
-from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, Sensor
+from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, MaskRule, Sensor
 
 _SHOWN = 5  # collections or ids in a message
 # Signatures of addresses differ from search to search.
@@ -27,6 +27,7 @@ __all__ = [
     "BandSource",
     "Found",
     "Item",
+    "MaskRule",
     "Scene",
     "Sensor",
     "changes",
@@ -157,7 +158,7 @@ def _nothing_found(
     spec: JobSpec, bounds: tuple[float, float, float, float] | None, skipped: Sequence[tuple[str, str]]
 ) -> NothingToDoError:
     """What was asked for, what there is, and which of the two does not fit the other."""
-    from geoseg.scenes.catalogs import Question, is_address  # noqa: PLC0415  # as above
+    from geoseg.scenes.catalogs import Question, is_address, plugin_of_catalog  # noqa: PLC0415  # as above
     from geoseg.scenes.catalogs.holdings import holdings  # noqa: PLC0415
     from geoseg.scenes.catalogs.timerange import parse_time_range  # noqa: PLC0415
 
@@ -172,7 +173,7 @@ def _nothing_found(
         "set --datetime to a time that it has": named and not any(h.start <= end and h.end >= start for h in named),
     }
     fitting = " and ".join(way for way, fits in ways.items() if fits) if has else ""
-    if is_address(spec.catalog):
+    if is_address(spec.catalog) and plugin_of_catalog(spec.catalog) is None:
         from geoseg.scenes.catalogs.api import helpful_change  # noqa: PLC0415
 
         fitting = helpful_change(spec.catalog, Question(spec.collection, bounds, start, end, spec.datetime))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
 
-import pystac
-
+from geoseg import plugins
 from geoseg.errors import ModelMismatchError, RequestError
-from geoseg.scenes.sensors import SENSORS, Sensor
+from geoseg.scenes.sensors import SENSORS, Sensor, SensorQuantity
+
+if TYPE_CHECKING:
+    import pystac
 
 # Collections of public catalogues, in lower case.
 _COLLECTIONS: Mapping[str, str] = {
@@ -38,15 +41,39 @@ _OTHERS: Mapping[str, str] = {
 }
 
 
+def sensor_names() -> tuple[str, ...]:
+    """Every name that `sensor_named` knows: those of the table, then those of plug-ins, none of which is imported."""
+    return (*SENSORS, *(name for name in plugins.plugin_names(plugins.SENSORS) if name not in SENSORS))
+
+
+def collection_names() -> tuple[str, ...]:
+    """Collections of public catalogues whose sensor is known, sorted."""
+    return tuple(sorted({*_COLLECTIONS, *_LANDSAT_COLLECTIONS}))
+
+
 def sensor_named(name: str) -> Sensor:
-    """The table's entry.
+    """The table's entry, or that of a plug-in.
 
     Raises:
-        RequestError: If the table has no such entry.
+        RequestError: If there is no such entry.
+        PluginError: If a plug-in that adds it cannot be used, or two add it.
     """
+    plugin = plugins.find_plugin(plugins.SENSORS, name, own=SENSORS)
+    if plugin is not None:
+        return _sensor_of_plugin(plugin)
     if name not in SENSORS:
-        raise RequestError(f"--sensor {name}", f"one of {', '.join(SENSORS)}", "choose one of these")
+        raise RequestError(f"--sensor {name}", f"one of {', '.join(sensor_names())}", "choose one of these")
     return SENSORS[name]
+
+
+def _sensor_of_plugin(plugin: plugins.Plugin) -> Sensor:
+    sensor = plugin.load()
+    if not isinstance(sensor, Sensor) or sensor.name != plugin.name or sensor.quantity not in get_args(SensorQuantity):
+        raise plugin.error(
+            f"it is {sensor!r}",
+            f"a geoseg.scenes.Sensor named {plugin.name} whose quantity is one of {', '.join(get_args(SensorQuantity))}",
+        )
+    return replace(sensor, plugin=plugin)
 
 
 def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
@@ -54,17 +81,20 @@ def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
 
     Raises:
         ModelMismatchError: If nothing tells it.
-        RequestError: If the table has no sensor of that name.
+        RequestError: If there is no sensor of that name.
+        PluginError: As `sensor_named`. What an item says of itself never leads to a plug-in.
     """
-    found = name or _told_by(item)
+    if name is not None:
+        return sensor_named(name)
+    found = _told_by(item)
     if found is None:
         kind = next((words for start, words in _OTHERS.items() if _platform(item).startswith(start)), "")
         raise ModelMismatchError(
             f"item {item.id} of collection {item.collection_id!r}" + (f": {kind}" if kind else ""),
-            f"imagery of a known sensor: {', '.join(SENSORS)}",
+            f"imagery of a known sensor: {', '.join(sensor_names())}",
             "say what it is with --sensor, or choose another --collection",
         )
-    return sensor_named(found)
+    return SENSORS[found]
 
 
 def _told_by(item: pystac.Item) -> str | None:

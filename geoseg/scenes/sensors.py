@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.plugins import Plugin
+
 SENSOR_TABLE_VERSION = 2
 
 # ESA processing baseline 04.00 (25 January 2022) moved reflectance zero to the digital number 1000.
@@ -21,6 +23,9 @@ _S2_OFFSET = -0.1
 _S2_OFFSET_TAKEN_AWAY = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _S2_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
 _S2_PRODUCTS = ("s2:product_uri", "sentinel:product_id")
+
+
+SensorQuantity = Literal["reflectance", "digital-number", "backscatter", "elevation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,12 @@ class Sensor:
         mask: Quality band rule, if there is one.
         rgb: Bands to show people, red green blue.
         display_range: Values shown as black and white.
+        plugin: Who adds it; ``None`` for those of this table. Set when a plug-in is loaded.
     """
 
     name: str
     title: str
-    quantity: Literal["reflectance", "digital-number", "backscatter", "elevation"]
+    quantity: SensorQuantity
     aliases: Mapping[str, tuple[str, ...]]
     scale: float = 1.0
     offset: float = 0.0
@@ -90,6 +96,7 @@ class Sensor:
     rgb: tuple[str, str, str] | None = None
     display_range: tuple[float, float] = (0.0, 255.0)
     notes: tuple[str, ...] = field(default=())
+    plugin: Plugin | None = None
 
 
 _S2_BANDS = {

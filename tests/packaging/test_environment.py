@@ -46,3 +46,7 @@ def test_extra_all_is_every_extra_but_those_of_developers(repository):
 
 def test_pip_adds_geoseg_and_nothing_else(environment):
     assert [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)] == [["--editable ."]]
+
+
+def test_names_are_those_of_the_one_channel_that_is_asked(environment):
+    assert environment["channels"] == ["conda-forge"]

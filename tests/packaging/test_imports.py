@@ -27,7 +27,6 @@ HEAVY = ("torch", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_
 # The rooms about tensors and what runs them; of the models room, all but what reads a model's facts.
 WITH_NETWORKS = (
     "geoseg.bench",
-    "geoseg.heads",
     "geoseg.models.",
     "geoseg.predict",
     "geoseg.training",

@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distribution, distributions
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import geoseg
 
@@ -96,6 +99,36 @@ def test_installed_wheel_answers_on_the_command_line(installed, tmp_path):
 
 def test_installed_wheel_has_the_command(installed):
     assert os.access(installed / "bin" / "geoseg", os.X_OK)
+
+
+def test_a_bundle_is_packed_and_checked_from_the_wheel(installed, tmp_path):
+    """A wheel has no constraints: the versions are those that are installed. The sample is small, to be quick."""
+    small = "from geoseg.bundle import packing as p; p._SAMPLE_PX = (128, 128); p._SAMPLE_UAV_PX = (256, 256)"
+    words = ["bundle", "office", "--workflow", "demo"]
+    code = f"{small}; from geoseg.cli import main; main({words!r})"
+    assert "demo-landcover" in run_python("-c", code, cwd=tmp_path, path=installed)
+    assert "whole" in run_python("-m", "geoseg", "bundle", "check", "office", cwd=tmp_path, path=installed)
+    pins = dict(line.split("==") for line in (tmp_path / "office/constraints.txt").read_text().splitlines()[1:])
+    wanted = [r for line in distribution("geoseg").requires if (r := Requirement(line)).marker is None]
+    assert len(wanted) > 20
+    assert {canonicalize_name(r.name): pins.get(canonicalize_name(r.name)) for r in wanted} == {
+        canonicalize_name(r.name): distribution(r.name).version for r in wanted
+    }
+
+
+def test_a_plug_in_beside_the_wheel_is_found(repository, installed, tmp_path):
+    path = os.pathsep.join([str(installed), str(repository / "tests" / "plugins" / "toy")])
+    code = "from geoseg.heads import head_names as h; from geoseg.scenes.recognise import sensor_names as s; print(h(), s())"
+    found = run_python("-c", code, cwd=tmp_path, path=path)
+    assert "brightness" in found
+    assert "toy" in found
+
+
+def test_geoseg_adds_nothing_to_its_own_groups(installed):
+    """What is its own needs no entry point, and would clash with itself."""
+    assert [(e.group, e.name) for e in next(distributions(path=[str(installed)])).entry_points] == [
+        ("console_scripts", "geoseg")
+    ]
 
 
 def test_editable_install_sees_the_workflows_of_the_checkout(repository, tmp_path):

@@ -1,4 +1,4 @@
-"""STAC catalogues to items: an API, a static catalogue on disk, or a stac-geoparquet file."""
+"""STAC catalogues to items: an API, a static catalogue on disk, a stac-geoparquet file, or what a plug-in opens."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 
 import pystac
 
+from geoseg import plugins
 from geoseg.aoi import Bounds, split_bounds
+from geoseg.errors import GeosegError
 from geoseg.scenes.catalogs.documents import Question
 from geoseg.scenes.catalogs.timerange import parse_time_range
 
-__all__ = ["Bounds", "Question", "Search", "find_items", "is_address"]
+__all__ = ["Bounds", "Question", "Search", "find_items", "is_address", "plugin_of_catalog"]
 
 _TABLES = (".parquet", ".geoparquet")
+_OWN = (*_TABLES, ".json", "http://", "https://")
 
 
 @dataclass(slots=True)
@@ -59,8 +62,27 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
     return Search(sorted(unique.values(), key=lambda item: item.id), search.skipped)
 
 
+def plugin_of_catalog(catalog: str) -> plugins.Plugin | None:
+    """Who opens a catalogue whose reference begins or ends with the name of a plug-in; the longest name rules.
+
+    Raises:
+        PluginError: If two distributions add that name.
+    """
+    names = [name for name in plugins.plugin_names(plugins.CATALOGS) if _speaks_of(name.lower(), catalog.lower())]
+    if not names:
+        return None
+    longest = max(names, key=len)
+    return plugins.find_plugin(plugins.CATALOGS, longest, own=[longest] if longest.lower() in _OWN else ())
+
+
+def _speaks_of(name: str, catalog: str) -> bool:
+    return catalog.startswith(name) if is_address(name) else name.startswith(".") and catalog.endswith(name)
+
+
 def _search(catalog: str, question: Question) -> Search:
     """Ask the kind of catalogue that it is."""
+    if (plugin := plugin_of_catalog(catalog)) is not None:
+        return _search_plugin(plugin, catalog, question)
     if is_address(catalog):
         from geoseg.scenes.catalogs.api import search_api  # noqa: PLC0415  # static catalogues need no HTTP stack
 
@@ -72,3 +94,16 @@ def _search(catalog: str, question: Question) -> Search:
     from geoseg.scenes.catalogs.folder import search_folder  # noqa: PLC0415
 
     return search_folder(catalog, question)
+
+
+def _search_plugin(plugin: plugins.Plugin, catalog: str, question: Question) -> Search:
+    search = plugin.load()
+    try:
+        found = search(catalog, question)
+    except GeosegError:
+        raise
+    except Exception as err:  # code of others: whatever it raises, the fault is there
+        raise plugin.error(f"{type(err).__name__}: {err}", "an answer to a search") from err
+    if not isinstance(found, Search):
+        raise plugin.error(f"it answers {type(found).__name__}", "a geoseg.scenes.catalogs.Search")
+    return found

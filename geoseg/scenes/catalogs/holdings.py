@@ -9,7 +9,7 @@ import pystac
 
 from geoseg.aoi import Bounds, box_in_words
 from geoseg.errors import CatalogError
-from geoseg.scenes.catalogs import is_address
+from geoseg.scenes.catalogs import is_address, plugin_of_catalog
 from geoseg.scenes.catalogs.folder import root_of, walk
 from geoseg.scenes.catalogs.timerange import in_utc, parse_time_range
 
@@ -39,8 +39,8 @@ class Holding:
 
 
 def holdings(catalog: str) -> tuple[Holding, ...]:
-    """Collections of a static catalogue by their own account; none of an API, which would have to be asked."""
-    if is_address(catalog):
+    """Collections of a static catalogue by their own account; none of others, which would have to be asked."""
+    if is_address(catalog) or plugin_of_catalog(catalog) is not None:
         return ()
     try:
         return tuple(

@@ -11,6 +11,8 @@ The rule, in this order:
    and finished). A side that the user asks for is taken, or refused where it does not fit.
 5. The number of workers changes no size and no number of threads, because a tile's bytes depend on them; it says how
    many of the passes that fit run at the same time.
+6. After the last tile its memory is free for finishing: polygons, and a share for the mosaic. Below 2 GB of it rasters
+   and polygons are written one after the other.
 """
 
 from __future__ import annotations

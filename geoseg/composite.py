@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.load import LazyItem, Pixels, Rasters, ReadFailure, lazy_item, pixels_of
+from geoseg.load import LazyItem, Pixels, Rasters, lazy_item, pixels_of
 from geoseg.pixels import Reason
 from geoseg.scenes import Scene
 
@@ -133,15 +133,22 @@ def _strips(height: int, rows: int) -> Iterator[slice]:
         yield slice(start, min(start + rows, height))
 
 
-def _note(failures: dict[str, str], found: tuple[ReadFailure, ...]) -> None:
+def _feed(
+    strip: _Strip,
+    planned: LazyItem,
+    rows: slice,
+    counted: NDArray[np.bool_],
+    threads: int,
+    used: dict[str, int],
+    failures: dict[str, str],
+) -> None:
+    """Read an item's part of a strip; keeps account of what it gave and what could not be read."""
+    pixels, found = pixels_of(planned, rows, threads)
     for failure in found:
         failures.setdefault(failure.href, failure.cause)
-
-
-def _count(used: dict[str, int], lazy: LazyItem, taken: NDArray[np.bool_], counted: NDArray[np.bool_]) -> None:
-    share = int(np.count_nonzero(taken & counted))
+    share = int(np.count_nonzero(strip.feed(pixels) & counted))
     if share:
-        used[lazy.item.key] = used.get(lazy.item.key, 0) + share
+        used[planned.item.key] = used.get(planned.item.key, 0) + share
 
 
 def _merge_first(
@@ -158,9 +165,7 @@ def _merge_first(
         for planned in scene:
             if strip.settled.all():
                 return strip.reason
-            pixels, found = pixels_of(planned, rows, threads)
-            _note(failures, found)
-            _count(used, planned, strip.feed(pixels), counted)
+            _feed(strip, planned, rows, counted, threads, used, failures)
     return strip.reason
 
 
@@ -178,9 +183,7 @@ def _merge_median(
     for number, scene in enumerate(lazy):
         strip = _Strip.on(stack[number])
         for planned in scene:
-            pixels, found = pixels_of(planned, rows, threads)
-            _note(failures, found)
-            _count(used, planned, strip.feed(pixels), counted)
+            _feed(strip, planned, rows, counted, threads, used, failures)
         total.failed |= strip.failed
         total.seen |= strip.seen
         total.settled |= strip.settled

@@ -24,7 +24,7 @@ import worlds
 
 import geoseg
 from geoseg.aoi import AOI
-from geoseg.bundle import bundle_name, check_bundle, packing, sharing_of
+from geoseg.bundle import bundle_name, check_bundle, packing
 from geoseg.bundle.words import versions
 from geoseg.cli import main
 from geoseg.errors import BundleError, OutputOccupiedError, RequestError, WeightsError
@@ -191,28 +191,6 @@ def test_a_model_keeps_the_name_that_it_is_asked_for_by(tmp_path):
     assert bundle_name("demo-landcover", resolve("demo-landcover")) == "demo-landcover"
     with pytest.raises(RequestError, match="geoseg's own"):
         bundle_name("demo-uav", tiny)
-
-
-@pytest.mark.parametrize(
-    ("licence", "sharing"),
-    [
-        ("Apache-2.0", "free"),
-        ("apache-2.0 OR MIT", "free"),
-        ("CC-BY-4.0", "free"),
-        ("CC-BY-SA-4.0", "free"),
-        ("CC-BY-NC-4.0", "non-commercial"),
-        ("CC-BY-NC-SA-4.0", "non-commercial"),
-        ("MIT AND CC-BY-NC-4.0", "non-commercial"),
-        ("non-commercial", "non-commercial"),
-        ("for noncommercial research", "non-commercial"),
-        ("MIT AND LicenseRef-Ours", "unknown"),
-        ("proprietary", "unknown"),
-        ("permitted", "unknown"),
-        ("other", "unknown"),
-    ],
-)
-def test_what_a_licence_says_of_passing_on(licence, sharing):
-    assert sharing_of(licence) == sharing
 
 
 def test_a_wheel_has_the_versions_of_what_is_installed(tmp_path, monkeypatch):

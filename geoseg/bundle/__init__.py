@@ -5,7 +5,7 @@ with the SHA-256 of every file.
 """
 
 from geoseg.bundle.checking import check_bundle
-from geoseg.bundle.manifest import BundledModel, Manifest, Sharing, sharing_of
+from geoseg.bundle.manifest import BundledModel, Manifest
 from geoseg.bundle.packing import bundle_name, make_bundle
 
-__all__ = ["BundledModel", "Manifest", "Sharing", "bundle_name", "check_bundle", "make_bundle", "sharing_of"]
+__all__ = ["BundledModel", "Manifest", "bundle_name", "check_bundle", "make_bundle"]

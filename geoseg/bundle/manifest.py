@@ -7,34 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt
 
+from geoseg.models.licences import LicenceKind
+
 MANIFEST = "manifest.json"
 #: A manifest has 150 bytes for each file; something larger is none.
 MAX_MANIFEST_BYTES = 16 * 2**20
 #: A bundle has some hundred files.
 MAX_FILES = 100_000
 
-Sharing = Literal["free", "non-commercial", "unknown"]
-
-# SPDX identifiers whose texts allow passing copies on, for any purpose.
-_FREE = re.compile(
-    r"apache-2\.0|mit|isc|zlib|unlicense|0bsd|bsd-[234]-clause|cc0-1\.0|cc-by(-sa)?-[0-9.]+|odbl-1\.0|odc-by-1\.0|pddl-1\.0"
-    r"|mpl-2\.0|[al]?gpl-[0-9.]+(-only|-or-later)?|eupl-[0-9.]+"
-)
-_NON_COMMERCIAL = re.compile(r"\bnc\b|non[ -]?commercial")
 _OUTSIDE = {"", ".", ".."}
-
-
-def sharing_of(licence: str) -> Sharing:
-    """Whether weights may be passed on, as far as the text of their licence tells.
-
-    Args:
-        licence: SPDX expression, or words.
-    """
-    text = licence.strip().lower()
-    if _NON_COMMERCIAL.search(text):
-        return "non-commercial"
-    parts = re.split(r"\s+(?:and|or)\s+", text.strip("()"))
-    return "free" if all(_FREE.fullmatch(part.strip()) for part in parts) else "unknown"
 
 
 def is_inside(name: str) -> bool:
@@ -75,20 +56,20 @@ class BundledModel(_Part):
     """Line that results must carry; may be empty."""
     source: str
     """Public address of origin."""
-    sharing: Sharing
-    """Whether the weights may be passed on."""
+    licence_kind: LicenceKind
+    """Whether the licence is an open one, which allows passing copies on."""
     needs: str = ""
     """Distribution and version of the plug-in that has its head; it is installed apart."""
 
     @property
     def warning(self) -> str:
         """What whoever passes the bundle on should know; "" where there is nothing."""
-        match self.sharing:
+        match self.licence_kind:
             case "non-commercial":
                 return f"{self.name} is for non-commercial use only ({self.licence}), and so is what is made with it"
             case "unknown":
                 return f"whether {self.name} may be passed on is not known ({self.licence}): read its licence first"
-            case "free":
+            case "open":
                 return ""
 
 

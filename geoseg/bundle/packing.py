@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import geoseg
-from geoseg.bundle.manifest import MANIFEST, BundledModel, FileEntry, Manifest, sharing_of
+from geoseg.bundle.manifest import MANIFEST, BundledModel, FileEntry, Manifest
 from geoseg.bundle.words import notice, readme, versions
 from geoseg.demo import write_demo
 from geoseg.errors import OutputOccupiedError, RequestError
 from geoseg.heads import plugin_of_head
 from geoseg.models import ModelFolder
 from geoseg.models.folder import ITEM, SMP_CONFIG, write_item
+from geoseg.models.licences import licence_kind
 from geoseg.models.registry import BUILTIN
 from geoseg.models.weights import find_weights
 from geoseg.outputs.files import file_facts, output_errors, whole_file
@@ -113,7 +114,7 @@ def _facts(name: str, model: ModelFolder) -> BundledModel:
         licence=spec.licence,
         attribution=spec.attribution,
         source=spec.source,
-        sharing=sharing_of(spec.licence),
+        licence_kind=licence_kind(spec.licence),
         needs="" if head is None else f"{head.distribution} {head.version}",
     )
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-import threading
 import warnings
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geoseg.cli import completion
+from geoseg.cli.stopping import stop_on_signal
 from geoseg.errors import FailedPixelsError, InterruptedRunError
 
 if TYPE_CHECKING:
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from geoseg.spec import JobSpec
 
 _JOB, _WHERE = "What to make", "Where it runs"
-_GRACE_S = 8.0
 
 
 def _job(help_text: str, *names: str, **more: Any) -> Any:
@@ -376,48 +371,3 @@ def _judge_failures(result: Result, max_failed: float) -> None:
         f"at most {max_failed:.3%} (--max-failed)",
         "; ".join(way for cause, way in ways.items() if cause in causes),
     )
-
-
-class stop_on_signal:  # noqa: N801  # used like a function
-    """Context in which SIGINT and SIGTERM ask the run to stop; a second one, or a slow stop, ends the process.
-
-    Ending at once loses nothing: records and files appear by rename.
-    """
-
-    def __init__(self) -> None:
-        self.number = signal.SIGINT.value
-        self._event = threading.Event()
-        self._before: dict[int, Any] = {}
-        self._grace: threading.Timer | None = None
-
-    def is_set(self) -> bool:
-        """Whether a signal has come."""
-        return self._event.is_set()
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._grace is not None:
-            self._grace.cancel()  # it stopped in time
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.number = number
-        if self._event.is_set():
-            _leave(number)
-        self._event.set()
-        sys.stderr.write("\nstopping; finished tiles are kept, the same command goes on from there\n")
-        self._grace = threading.Timer(_GRACE_S, _leave, (number,))
-        self._grace.daemon = True
-        self._grace.start()
-
-
-def _leave(number: int) -> None:
-    sys.stderr.write("ended; run the same command again to go on\n")
-    sys.stderr.flush()
-    os._exit(128 + number)

@@ -17,9 +17,11 @@ from rasterio.errors import RasterioError
 from scipy import ndimage
 
 from geoseg.inputs.sample import spread_windows
+from geoseg.load import reading
 from geoseg.scenes import BandSource, Item
 
 _SAMPLE_PX = 512
+_CACHE_BYTES = 32 * 2**20
 _CHEAP_SAMPLES = 64_000_000  # pixels times bands that are decoded whole without a second thought
 _ITEMS = 8
 _LEAST_FILL, _LEAST_CLASH = 0.005, 0.001
@@ -64,7 +66,7 @@ def _layers(
 ) -> dict[BandSource, NDArray[Any]]:
     """Bands of one file, together: where they are interleaved, each block is decoded once."""
     indexes = [source.index for source in sources]
-    with rasterio.open(href) as file:
+    with reading(_CACHE_BYTES), rasterio.open(href) as file:
         if file.width * file.height * bands <= _CHEAP_SAMPLES or all(file.overviews(index) for index in indexes):
             pixels = file.read(indexes, out_shape=(len(indexes), *shape))
         else:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from geoseg.errors import ModelSpecError, RequestError
 from geoseg.models.check import CheckReport, check_model
+from geoseg.models.fetching import writing_to
 from geoseg.models.folder import CARD, ITEM, SMP_CONFIG, ModelFolder, read_document, read_item, write_item
 from geoseg.models.network import load_network
 from geoseg.models.registry import ADDED, HUB, named_folders, resolve
@@ -129,9 +130,10 @@ def _check_name(name: str, places: Places, *, replace_it: bool) -> None:
 def _stage(cache: Path) -> Iterator[Path]:
     """A folder that no name leads to; removed with what is left in it."""
     stage = cache / "adding" / secrets.token_hex(8)
-    stage.mkdir(parents=True)
     try:
-        yield stage
+        with writing_to(stage):
+            stage.mkdir(parents=True)
+            yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from geoseg.errors import OutputError
 from geoseg.remote import Trouble, check_host
 from geoseg.remote.hosts import Gate, gate_of
 from geoseg.remote.policy import Patience
@@ -40,14 +41,36 @@ def _is_this_machine(host: str) -> bool:
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """A name to write to, which becomes ``target`` when all went well, and is removed otherwise."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """A name to write to, which becomes ``target`` when all went well, and is removed otherwise.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    with writing_to(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """What the system refuses while this lasts, as an error that names the path.
+
+    Raises:
+        OutputError: If it refuses something.
+    """
     try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as err:
+        raise OutputError(
+            f"{path}: {err.strerror or err}",
+            "a folder with room that can be written",
+            "free space or choose another folder; GEOSEG_CACHE names the one for models and weights",
+        ) from err
 
 
 def fetch(

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from geoseg.errors import ModelSpecError
-from geoseg.models.fetching import may_ask
+from geoseg.models.fetching import may_ask, temporary_beside
 from geoseg.models.spec import ModelSpec
 from geoseg.models.steps import JSON
 
@@ -120,10 +120,9 @@ def read_item(path: Path) -> dict[str, Any]:  # Any: parsed JSON
 
 def write_item(path: Path, item: Mapping[str, Any]) -> None:  # Any: a JSON document
     """Write ``item.json`` whole: under a temporary name, then renamed."""
-    path.mkdir(parents=True, exist_ok=True)
-    temporary = path / f".{ITEM}.part"
-    temporary.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path / ITEM)
+    text = json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with temporary_beside(path / ITEM) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def add_checksums(path: Path, item: Mapping[str, Any]) -> bool:  # Any: a JSON document

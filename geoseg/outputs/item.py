@@ -19,8 +19,9 @@ from odc.geo.geobox import GeoBox
 
 from geoseg.outputs.files import file_facts, whole_file
 from geoseg.outputs.geodesy import footprint
+from geoseg.outputs.hrefs import plain_href
 from geoseg.outputs.legend import FAILED, FAILED_COLOUR, FAILED_NAME, NODATA
-from geoseg.outputs.record import OutputFile, PixelCounts, Record, plain_href
+from geoseg.outputs.record import OutputFile, PixelCounts, Record
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",

@@ -81,11 +81,11 @@ def run(
         GeosegError: See ``geoseg.errors`` for what belongs to which exit status.
     """
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
+    scratch_check(settings.cache)
     folder = _with_weights(resolve_model(spec, settings), progress)  # refused before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
-    scratch_check(settings.cache)
     with MemoryWatch() as memory:
         progress.stage("planning")
         ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 Block = tuple[slice, slice, NDArray[np.uint8]]
 
+# Rasters and polygons are written at the same time where the memory holds what both need of a wide map.
+_BESIDE_BYTES = 2 * 10**9
 # GDAL needs a few rows of blocks and gains nothing from more.
 _COG_CACHE_BYTES = 64 * 2**20
 # A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
@@ -77,6 +79,9 @@ def finish(
     progress.stage("writing rasters and polygons")
     with ThreadPoolExecutor(1, "rasters") as beside:
         rasters = beside.submit(_write_rasters, prepared, mosaic, source, counts, areas, out)
+        if prepared.budget.finish_bytes < _BESIDE_BYTES:
+            rasters.result()
+            release_memory()
         polygons, files = _write_polygons(prepared, source, out)
         remarks = _write_exports(prepared, out, files, polygons.count)
         classes, further, picture = rasters.result()

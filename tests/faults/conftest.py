@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,34 @@ import geoseg
 from geoseg.cli import main
 from geoseg.models import ModelFolder
 from geoseg.remote import policy
+from tests.faults import painted
 from tests.faults.regions import Ends
+from tests.faults.server import FaultServer, serving
 
 
 @pytest.fixture(scope="session")
 def finite(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A finite network with random weights."""
     return worlds.finite_model(tmp_path_factory.mktemp("models") / "finite")
+
+
+@pytest.fixture(scope="session")
+def positions(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A model that reads rows and columns; only its bands matter."""
+    return worlds.finite_model(tmp_path_factory.mktemp("models") / "positions", bands=painted.BANDS)
+
+
+@pytest.fixture(scope="session")
+def colours(finite: ModelFolder) -> ModelFolder:
+    """A small network of red, green and blue."""
+    return finite
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[FaultServer]:
+    """A server of the folder."""
+    with serving(folder) as running:
+        yield running
 
 
 @pytest.fixture

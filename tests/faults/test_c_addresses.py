@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,16 @@ from geoseg.remote.hosts import Gate, gate_of
 from geoseg.scenes.catalogs import find_items
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
+from tests.faults.orders import Tokens
 from tests.faults.server import (
     Action,
     Exchange,
     FaultServer,
     Rule,
-    Tokens,
     ignore_range,
     named,
     page,
     reset,
-    serving,
     short,
     status,
 )
@@ -41,13 +39,12 @@ from tests.faults.server import (
 FILES = 6
 
 
-@pytest.fixture
-def server(folder: Path) -> Iterator[FaultServer]:
+@pytest.fixture(autouse=True)
+def scenes(folder: Path) -> None:
+    """The files that are served."""
     image = worlds.landscape((100, 130), 3).astype("uint8")
     for number in range(FILES):
         worlds.write_raster(folder / f"scene{number}_2022060{number + 1}.tif", image, names=worlds.BANDS)
-    with serving(folder) as running:
-        yield running
 
 
 def address(server: FaultServer, number: int = 0, query: str = "") -> str:
@@ -140,7 +137,7 @@ def test_fault_94_the_signature_of_a_raster_is_in_nothing_that_is_said_or_writte
 
 
 def test_questions_to_a_catalogue_pass_the_gate_of_its_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    demo = write_demo(tmp_path / "demo", shape=(128, 192), uav_shape=(128, 128))
+    demo = write_demo(tmp_path / "demo", shape=(128, 192), uav_shape=(256, 256))
     passed: list[Gate] = []
     passing = Gate.passing
 

@@ -27,16 +27,15 @@ from geoseg.remote import RemoteFiles, policy
 from geoseg.remote.hosts import gate_of
 from geoseg.scenes import SENSORS, Scene
 from geoseg.scenes.understand import understand
+from tests.faults.orders import Tokens, schedule
 from tests.faults.server import (
     Rule,
-    Tokens,
     drop,
     ignore_range,
     named,
     page,
     refuse_head,
     reset,
-    schedule,
     serving,
     shifted,
     short,
@@ -49,11 +48,10 @@ from tests.faults.server import (
 from tests.remote.world import LENGTH, PLACE, SIDE, request, write_bands, write_catalogue
 
 
-@pytest.fixture
-def server(folder: Path):
+@pytest.fixture(autouse=True)
+def bands(folder: Path) -> None:
+    """The files that are served."""
     write_bands(folder)
-    with serving(folder) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,6 @@ from tests.faults import painted
 GEOS = "+proj=geos +h=35785831 +lon_0=0 +sweep=y"
 
 
-@pytest.fixture(scope="module")
-def positions(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    """A model that reads rows and columns; only its bands matter."""
-    return worlds.finite_model(tmp_path_factory.mktemp("models") / "positions", bands=painted.BANDS)
-
-
 def found(path: object, wanted: tuple[str, ...] = painted.BANDS, **options: Any) -> Found:
     return find_scenes(JobSpec.build(scenes=(str(path),), model="any", **options), None, wanted)
 

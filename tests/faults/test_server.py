@@ -8,17 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.faults.orders import Tokens, schedule
 from tests.faults.server import (
     FaultServer,
     Rule,
-    Tokens,
     drop,
     ignore_range,
     named,
     refuse_head,
     reset,
-    schedule,
-    serving,
     shifted,
     short,
     stall,
@@ -29,11 +27,11 @@ from tests.faults.server import (
 CONTENT = bytes(range(256)) * 400
 
 
-@pytest.fixture
-def server(tmp_path: Path):
-    (tmp_path / "a.tif").write_bytes(CONTENT)
-    with serving(tmp_path) as running:
-        yield running
+@pytest.fixture(autouse=True)
+def path(folder: Path) -> Path:
+    """The only file that there is."""
+    (folder / "a.tif").write_bytes(CONTENT)
+    return folder / "a.tif"
 
 
 @pytest.fixture
@@ -90,8 +88,8 @@ def test_ranges_can_be_ignored_or_wrong(server, ask):
     assert (ask("10-19").status_code, ask("10-19").content) == (200, CONTENT[13:23])
 
 
-def test_content_changes_behind_an_answer(server, ask, tmp_path):
-    server.add(Rule(then_replace(tmp_path / "a.tif", b"new")))
+def test_content_changes_behind_an_answer(server, ask, path):
+    server.add(Rule(then_replace(path, b"new")))
     first, second = ask(), ask()
     assert (first.content, second.content) == (CONTENT, b"new")
     assert first.headers["etag"] != second.headers["etag"]

@@ -14,7 +14,7 @@ import worlds
 from torch import nn
 
 from geoseg.cli import main
-from geoseg.errors import ModelMismatchError, ModelSpecError, RequestError, UnknownModelError, WeightsError
+from geoseg.errors import ModelMismatchError, ModelSpecError, OutputError, RequestError, UnknownModelError, WeightsError
 from geoseg.models import ModelFolder, WeightsRef, list_models, resolve
 from geoseg.models.adding import Places, add_model
 from geoseg.models.folder import read_item, write_item
@@ -250,6 +250,14 @@ def test_noise_finds_what_no_map_may_have(model, kind, words):
     problems = try_scores(Network(spec, Biased(kind)))
     assert bool(problems) == bool(words)
     assert any(words in problem for problem in problems) or not words
+
+
+def test_a_place_that_cannot_be_written_is_named(model, tmp_path, capsys):
+    (tmp_path / "full").touch()
+    with pytest.raises(OutputError, match="full"):
+        add_model(str(model.path), Places(tmp_path / "full"), name="mine")
+    with pytest.raises(OutputError, match="full"):
+        write_item(tmp_path / "full", read_item(model.path))
 
 
 def test_what_fails_on_noise_gets_no_name(model, places, monkeypatch):

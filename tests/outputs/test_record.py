@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from geoseg.outputs.record import PixelCounts, Record, plain_href, without_secrets, write_record
+from geoseg.outputs.hrefs import plain_href, without_secrets
+from geoseg.outputs.record import PixelCounts, Record, write_record
 
 
 def test_record_survives_json(record, tmp_path):

@@ -24,7 +24,12 @@ from geoseg.remote.policy import PATIENT, Patience
 from geoseg.remote.ranges import Version
 from geoseg.remote.signing import by_prefix, planetary_computer
 from geoseg.remote.trouble import trouble_of_status
-from tests.faults.server import Rule, Tokens, serving, status
+from tests.faults.orders import Tokens
+from tests.faults.server import (
+    Rule,
+    serving,
+    status,
+)
 from tests.remote.world import write_bands
 
 CONTENT = random.Random(0).randbytes(40 * PAGE_BYTES + 777)

@@ -1,0 +1,96 @@
+"""Scenes of several files, and folders of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import worlds
+from affine import Affine
+
+from geoseg.errors import RequestError
+from geoseg.models import ModelFolder
+from geoseg.spec import JobSpec
+from tests.faults import painted
+from tests.faults.rasters import found, image, read, refusal
+
+
+def one_per_band(folder: Path, names: tuple[str, ...], suffix: str = "") -> Any:
+    picture = worlds.landscape((60, 70), len(names)).astype("uint16")
+    for name, band in zip(names, picture, strict=True):
+        worlds.write_raster(folder / f"T33TVL_20220601_{name}{suffix}.tif", band[None])
+    return picture.astype("float32")
+
+
+@pytest.mark.fault(38)
+def test_fault_38_one_band_per_file_is_one_scene(tmp_path: Path) -> None:
+    bands = ("B02", "B03", "B04", "B08")
+    picture = one_per_band(tmp_path / "scene", bands, "_10m")
+    wanted = ("B04", "B08", "B02")
+    files = [tmp_path / "scene" / f"T33TVL_20220601_{band}_10m.tif" for band in bands]
+    for given in ([tmp_path / "scene"], files):
+        (item,) = found(*given, wanted=wanted).items
+        assert item.id == "T33TVL_20220601"
+        assert item.datetime.startswith("2022-06-01")
+        assert item.sensor.name == "sentinel-2-l2a"
+        pixels, _ = read(item)
+        assert np.allclose(pixels.values, picture[[2, 3, 0]] * 1e-4)
+    (item,) = found(*files, wanted=("x", "y"), bands=("x", "y", "z", "w")).items
+    assert [Path(item.bands[band].href) for band in ("x", "y")] == files[:2]
+
+
+@pytest.mark.fault(38)
+def test_fault_38_a_folder_of_finer_and_coarser_bands_gives_the_finest(tmp_path: Path) -> None:
+    for folder, pixel, bands in (("R10m", 10.0, ("B02", "B04")), ("R20m", 20.0, ("B02", "B11", "SCL"))):
+        for band in bands:
+            path = tmp_path / "A.SAFE" / "IMG_DATA" / folder / f"T33_20220601_{band}_{folder[1:]}.tif"
+            side = int(400 / pixel)
+            worlds.write_raster(path, np.full((1, side, side), 4, "uint8"), pixel=pixel)
+    worlds.write_raster(tmp_path / "A.SAFE" / "QI_DATA" / "MSK_CLOUD.tif", image(bands=1))
+    (item,) = found(tmp_path / "A.SAFE", wanted=("B02", "B04", "B11")).items
+    assert {band: Path(source.href).parent.name for band, source in item.bands.items()} == {
+        "B02": "R10m",
+        "B04": "R10m",
+        "B11": "R20m",
+    }
+    assert item.mask is not None
+    assert "SCL" in item.mask.href
+    assert item.geobox.shape == (40, 40)
+    pixels, _ = read(item)
+    assert pixels.usable.all()
+
+
+@pytest.mark.fault(38)
+def test_fault_38_two_files_of_one_band_are_refused_and_empty_folders_too(tmp_path: Path) -> None:
+    one_per_band(tmp_path / "a", ("B02", "B04"))
+    one_per_band(tmp_path / "a", ("B02",), "_v")
+    (tmp_path / "a" / "T33TVL_20220601_B02_v.tif").rename(tmp_path / "a" / "T33TVL-20220601-B02.tif")
+    assert "B02" in refusal(tmp_path / "a", wanted=("B02", "B04")).given
+    (tmp_path / "none").mkdir()
+    assert "without a raster" in refusal(tmp_path / "none").given
+
+
+@pytest.mark.fault(38)
+def test_fault_38_four_abutting_parts_are_one_map(tmp_path: Path, positions: ModelFolder) -> None:
+    paths = [
+        painted.paint(
+            tmp_path / f"part_{row}{col}_20220601.tif",
+            (40, 50),
+            transform=Affine(10, 0, 500_000, 0, -10, 5_000_000) @ Affine.translation(50 * col, 40 * row),
+        )
+        for row in (0, 1)
+        for col in (0, 1)
+    ]
+    prepared = painted.planned(positions, *paths, cache=tmp_path)
+    errors, seen = painted.errors_px(prepared, paths)
+    assert seen.shape == (80, 100)
+    assert seen.all()
+    assert errors.max() == 0
+    assert len(prepared.coverage.scenes) == 1 or prepared.spec.composite == "least-cloudy"
+
+
+def test_addresses_stay_as_they_are() -> None:
+    assert JobSpec.build(scenes="https://example.org/a.tif", model="m").scenes == ("https://example.org/a.tif",)
+    assert isinstance(refusal("/nowhere/a.tif"), RequestError)

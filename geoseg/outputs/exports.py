@@ -79,7 +79,8 @@ class _Table:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path) as file:
-            yield from file.iter_batches(_ROWS, columns=self.schema.names)
+            for group in range(file.num_row_groups):  # a reader of all groups keeps what it has read of each
+                yield from file.iter_batches(_ROWS, row_groups=[group], columns=self.schema.names, use_threads=False)
 
 
 @dataclass(slots=True)

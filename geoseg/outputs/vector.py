@@ -215,8 +215,9 @@ class PolygonWriter:
         try:
             with pq.ParquetFile(self._parquet.temporary, page_checksum_verification=True) as file:
                 whole = b"geo" in (file.metadata.metadata or {})
-                for batch in file.iter_batches():
-                    rows += len(batch)
+                # Group by group: a reader of all of them keeps what it has read of each.
+                for group in range(file.num_row_groups):
+                    rows += len(file.read_row_group(group, use_threads=False))
         except pa.ArrowException as err:
             raise output_error(self._parquet.path, f"cannot be read back: {err}") from err
         if rows != self.count or not whole:

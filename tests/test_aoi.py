@@ -128,7 +128,7 @@ def test_a_box_in_words_is_that_box(horizontal, vertical):
         ("9,47,8,48", "west < east"),
         ("9,48,10,47", "south < north"),
         ("9,47,9,48", "west < east"),
-        ("9,47,nan,48", "west < east"),
+        ("9,47,nan,48", "finite"),
         ("a,b,c,d", "WEST,SOUTH,EAST,NORTH"),
         ("9,47,10", "WEST,SOUTH,EAST,NORTH"),
         ("47,190,48,191", "latitude -90 to 90"),
@@ -338,6 +338,26 @@ def test_a_vector_file_keeps_its_ids_whatever_else_is_in_its_table(tmp_path):
     }
     geopandas.GeoDataFrame(table, geometry=[SQUARE, OTHER], crs="EPSG:4326").to_file(path)
     assert [part.id for part in AOI.read(path).features] == ["17", "4"]
+
+
+def test_of_several_layers_the_first_is_the_region_and_that_is_said(tmp_path):
+    path = tmp_path / "two.gpkg"
+    for layer, outline in (("fields", SQUARE), ("roads", OTHER)):
+        geopandas.GeoDataFrame({"Name": [layer]}, geometry=[outline], crs="EPSG:4326").to_file(path, layer=layer)
+    region = AOI.read(path)
+    assert [part.id for part in region.features] == ["fields"]
+    (warning,) = region.warnings
+    assert "2 layers (fields, roads)" in warning
+
+
+def test_geoparquet_is_a_region_like_others(tmp_path):
+    path = tmp_path / "region.parquet"
+    geopandas.GeoDataFrame({"id": ["a"]}, geometry=[SQUARE], crs="EPSG:4326").to_crs("EPSG:32633").to_parquet(path)
+    region = AOI.read(path)
+    assert [part.id for part in region.features] == ["a"]
+    assert region.geometry.normalize().equals_exact(SQUARE.normalize(), 1e-9)
+    path.write_bytes(b"PAR1 and no more")
+    assert str(path) in refusal(path).given
 
 
 def test_a_shapefile_without_a_crs_is_refused(tmp_path):

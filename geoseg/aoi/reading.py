@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -10,8 +13,11 @@ from typing import Any, NoReturn, cast
 from geoseg.aoi.scan import MAX_VERTICES, refuse_bomb, refuse_size
 from geoseg.errors import InvalidAOIError
 
-_JSON = {".json", ".geojson"}
-_SHOWN_BYTES = 40
+#: Member of our own GeoJSON, so that what was noticed on reading reaches the report.
+NOTES = "geoseg:notes"
+_GEOJSON = {"Polygon", "MultiPolygon", "GeometryCollection", "Feature", "FeatureCollection"}
+_JSON, _PARQUET = {".json", ".geojson"}, {".parquet", ".geoparquet"}
+_SHOWN_BYTES, _SNIFFED_BYTES, _SHOWN_LAYERS = 40, 1024, 5
 
 
 def parse_json(data: bytes, where: str) -> Mapping[str, Any]:
@@ -56,10 +62,27 @@ def read_file(path: Path) -> Mapping[str, Any]:
         raise InvalidAOIError(
             f"{where}: {problem}", "a vector file with polygons, or WEST,SOUTH,EAST,NORTH", "check the path"
         )
+    if not _is_json(path):
+        return _read_table(path, where)
+    refuse_size(path.stat().st_size, where)
+    data = path.read_bytes()
     if path.suffix.lower() in _JSON:
-        refuse_size(path.stat().st_size, where)
-        return parse_json(path.read_bytes(), where)
-    return _read_vector(path, where)
+        return parse_json(data, where)
+    refuse_bomb(data, where)  # whatever dialect it is, and whoever parses it
+    try:
+        document = parse_json(data, where)
+    except InvalidAOIError:  # a sequence of texts, perhaps
+        return _read_table(path, where)
+    return document if document.get("type") in _GEOJSON else _read_table(path, where)
+
+
+def _is_json(path: Path) -> bool:
+    """By name or by its first character, so that no name hides what a document costs to parse."""
+    with path.open("rb") as file:
+        begin = (
+            file.read(_SNIFFED_BYTES).removeprefix(codecs.BOM_UTF8).lstrip(b"\x1e \t\r\n")
+        )  # RFC 8142 begins with 1e
+    return path.suffix.lower() in _JSON or not begin or begin[:1] in {b"{", b"["}
 
 
 def _file_problem(path: Path) -> str | None:
@@ -70,30 +93,62 @@ def _file_problem(path: Path) -> str | None:
     return "an empty file" if path.stat().st_size == 0 else None
 
 
-def _read_vector(path: Path, where: str) -> Mapping[str, Any]:
+def _read_table(path: Path, where: str) -> Mapping[str, Any]:
+    """The first layer of a file of any format."""
     import geopandas  # noqa: PLC0415  # half a second that GeoJSON users need not wait
+    import shapely  # noqa: PLC0415
+    from pyarrow import ArrowException  # noqa: PLC0415
     from pyogrio.errors import DataLayerError, DataSourceError  # noqa: PLC0415
 
+    notes: list[str] = []
     try:
-        frame = geopandas.read_file(path)
-    except (DataSourceError, DataLayerError) as err:
+        if path.suffix.lower() in _PARQUET:
+            frame = geopandas.read_parquet(path)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # layers are told below, rings are looked at like those of GeoJSON
+                notes += _first_layer(path, where)
+                frame = geopandas.read_file(path)
+    except (DataSourceError, DataLayerError, ArrowException, ValueError, shapely.errors.ShapelyError) as err:
         with path.open("rb") as file:
             begin = _first(file.read(_SHOWN_BYTES))
         raise InvalidAOIError(
-            f"{where}: no vector file; it begins with {begin}",
+            f"{where}: no vector file that can be read ({err}); it begins with {begin}",
             "a vector file that GDAL reads (GeoJSON, GeoPackage, …)",
-            "convert the file",
+            "convert the file, or repair its geometries in QGIS with 'Fix geometries'",
         ) from err
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InvalidAOIError(f"{where} without geometries", "a vector file with polygons", "check the file")
     if frame.crs is None:
         raise InvalidAOIError(f"{where} without a CRS", "a file that declares its CRS", "assign one in QGIS")
     if frame.count_coordinates().sum() > MAX_VERTICES:
-        raise InvalidAOIError(
-            f"{where} with more than {MAX_VERTICES:,} vertices", f"at most {MAX_VERTICES:,}", "simplify the outlines"
-        )
-    names = [name for name in ("id", "name") if name in frame]
-    return table_to_geojson(frame[[*names, frame.geometry.name]])
+        raise _too_many("vertices", where)
+    named = {str(name).lower(): name for name in reversed(frame.columns)}
+    names = {named[name]: name for name in ("id", "name") if name in named}
+    document = table_to_geojson(frame[[*names, frame.geometry.name]].rename(columns=names))
+    return {**document, NOTES: notes} if notes else document
+
+
+def _first_layer(path: Path, where: str) -> list[str]:
+    """What is to be said where a file has several layers.
+
+    Raises:
+        InvalidAOIError: If the first has more features than a region may have vertices.
+    """
+    import pyogrio  # noqa: PLC0415
+
+    layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+    if layers and pyogrio.read_info(path, layer=layers[0])["features"] > MAX_VERTICES:
+        raise _too_many("features", where)
+    if len(layers) < 2:
+        return []
+    return [f"{path.name} has {len(layers)} layers ({', '.join(layers[:_SHOWN_LAYERS])}); the first one is the region"]
+
+
+def _too_many(what: str, where: str) -> InvalidAOIError:
+    return InvalidAOIError(
+        f"{where} with more than {MAX_VERTICES:,} {what}", f"at most {MAX_VERTICES:,}", "simplify the outlines"
+    )
 
 
 def table_to_geojson(source: Any) -> Mapping[str, Any]:  # Any: a geometry or a table of any library
@@ -130,6 +185,8 @@ def parse_box(bounds: Sequence[Any], text: str) -> tuple[float, float, float, fl
         ) from err
     if west > east and east + 360 - west < 180:
         east += 360  # the short way round
+    if not all(map(math.isfinite, (west, south, east, north))):
+        raise InvalidAOIError(f"the box {text}", "four finite numbers, in degrees", "correct the numbers")
     if not (west < east and south < north):
         raise InvalidAOIError(
             f"the box {text}",

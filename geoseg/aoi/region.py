@@ -17,10 +17,9 @@ from geoseg.aoi.antimeridian import bounds_round_the_globe
 from geoseg.aoi.crs import Stated
 from geoseg.aoi.geojson import Part, parts_of
 from geoseg.aoi.geometry import area_km2, check_range, repaired
-from geoseg.aoi.reading import parse_box, parse_json, read_file, table_to_geojson
+from geoseg.aoi.reading import NOTES, parse_box, parse_json, read_file, table_to_geojson
 from geoseg.errors import InvalidAOIError
 
-_NOTES = "geoseg:notes"  # member of our own GeoJSON, so that what was noticed on reading reaches the report
 _SHOWN = 5  # kinds of geometry in a message
 _LONGEST_EDGE = 90.0  # degrees; an edge of more than 180 would be read the short way round
 
@@ -80,7 +79,7 @@ class AOI:
         features = [
             {"type": "Feature", "id": f.id, "properties": {}, "geometry": mapping(f.geometry)} for f in self.features
         ]
-        notes = {_NOTES: list(self.warnings)} if self.warnings else {}
+        notes = {NOTES: list(self.warnings)} if self.warnings else {}
         return {"type": "FeatureCollection", "features": features, **notes}
 
     @classmethod
@@ -93,7 +92,7 @@ class AOI:
         Raises:
             InvalidAOIError: If there is no polygon in it, or a coordinate is no position on Earth.
         """
-        parts, warnings = parts_of(document, where), [str(note) for note in document.get(_NOTES) or ()]
+        parts, warnings = parts_of(document, where), [str(note) for note in document.get(NOTES) or ()]
         crs = Stated(document, where)
         with_area = [part for part in parts if part.polygons]
         if not with_area:

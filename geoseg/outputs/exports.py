@@ -40,6 +40,7 @@ _FAULTS = (
 # Vector tiles: 4,096 steps on a side; a quarter of a pixel is one of them at the deepest zoom.
 _EQUATOR_M, _STEPS, _STEPS_PER_PIXEL = 40_075_016.686, 4_096, 4
 _DEEPEST, _LEVELS = 22, 9
+_MOST_LATITUDE = 85.0511287
 _WORLD_E7 = (-1_800_000_000, -850_511_287, 1_800_000_000, 850_511_287)
 _OGR_FIELDS = {"string": "String", "bool": "Boolean"}
 
@@ -50,7 +51,7 @@ class Export:
 
     Attributes:
         path: Where it is.
-        left_out: Polygons that are too small or too crowded to be found in it; vector tiles only.
+        left_out: Polygons that are too small, too crowded or too near a pole to be found in it; vector tiles only.
     """
 
     path: Path
@@ -66,16 +67,19 @@ class _Table:
     count: int
     crs: str | None
     notes: Mapping[str, str]
+    bounds: tuple[float, float, float, float] | None
 
     @classmethod
     def of(cls, path: Path) -> _Table:
         with pq.ParquetFile(path) as file:
             stored = {name.decode(): text.decode() for name, text in (file.metadata.metadata or {}).items()}
             schema, count = file.schema_arrow.remove_metadata(), file.metadata.num_rows
-        crs = json.loads(stored.pop("geo"))["columns"]["geometry"]["crs"]
+        column = json.loads(stored.pop("geo"))["columns"]["geometry"]
+        crs = column["crs"]
         stored.pop("ARROW:schema", None)
         schema = schema.remove(schema.get_field_index("bbox"))
-        return cls(path, schema, count, crs and pyproj.CRS.from_json_dict(crs).to_wkt(), stored)
+        wkt = crs and pyproj.CRS.from_json_dict(crs).to_wkt()
+        return cls(path, schema, count, wkt, stored, column.get("bbox") and tuple(column["bbox"]))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path) as file:
@@ -194,11 +198,11 @@ def _write_tiles(temporary: Path, path: Path, table: _Table, pixel_m: float) -> 
     """Vector tiles of all zooms; returns how many polygons cannot be found in them."""
     deepest = math.ceil(math.log2(_EQUATOR_M / _STEPS * _STEPS_PER_PIXEL / pixel_m))
     deepest = min(max(deepest, 0), _DEEPEST)
-    if not table.count:
+    if not table.count or _is_beyond_tiles(table):
         temporary.write_bytes(_no_tiles(table.schema, deepest))
-    else:
-        options = {"NAME": _LAYER, "MINZOOM": max(0, deepest - _LEVELS + 1), "MAXZOOM": deepest}
-        _write(temporary, "pmtiles", table, {"dataset_options": options | _about(table.notes)})
+        return table.count
+    options = {"NAME": _LAYER, "MINZOOM": max(0, deepest - _LEVELS + 1), "MAXZOOM": deepest}
+    _write(temporary, "pmtiles", table, {"dataset_options": options | _about(table.notes)})
     known = np.concatenate([np.zeros(0, "int64"), *(batch["id"].to_numpy() for batch in table.batches())])
     found = np.zeros(len(known), bool)
     known.sort()
@@ -212,6 +216,15 @@ def _write_tiles(temporary: Path, path: Path, table: _Table, pixel_m: float) -> 
     if len(known) and not found.any():
         raise output_error(path, f"reads back without any of its {len(known)} polygons")
     return int(np.count_nonzero(~found))
+
+
+def _is_beyond_tiles(table: _Table) -> bool:
+    """Whether the whole map lies between a pole and the end of the world's tiles, where GDAL writes no archive."""
+    if table.bounds is None:
+        return False
+    to_degrees = pyproj.Transformer.from_crs(table.crs, 4326, always_xy=True)
+    _, south, _, north = to_degrees.transform_bounds(*table.bounds)
+    return bool(south > _MOST_LATITUDE or north < -_MOST_LATITUDE)
 
 
 def _no_tiles(schema: pa.Schema, deepest: int) -> bytes:

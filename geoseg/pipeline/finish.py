@@ -286,7 +286,7 @@ def _write_exports(prepared: Prepared, out: Path, files: list[str], count: int) 
         files.append(made.path.name)
         if made.left_out:
             remarks.append(
-                f"{made.left_out:,} polygons are too small or too crowded for polygons.{kind}; polygons.parquet has all"
+                f"{made.left_out:,} polygons are too small, too crowded or too near a pole for polygons.{kind}; polygons.parquet has all"
             )
     files.append(write_style(out / "polygons.qml", style).name)
     return remarks

@@ -154,6 +154,18 @@ def test_fault_06_what_hardly_changes_the_area_is_repaired(made: Callable[..., A
 
 
 @pytest.mark.fault(6)
+def test_fault_06_an_unclosed_ring_is_closed_under_any_name(tmp_path: Path) -> None:
+    document = polygon(*CORNERS[:-1])
+    regions = [AOI.read(written(tmp_path / f"ring{suffix}", document)) for suffix in (".geojson", ".txt", ".geojsonl")]
+    assert all(region == regions[0] for region in regions)
+    lines = json.dumps(feature(FIELD)) + "\n" + json.dumps({**feature(FIELD), "geometry": document}) + "\n"
+    with pytest.raises(InvalidAOIError) as refused:  # GDAL reads a sequence, and GEOS takes no open ring from it
+        AOI.read(written(tmp_path / "many.geojsonl", lines))
+    assert refused.value.exit_code == 2
+    assert "Fix geometries" in refused.value.todo
+
+
+@pytest.mark.fault(6)
 def test_fault_06_a_bow_tie_would_change_and_is_refused(ends: Ends, tmp_path: Path) -> None:
     given, _, todo = refused(ends, written(tmp_path / "tie.geojson", polygon(*BOX_TIE)))
     whole = km2(shapely.make_valid(shape(polygon(*BOX_TIE))))

@@ -95,6 +95,17 @@ def test_an_archive_without_polygons_is_one_empty_tile(tmp_path, legend, polygon
     assert len(body) == places[6] + places[7]
 
 
+@pytest.mark.parametrize("crs", ["EPSG:3413", "EPSG:3031"])
+def test_polygons_at_a_pole_are_left_out_of_tiles_that_end_before_it(tmp_path, legend, pixels, polygons_of, crs):
+    at_the_pole = Affine(10, 0, -1_000, 0, -10, 1_000)
+    with PolygonWriter(tmp_path, CRS(crs), at_the_pole, legend) as writer:
+        writer.add(polygons_of(pixels))
+        path = writer.close()[0]
+    made = export_polygons(path, "pmtiles", pixel_m=10)
+    assert made.left_out == len(gpd.read_parquet(path)) > 0
+    assert len(gpd.read_file(made.path)) == 0
+
+
 def test_a_plain_pixel_grid_has_no_vector_tiles(tmp_path, legend, pixels, polygons_of):
     path = parquet(tmp_path, legend, polygons_of(pixels), crs=None)
     assert export_polygons(path, "pmtiles", pixel_m=10) is None

@@ -52,7 +52,8 @@ class JobFolder:
     def taken(self, documents: Sequence[dict[str, Any]]) -> Iterator[None]:
         """Have the folder to oneself; the job is known to be good by now.
 
-        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on.
+        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on. A job that
+        turns out to be refused as it begins leaves the folder to others.
 
         Raises:
             OutputOccupiedError: If another run has it.
@@ -71,9 +72,16 @@ class JobFolder:
             if self.fresh:
                 _clear(self.out)
             remove_leftovers(self.out)
+            begins = self.fresh or not (folder / _SPEC).is_file()
             _write(folder / _SPEC, self.spec.model_dump(mode="json"))
             _write(folder / _ITEMS, list(documents))
-            yield
+            try:
+                yield
+            except RequestError:
+                if begins:  # a job that nobody can do must not keep others out
+                    (folder / _SPEC).unlink()
+                    (folder / _ITEMS).unlink()
+                raise
 
 
 def _clear(out: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.errors import ModelMismatchError, OutputOccupiedError, RequestError
 from geoseg.job import default_out, open_job
 from geoseg.spec import JobSpec
 
@@ -101,6 +101,21 @@ def test_a_run_that_was_killed_as_it_began_is_no_obstacle(tmp_path):
     (tmp_path / "job" / ".spec.json.1.part").write_text("{")
     take(tmp_path)
     assert (tmp_path / "classes.tif").read_text() == "m"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_job_that_is_refused_as_it_begins_leaves_the_folder_to_others(tmp_path, fresh):
+    job = open_job(tmp_path / "map", ONE, fresh=fresh, update=False)
+    with pytest.raises(ModelMismatchError), job.taken(ITEMS):
+        raise ModelMismatchError("a network", "another one", "choose it")
+    take(tmp_path / "map", OTHER)
+
+
+def test_a_job_that_is_refused_as_it_goes_on_keeps_its_folder(tmp_path):
+    take(tmp_path)
+    with pytest.raises(ModelMismatchError), open_job(tmp_path, ONE, fresh=False, update=False).taken(ITEMS):
+        raise ModelMismatchError("a network", "another one", "choose it")
+    refusal(tmp_path, OTHER)
 
 
 def test_a_torn_spec_is_another_jobs(tmp_path):

@@ -360,6 +360,11 @@ def test_geoparquet_is_a_region_like_others(tmp_path):
     assert str(path) in refusal(path).given
 
 
+def test_bare_geometries_in_a_collection_are_features():
+    region = AOI.read({"type": "FeatureCollection", "features": [mapping(SQUARE), feature(OTHER)]})
+    assert region == AOI.read(collection(feature(SQUARE), feature(OTHER)))
+
+
 def test_a_shapefile_without_a_crs_is_refused(tmp_path):
     path = tmp_path / "region.shp"
     with pytest.warns(UserWarning, match="crs"):

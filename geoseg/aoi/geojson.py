@@ -53,8 +53,7 @@ def parts_of(document: Mapping[str, Any], where: str) -> list[Part]:
         if not isinstance(features, list | tuple) or not all(isinstance(feature, Mapping) for feature in features):
             raise InvalidAOIError(f"{where} with features that are no objects", "GeoJSON features", "export it again")
         return [
-            _part(_name(feature, number), feature.get("geometry"), where)
-            for number, feature in enumerate(features, start=1)
+            _part(_name(feature, number), _geometry(feature), where) for number, feature in enumerate(features, start=1)
         ]
     if kind == "Feature":
         return [_part(_name(document, 1), document.get("geometry"), where)]
@@ -65,6 +64,12 @@ def parts_of(document: Mapping[str, Any], where: str) -> list[Part]:
         "a GeoJSON geometry, Feature or FeatureCollection",
         "export the region as GeoJSON",
     )
+
+
+def _geometry(feature: Mapping[str, Any]) -> Any:
+    """A feature's geometry; a bare geometry in its place is taken for one, since nothing else can be meant."""
+    kind = feature.get("type")
+    return feature if isinstance(kind, str) and kind in _GEOMETRY_TYPES else feature.get("geometry")
 
 
 def _described(document: Mapping[str, Any]) -> str:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -381,45 +376,6 @@ def test_a_model_is_shown_as_a_table_or_as_its_item(ends):
     item = json.loads(ends("models", "show", "demo-landcover", "--json")[1])
     assert all(entry["name"] in out for entry in item["properties"]["bands"])
     assert item["id"] == facts["name"] == "demo-landcover"
-
-
-@pytest.fixture(scope="module")
-def wide(world) -> Path:
-    """A raster of more tiles than are done before a signal arrives."""
-    image = worlds.landscape((224, 224), 3, seed=2).astype("uint8")
-    return worlds.write_raster(world / "wide.tif", image, names=worlds.BANDS)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_in_time_and_the_same_command_goes_on(
-    ends, world, wide, tmp_path, monkeypatch, number, status
-):
-    cache, out = tmp_path / "cache", tmp_path / "map"
-    request = ["run", "--scenes", str(wide), "--model", str(world / "model"), "--out", str(out), "--device", "cpu"]
-    request += ["--tile-size", "1"]
-    monkeypatch.setenv("GEOSEG_CACHE", str(cache))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "geoseg", *request],
-        env={**os.environ, "PYTHONPATH": str(Path(geoseg.__file__).parent.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not any(cache.rglob("*.zip")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.005)
-    process.send_signal(number)
-    said, err = process.communicate(timeout=15)  # 8 s of grace, and the end of the interpreter
-    assert process.returncode == status, err
-    assert said == ""
-    assert "finished and kept" in three_lines(err)[1]
-    assert not (out / "classes.tif").exists()
-    kept = len(list(cache.rglob("*.zip")))
-    assert kept > 0
-    _, plain, _ = ends(*request, "--json", "--quiet")
-    tiles = json.loads(plain)["tiles"]
-    assert tiles["reused"] == kept
-    assert tiles["reused"] + tiles["computed"] == tiles["total"] == 8 * 8
 
 
 @pytest.mark.parametrize("command", [["cache", "info"], ["cache", "clear"], ["models", "list"]])

@@ -1,0 +1,63 @@
+"""Ctrl-C and a request to end: soon, with what is finished kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import worlds
+
+import geoseg
+from geoseg.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return worlds.finite_model(tmp_path_factory.mktemp("model") / "model").path
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> Path:
+    """A raster of more tiles than are done before a signal arrives."""
+    image = worlds.landscape((224, 224), 3, seed=2).astype("uint8")
+    return worlds.write_raster(tmp_path_factory.mktemp("wide") / "wide.tif", image, names=worlds.BANDS)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_time_and_the_same_command_goes_on(
+    model, wide, tmp_path, monkeypatch, capsys, number, status
+):
+    cache, out = tmp_path / "cache", tmp_path / "map"
+    request = ["run", "--scenes", str(wide), "--model", str(model), "--out", str(out), "--device", "cpu"]
+    request += ["--tile-size", "1"]
+    monkeypatch.setenv("GEOSEG_CACHE", str(cache))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geoseg", *request],
+        env={**os.environ, "PYTHONPATH": str(Path(geoseg.__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not any(cache.rglob("*.zip")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    process.send_signal(number)
+    said, err = process.communicate(timeout=15)  # 8 s of grace, and the end of the interpreter
+    assert process.returncode == status, err
+    assert said == ""
+    assert "finished and kept" in err.strip().splitlines()[-2]
+    assert not (out / "classes.tif").exists()
+    kept = len(list(cache.rglob("*.zip")))
+    assert kept > 0
+    with pytest.raises(SystemExit) as ended:
+        main([*request, "--json", "--quiet"])
+    assert ended.value.code == 0
+    tiles = json.loads(capsys.readouterr().out.splitlines()[-1])["tiles"]
+    assert tiles["reused"] == kept
+    assert tiles["reused"] + tiles["computed"] == tiles["total"] == 8 * 8

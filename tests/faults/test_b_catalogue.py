@@ -257,6 +257,24 @@ def test_fault_24_a_job_keeps_its_items_until_it_is_told_to_search_anew(copy: Pa
     assert changes(frozen, signed) == ""
 
 
+@pytest.mark.fault(24)
+def test_fault_24_a_new_search_says_what_changed_and_computes_only_that(
+    copy: Path, demo: DemoCatalog, tmp_path: Path
+) -> None:
+    """What is frozen comes back from the job's file; one square of two changes, in half of the tiles and the seam."""
+    asked: dict[str, Any] = {"aoi": str(demo.region), "catalog": str(copy), "workflow": "demo", "tile_size": 64}
+    asked |= {"out": tmp_path / "map", "cache": tmp_path / "cache", "device": "cpu"}
+    total = geoseg.run(**asked).report["tiles"]["total"]
+    same = geoseg.run(**asked, update=True).report
+    assert same["tiles"]["reused"] == total
+    assert not [note for note in same["notes"] if "last search" in note]
+    name = edit(item_paths(copy)[0], properties__updated="2030-01-01T00:00:00Z")["id"]
+    touched = geoseg.run(**asked, update=True).report
+    assert f"since the last search: 1 changed ({name})" in touched["notes"]
+    assert 0 < touched["tiles"]["computed"] < total
+    assert touched["tiles"]["computed"] + touched["tiles"]["reused"] == total
+
+
 @pytest.mark.fault(26)
 def test_fault_26_links_of_every_kind_are_followed_and_loops_end(copy: Path, tmp_path: Path) -> None:
     """Relative, absolute, through `..`, as a file address; one that is broken, and one that leads back."""

@@ -26,6 +26,8 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
+    strays: tuple[Any, ...] = ()
+    """What stands among the items of each page, and is none."""
     failing: Mapping[int, int] = {}
     """Number of a page, from 1, to the answers of 503 that it gives first."""
 
@@ -86,8 +88,11 @@ class Api(BaseHTTPRequestHandler):
             body = {**query, "token": str(following)}
             links = [{"rel": "next", "href": f"{self.root}/search", "method": "POST", "body": body}]
         linked = [{"rel": "collection", "href": f"{self.root}/collections/sentinel-2-l2a"}]
-        page = [{**item, "links": linked} for item in found[start : start + self.page]]
-        self.answer({"type": "FeatureCollection", "features": page, "links": links})
+        page = [*self.strays, *({**item, "links": linked} for item in found[start : start + self.page])]
+        if self.fault == "odd links":
+            links = [None, 5, {"href": "/"}, {"rel": "next"}]
+        body = {"type": "FeatureCollection", "features": page, "links": links}
+        self.answer([body] if self.fault == "a list" else body)
 
     def wanted(self, item: dict[str, Any], query: dict[str, Any]) -> bool:
         if query.get("collections") and item["collection"] not in query["collections"]:

@@ -63,6 +63,19 @@ class _Pages(StacApiIO):
         gate.is_well(_AT_ONCE)
         return answer
 
+    def read_json(self, source: pystac.link.HREF, *args: Any, **options: Any) -> dict[str, Any]:
+        """An answer, without links that are none.
+
+        Raises:
+            ValueError: If it is no object.
+        """
+        answer: object = super().read_json(source, *args, **options)
+        if not isinstance(answer, dict):
+            raise ValueError(f"JSON, but a {type(answer).__name__} instead of an object")  # noqa: TRY004  # bad content
+        links = answer.get("links")
+        known = [link for link in links if isinstance(link, dict) and {"rel", "href"} <= link.keys()] if links else []
+        return {**answer, "links": known}
+
     def get_pages(
         self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
@@ -104,6 +117,9 @@ def search_api(catalog: str, question: Question) -> Search:
             limit=_PAGE_ITEMS,
         )
         for document in asked.items_as_dicts():
+            if not isinstance(document, dict):
+                search.skipped.append((f"an item of {catalog}", f"no object but {document!r}"[:100]))
+                continue
             try:
                 search.items.append(item_of(_with_local_files(document, catalog), _address(document, catalog)))
             except UnusableItemError as err:

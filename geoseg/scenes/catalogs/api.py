@@ -111,6 +111,7 @@ def search_api(catalog: str, question: Question) -> Search:
         transport = _Pages()
         client = Client.open(catalog, stac_io=transport)
         asked = client.search(
+            method=_method(client),
             collections=[question.collection] if question.collection else None,
             bbox=question.bounds,
             datetime=question.time_range,
@@ -126,6 +127,12 @@ def search_api(catalog: str, question: Question) -> Search:
                 search.skipped.append((str(document.get("id", "an item without id")), str(err)))
         _add_licences(transport, catalog, search.items)
     return search
+
+
+def _method(client: Client) -> str:
+    """POST where the server offers it; GET, which every server has to offer, where it does not say so."""
+    offered = {link.extra_fields.get("method") for link in client.links if link.rel == "search"}
+    return "POST" if "POST" in offered else "GET"
 
 
 @contextmanager
@@ -223,7 +230,10 @@ def helpful_change(catalog: str, question: Question) -> str:
         for words, filters in ways.items():
             if filters is None or time.monotonic() > end:
                 continue
-            if next(client.search(**filters, limit=1, max_items=1).items_as_dicts(), None) is not None:
+            if (
+                next(client.search(method=_method(client), **filters, limit=1, max_items=1).items_as_dicts(), None)
+                is not None
+            ):
                 return words
     except _UNREADABLE:  # it is asked for a hint only
         return ""

@@ -27,7 +27,7 @@ class JobSpec(BaseModel):
     Two jobs with equal specs make equal maps; the spec's hash names the job.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     workflow: str = Field("landcover", description="The named settings this job started from.")
     aoi: dict[str, Any] | None = Field(None, description="Region, as GeoJSON in longitude and latitude.")

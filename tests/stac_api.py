@@ -26,6 +26,8 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
+    strays: tuple[Any, ...] = ()
+    """What stands among the items of each page, and is none."""
     failing: Mapping[int, int] = {}
     """Number of a page, from 1, to the answers of 503 that it gives first."""
 
@@ -44,6 +46,9 @@ class Api(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         type(self).asked += 1
+        if self.fault == "only GET":
+            self.answer("", 405)
+            return
         self.search(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     @property
@@ -60,7 +65,7 @@ class Api(BaseHTTPRequestHandler):
         links = [{"rel": "self", "href": self.root}, {"rel": "root", "href": self.root}]
         links += [
             {"rel": "search", "href": f"{self.root}/search", "type": "application/geo+json", "method": method}
-            for method in ("GET", "POST")
+            for method in ("GET", *(("POST",) if self.fault != "only GET" else ()))
             if self.fault != "no search"
         ]
         body = {"type": "Catalog", "stac_version": "1.0.0", "id": "api", "description": "-"}
@@ -85,9 +90,14 @@ class Api(BaseHTTPRequestHandler):
             following = start if self.fault == "next is here" else start + self.page
             body = {**query, "token": str(following)}
             links = [{"rel": "next", "href": f"{self.root}/search", "method": "POST", "body": body}]
+            if self.command == "GET":
+                links = [{"rel": "next", "href": f"{self.root}{self.path.partition('&token')[0]}&token={following}"}]
         linked = [{"rel": "collection", "href": f"{self.root}/collections/sentinel-2-l2a"}]
-        page = [{**item, "links": linked} for item in found[start : start + self.page]]
-        self.answer({"type": "FeatureCollection", "features": page, "links": links})
+        page = [*self.strays, *({**item, "links": linked} for item in found[start : start + self.page])]
+        if self.fault == "odd links":
+            links = [None, 5, {"href": "/"}, {"rel": "next"}]
+        body = {"type": "FeatureCollection", "features": page, "links": links}
+        self.answer([body] if self.fault == "a list" else body)
 
     def wanted(self, item: dict[str, Any], query: dict[str, Any]) -> bool:
         if query.get("collections") and item["collection"] not in query["collections"]:

@@ -42,6 +42,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
+from geoseg.plan.checks import check_corners
 from geoseg.plugins import Plugin
 from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
@@ -214,6 +215,8 @@ def prepare(
         check_region(aoi, found.items, lattice)
     region = place_region(aoi, found.items, lattice)
     check_pixels(region.window, tile_px, settings.max_pixels)
+    if not spec.pixel_grid:
+        check_corners(lattice.geobox(region.window))
     pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
     if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
         found = find_scenes(

@@ -146,12 +146,19 @@ def crs_of(text: str) -> CRS:
     """The CRS that an option names.
 
     Raises:
-        RequestError: If PROJ does not know it.
+        RequestError: If PROJ does not know it, or it has no coordinates of a map.
     """
     try:
-        return CRS(text)
-    except CRSError as err:
+        crs = CRS(text)
+    except (CRSError, ValueError) as err:
         raise RequestError(f"--crs {text}", "a CRS known to PROJ", "write it as EPSG:32633, or as WKT") from err
+    if not (crs.geographic or crs.projected):
+        raise RequestError(
+            f"--crs {text}, {crs.proj.name}",
+            "a CRS that is geographic or projected",
+            "write it as EPSG:32633, or as WKT",
+        )
+    return crs
 
 
 def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:

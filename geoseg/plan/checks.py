@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 
 import shapely
 from odc.geo import CRS
+from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from geoseg.aoi import AOI, Bounds, bounds_round_the_globe, box_in_words, split_bounds
@@ -58,6 +60,29 @@ def check_pixels(window: Window, tile_px: int, max_pixels: int) -> None:
             f"at most {max_pixels:,} pixels",
             "ask for a smaller region or larger pixels (--resolution), or raise the limit with --max-pixels "
             f"{_rounded(window.size_px)} (GEOSEG_MAX_PIXELS)",
+        )
+
+
+def check_corners(geobox: GeoBox) -> None:
+    """Refuse a map that reaches past what its CRS can place on the Earth.
+
+    Args:
+        geobox: The grid; without a CRS there is nothing to refuse.
+
+    Raises:
+        RequestError: If one of its corners has no longitude and latitude.
+    """
+    if geobox.crs is None:
+        return
+    rows, cols = geobox.shape
+    xs, ys = zip(*(geobox.transform @ corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))), strict=True)
+    lonlat = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True).transform(xs, ys)
+    if not all(map(math.isfinite, chain(*lonlat))):
+        raise RequestError(
+            f"a map of {cols:,} x {rows:,} pixels of {abs(geobox.transform.a):g} in {geobox.crs}, "
+            "with corners that lie on no place of the Earth",
+            "a map whose corners have a longitude and a latitude",
+            "ask for smaller pixels (--resolution), another CRS (--crs) or a region (--aoi)",
         )
 
 

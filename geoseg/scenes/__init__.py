@@ -191,7 +191,9 @@ def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -
     """What a new search found otherwise than the one that a job froze, in words; "" where nothing changed."""
 
     def named(documents: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
-        texts = {(str(d.get("collection")), str(d["id"])): json.dumps({**d, "links": []}) for d in documents}
+        texts = {
+            (str(d.get("collection")), str(d["id"])): json.dumps({**d, "links": []}, sort_keys=True) for d in documents
+        }
         return {name: _SIGNATURE.sub("", text) for name, text in texts.items()}
 
     old, new = named(before), named(after)

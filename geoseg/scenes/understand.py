@@ -153,13 +153,21 @@ def _source(item: pystac.Item, band: str, sensor: Sensor) -> BandSource:
     asset = item.assets[key]
     described = asset.extra_fields.get("raster:bands") or asset.extra_fields.get("bands") or []
     facts = described[number - 1] if len(described) >= number and isinstance(described[number - 1], dict) else {}
-    scale = _stated(item, key, "scale", facts.get("scale", facts.get("raster:scale")))
-    stated = _stated(item, key, "offset", facts.get("offset", facts.get("raster:offset")))
+    own = asset.extra_fields  # holds for all bands of the asset (STAC 1.1)
+    scale = _stated(item, key, "scale", _first(facts.get("scale"), facts.get("raster:scale"), own.get("raster:scale")))
+    stated = _stated(
+        item, key, "offset", _first(facts.get("offset"), facts.get("raster:offset"), own.get("raster:offset"))
+    )
     offset = sensor.offset if stated is None else stated
     if sensor.name.startswith("sentinel-2"):
         offset = sentinel2_offset(item.properties, stated)
-    nodata = _stated(item, key, "nodata", facts.get("nodata", sensor.nodata))
+    nodata = _stated(item, key, "nodata", _first(facts.get("nodata"), own.get("nodata"), sensor.nodata))
     return BandSource(key, number, asset.href, sensor.scale if scale is None else scale, offset, nodata)
+
+
+def _first(*values: object) -> object:
+    """The first value that is stated; ``None`` where none is."""
+    return next((value for value in values if value is not None), None)
 
 
 def _stated(item: pystac.Item, asset: str, what: str, value: Any) -> float | None:

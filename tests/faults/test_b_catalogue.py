@@ -200,6 +200,37 @@ def test_fault_21_an_item_that_is_no_item_is_skipped_with_its_reason(
     assert reason in err.given
 
 
+@pytest.mark.fault(21)
+def test_fault_21_what_is_no_item_in_an_answer_is_skipped_with_its_reason(server: tuple[str, type[Api]]) -> None:
+    address, handler = server
+    items = handler.items
+    handler.strays, handler.page = (None, 5, ["S2"], {"id": "x"}), 100
+    search = find_items(address, "sentinel-2-l2a", EVERYWHERE, None)
+    assert len(search.items) == len(items)
+    assert len(search.skipped) == 4
+    assert [words for name, words in search.skipped if name != "x"] == [
+        "no object but None", "no object but 5", "no object but ['S2']"
+    ]  # fmt: skip
+    handler.items = ()
+    err = refusal(NothingToDoError, address)
+    assert err.exit_code == 3
+    assert "no object but None" in err.given
+
+
+@pytest.mark.fault(21)
+@pytest.mark.parametrize("fault", ["a list", "odd links"])
+def test_fault_21_answers_that_are_no_pages_are_refused_or_read(server: tuple[str, type[Api]], fault: str) -> None:
+    address, handler = server
+    handler.fault = fault
+    if fault == "a list":
+        err = refusal(CatalogError, address)
+        assert err.exit_code == 1
+        assert "a list instead of an object" in err.given
+    else:
+        handler.page = 100
+        assert len(find_items(address, "sentinel-2-l2a", EVERYWHERE, None).items) == len(handler.items)
+
+
 @pytest.mark.fault(22)
 def test_fault_22_files_are_believed_and_the_plan_is_made_from_them(copy: Path) -> None:
     """The claim is a kilometre off; read where the file lies, every pixel is that of the undisturbed item."""
@@ -255,6 +286,24 @@ def test_fault_24_a_job_keeps_its_items_until_it_is_told_to_search_anew(copy: Pa
     assert "new" not in words
     signed = json.loads(json.dumps(frozen).replace(".tif", ".tif?sig=1"))
     assert changes(frozen, signed) == ""
+
+
+@pytest.mark.fault(24)
+def test_fault_24_a_new_search_says_what_changed_and_computes_only_that(
+    copy: Path, demo: DemoCatalog, tmp_path: Path
+) -> None:
+    """What is frozen comes back from the job's file; one square of two changes, in half of the tiles and the seam."""
+    asked: dict[str, Any] = {"aoi": str(demo.region), "catalog": str(copy), "workflow": "demo", "tile_size": 64}
+    asked |= {"out": tmp_path / "map", "cache": tmp_path / "cache", "device": "cpu"}
+    total = geoseg.run(**asked).report["tiles"]["total"]
+    same = geoseg.run(**asked, update=True).report
+    assert same["tiles"]["reused"] == total
+    assert not [note for note in same["notes"] if "last search" in note]
+    name = edit(item_paths(copy)[0], properties__updated="2030-01-01T00:00:00Z")["id"]
+    touched = geoseg.run(**asked, update=True).report
+    assert f"since the last search: 1 changed ({name})" in touched["notes"]
+    assert 0 < touched["tiles"]["computed"] < total
+    assert touched["tiles"]["computed"] + touched["tiles"]["reused"] == total
 
 
 @pytest.mark.fault(26)

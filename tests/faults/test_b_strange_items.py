@@ -168,6 +168,47 @@ def test_fault_21_numbers_that_cannot_be_meant_end_the_job(tmp_path: Path, raste
     assert f"{next(iter(fact))} " in refused.value.given
 
 
+# Facts of the asset, of its bands in the words of STAC 1.0 and 1.1, and what is meant.
+FACTS: dict[str, tuple[dict[str, Any], tuple[float, float, float | None]]] = {
+    "asset": ({"raster:scale": 0.5, "raster:offset": -3, "nodata": 7}, (0.5, -3.0, 7.0)),
+    "asset and bands": (
+        {"raster:scale": 0.5, "raster:offset": -3, "nodata": 7, "bands": [{"raster:scale": 2, "nodata": 9}] * 3},
+        (2.0, -3.0, 9.0),
+    ),
+    "older bands": ({"raster:scale": 0.5, "raster:bands": [{"scale": 2, "offset": 0}] * 3}, (2.0, 0.0, None)),
+    "null of a band": ({"nodata": 7, "raster:bands": [{"scale": None, "nodata": None}] * 3}, (1.0, 0.0, 7.0)),
+    "zero": ({"raster:offset": 0, "nodata": 0}, (1.0, 0.0, 0.0)),
+}
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("name", FACTS)
+def test_fault_39_facts_of_a_band_rule_over_those_of_its_asset(tmp_path: Path, raster: Path, name: str) -> None:
+    facts, meant = FACTS[name]
+    if "bands" in facts:
+        facts = {**facts, "bands": [{**f, "name": n} for f, n in zip(facts["bands"], worlds.BANDS, strict=True)]}
+    (one,) = found(catalogue(raster, tmp_path, asset(**facts))).items
+    assert {(source.scale, source.offset, source.nodata) for source in one.bands.values()} == {meant}
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize(("stated", "meant"), [(0, 0.0), (-0.1, -0.1), (None, -0.1)])
+def test_fault_40_the_offset_that_an_asset_states_rules_over_the_baseline(
+    tmp_path: Path, raster: Path, stated: float | None, meant: float
+) -> None:
+    document = item(raster)
+    names = ("B04", "B08", "B12", "SCL")
+    document["assets"] = {name: {"href": str(raster), "raster:offset": stated} for name in names}
+    document["properties"]["s2:processing_baseline"] = "05.09"
+    document |= {"collection": "sentinel-2-l2a", "stac_version": "1.1.0"}
+    (tmp_path / "item.json").write_text(json.dumps(document))
+    spec = JobSpec.build(
+        catalog=str(tmp_path / "item.json"), model="m", workflow="demo", aoi=WORLD, datetime="2022-01-01/2022-12-31"
+    )
+    (one,) = find_scenes(spec, WORLD, names[:3]).items
+    assert {source.offset for source in one.bands.values()} == {meant}
+
+
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("text", ["{", "[]", "3", '{"type": "Catalog"}', '{"features": [1]}', '{"type": "Feature"}'])
 def test_documents_that_are_no_items_are_rows_of_the_table(tmp_path: Path, text: str) -> None:

@@ -258,6 +258,20 @@ def test_an_api_gives_the_items_of_the_same_catalogue_on_disk(
         assert hrefs[0] == hrefs[1]
 
 
+@pytest.mark.parametrize("range_", [None, "2021-12-20/2022-12-31"])
+def test_an_api_that_offers_no_post_is_asked_with_get(
+    demo: DemoCatalog, api: tuple[str, type[Api]], range_: str | None
+) -> None:
+    address, handler = api
+    handler.fault = "only GET"
+    here, there = (
+        find_items(catalog, "sentinel-2-l2a", EVERYWHERE, range_) for catalog in (str(demo.catalog), address)
+    )
+    assert names(there.items) == names(here.items) != []
+    inside = shape(documents(demo)[0]["geometry"]).bounds
+    assert "--datetime" in nothing(address, inside, datetime="2025-01-01/2025-12-31").todo
+
+
 def test_an_api_and_a_folder_give_a_job_the_same_scenes(demo: DemoCatalog, api: tuple[str, type[Api]]) -> None:
     here, there = (find_scenes(job(catalog), EVERYWHERE, BANDS) for catalog in (demo.catalog, api[0]))
     facts = [[(i.id, i.bands, i.mask, i.geobox, i.version, i.licence) for i in found.items] for found in (here, there)]

@@ -63,6 +63,19 @@ class _Pages(StacApiIO):
         gate.is_well(_AT_ONCE)
         return answer
 
+    def read_json(self, source: pystac.link.HREF, *args: Any, **options: Any) -> dict[str, Any]:
+        """An answer, without links that are none.
+
+        Raises:
+            ValueError: If it is no object.
+        """
+        answer: object = super().read_json(source, *args, **options)
+        if not isinstance(answer, dict):
+            raise ValueError(f"JSON, but a {type(answer).__name__} instead of an object")  # noqa: TRY004  # bad content
+        links = answer.get("links")
+        known = [link for link in links if isinstance(link, dict) and {"rel", "href"} <= link.keys()] if links else []
+        return {**answer, "links": known}
+
     def get_pages(
         self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
@@ -98,18 +111,28 @@ def search_api(catalog: str, question: Question) -> Search:
         transport = _Pages()
         client = Client.open(catalog, stac_io=transport)
         asked = client.search(
+            method=_method(client),
             collections=[question.collection] if question.collection else None,
             bbox=question.bounds,
             datetime=question.time_range,
             limit=_PAGE_ITEMS,
         )
         for document in asked.items_as_dicts():
+            if not isinstance(document, dict):
+                search.skipped.append((f"an item of {catalog}", f"no object but {document!r}"[:100]))
+                continue
             try:
                 search.items.append(item_of(_with_local_files(document, catalog), _address(document, catalog)))
             except UnusableItemError as err:
                 search.skipped.append((str(document.get("id", "an item without id")), str(err)))
         _add_licences(transport, catalog, search.items)
     return search
+
+
+def _method(client: Client) -> str:
+    """POST where the server offers it; GET, which every server has to offer, where it does not say so."""
+    offered = {link.extra_fields.get("method") for link in client.links if link.rel == "search"}
+    return "POST" if "POST" in offered else "GET"
 
 
 @contextmanager
@@ -207,7 +230,10 @@ def helpful_change(catalog: str, question: Question) -> str:
         for words, filters in ways.items():
             if filters is None or time.monotonic() > end:
                 continue
-            if next(client.search(**filters, limit=1, max_items=1).items_as_dicts(), None) is not None:
+            if (
+                next(client.search(method=_method(client), **filters, limit=1, max_items=1).items_as_dicts(), None)
+                is not None
+            ):
                 return words
     except _UNREADABLE:  # it is asked for a hint only
         return ""

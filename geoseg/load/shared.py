@@ -23,6 +23,7 @@ from geoseg.scenes import BandSource
 Roi = tuple[slice, slice]
 # Raw pixels, which of them could not be read (None where all could), and why.
 WindowRead = tuple[NDArray[Any], NDArray[np.bool_] | None, str]
+_DRIVERS_OF_BLOCKS = {"GTiff", "COG", "JP2OpenJPEG"}
 
 
 @dataclass(slots=True)
@@ -81,17 +82,24 @@ class SharedReads:
                     self._entries.pop(key, None)
         if pixels is not None:
             return pixels, None, ""
-        if is_first and _is_virtual(file):
-            return _nothing_of(file, source.index, roi, "a file that this virtual raster is made of cannot be read")
+        if is_first and not _fails_by_blocks(file):
+            return _nothing_of(file, source.index, roi, _words_of_all(file))
         return _read_alone(file, source.index, roi, shrink)
 
 
-def _is_virtual(file: rasterio.DatasetReader) -> bool:
-    """Whether a handle is good for nothing once a read has failed.
+def _fails_by_blocks(file: rasterio.DatasetReader) -> bool:
+    """Whether a handle still gives the right pixels of other blocks once a read has failed.
 
-    A file of a VRT that cannot be opened fails the first read that needs it, and is zeros in all later ones (GDAL 3.12).
+    A file of a VRT that cannot be opened fails the first read that needs it, and is zeros in all later ones. So are the
+    lines of a JPEG or PNG after the one that does not decode (GDAL 3.12).
     """
-    return bool(file.driver == "VRT")
+    return file.driver in _DRIVERS_OF_BLOCKS
+
+
+def _words_of_all(file: rasterio.DatasetReader) -> str:
+    if file.driver == "VRT":
+        return "a file that this virtual raster is made of cannot be read"
+    return f"what a {file.driver} file holds after a part that cannot be read is not known"
 
 
 def _nothing_of(file: rasterio.DatasetReader, index: int, roi: Roi, cause: str) -> WindowRead:
@@ -167,7 +175,7 @@ def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRea
         return _raw(file, (index,), window)[0], None, ""
     except RasterioError as err:
         cause = str(err)
-        if _is_virtual(file):
+        if not _fails_by_blocks(file):
             return _nothing_of(file, index, roi, str(err.__cause__ or err))
     pixels = np.zeros(roi_shape(roi), dtype=_dtype(file, index))
     failed = np.zeros(pixels.shape, dtype=bool)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rasterio
+import worlds
 from affine import Affine
 
 import geoseg
@@ -129,3 +131,51 @@ def test_fault_33_a_flip_in_a_png_fails_what_was_asked_for(tmp_path: Path) -> No
         _, failed, _ = read_window(file, 1, (slice(0, SHAPE[0]), slice(0, SHAPE[1])))
     assert failed is not None
     assert failed.all()
+
+
+# 33: JPEG within a TIFF
+
+
+def jpeg_tiff(path: Path, **options: Any) -> Path:
+    picture(path, "GTiff", compress="jpeg", tiled=True, blockxsize=128, blockysize=128, **options)
+    return path
+
+
+def damage(path: Path, block: str) -> None:
+    """The second half of a block becomes zeros."""
+    with rasterio.open(path) as file:
+        offset, size = (int(file.get_tag_item(f"BLOCK_{what}_{block}", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    content = bytearray(path.read_bytes())
+    content[offset + size // 2 : offset + size] = bytes(size - size // 2)
+    path.write_bytes(content)
+
+
+@pytest.mark.fault(33)
+@pytest.mark.parametrize("options", [{"photometric": "YCBCR"}, {"interleave": "band"}], ids=["together", "apart"])
+def test_fault_33_a_jpeg_block_that_turns_grey_is_failed(
+    tmp_path: Path, colours: ModelFolder, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = jpeg_tiff(tmp_path / "a.tif", **options)
+    request = {"model": str(colours.path), "bands": worlds.BANDS, "cache": tmp_path / "cache", "device": "cpu"}
+    clean = geoseg.run(scenes=str(path), out=tmp_path / "clean", **request)
+    damage(path, "1_1")
+    holed = geoseg.run(scenes=str(path), out=tmp_path / "holed", **request)
+    before, after = worlds.read(clean.out / "classes.tif"), worlds.read(holed.out / "classes.tif")
+    assert (after[128:256, 128:256] == 254).all()
+    assert holed.report["pixels"]["failed"]["read"] == 128 * 128 == (after == 254).sum()
+    assert (after[:80, :80] == before[:80, :80]).all()
+    assert any("JPEGLib" in words for words in holed.report["warnings"])
+    assert "JPEGLib" not in caplog.text
+
+
+@pytest.mark.fault(33)
+def test_fault_33_a_silenced_log_does_not_hide_the_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = jpeg_tiff(tmp_path / "a.tif", photometric="YCBCR")
+    damage(path, "0_0")
+    (item,) = found(path, bands="red,green,blue").items
+    quiet = logging.getLogger("rasterio")
+    monkeypatch.setattr(quiet, "level", logging.CRITICAL)
+    quiet.manager._clear_cache()  # type: ignore[attr-defined]
+    pixels, _ = read(item)
+    assert pixels.failed[:128, :128].all()
+    assert not pixels.failed[128:].any()

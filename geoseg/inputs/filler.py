@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 from scipy import ndimage
 
 from geoseg.inputs.sample import spread_windows
-from geoseg.load import reading
+from geoseg.load import complaints_raised, reading
 from geoseg.scenes import BandSource, Item
 
 _SAMPLE_PX = 512
@@ -66,7 +66,7 @@ def _layers(
 ) -> dict[BandSource, NDArray[Any]]:
     """Bands of one file, together: where they are interleaved, each block is decoded once."""
     indexes = [source.index for source in sources]
-    with reading(_CACHE_BYTES), rasterio.open(href) as file:
+    with reading(_CACHE_BYTES), rasterio.open(href) as file, complaints_raised():
         if file.width * file.height * bands <= _CHEAP_SAMPLES or all(file.overviews(index) for index in indexes):
             pixels = file.read(indexes, out_shape=(len(indexes), *shape))
         else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from geoseg.load import Rasters, reading
+from geoseg.load import Rasters, complaints_raised, reading
 from geoseg.scenes import BandSource, Item
 
 # Red, near infrared and short-wave infrared: their dark ends tell of an offset.
@@ -56,7 +56,7 @@ def sample_of(item: Item, rasters: Rasters) -> Sample:
 
 
 def _read(source: BandSource, rasters: Rasters) -> tuple[NDArray[np.floating | np.integer], str]:
-    with rasters.opened(source.href) as file:
+    with rasters.opened(source.href) as file, complaints_raised():
         if file.overviews(source.index) or max(file.shape) <= _OVERVIEW_PX:
             shrink = max(1, max(file.shape) / _OVERVIEW_PX)
             shape = tuple(max(1, round(side / shrink)) for side in file.shape)

@@ -19,11 +19,22 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from geoseg.load.complaints import complaints_raised
 from geoseg.load.opening import Rasters, local_fact
 from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
 from geoseg.scenes import BandSource, Item
 
-__all__ = ["COARSER", "Pixels", "Rasters", "ReadFailure", "lazy_item", "local_fact", "pixels_of", "reading"]
+__all__ = [
+    "COARSER",
+    "Pixels",
+    "Rasters",
+    "ReadFailure",
+    "complaints_raised",
+    "lazy_item",
+    "local_fact",
+    "pixels_of",
+    "reading",
+]
 
 # Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
 _LEAST_CACHE_BYTES = 32 * 2**20

@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from geoseg.errors import AssetChangedError
 from geoseg.remote import RemoteFile, RemoteFiles, Trouble, is_remote
+from geoseg.scenes.raster_ends import cut_short
 
 # XML and JSON are login pages, or rasters like VRT that name any other file, also of this machine.
 _NO_RASTERS = (b"<", b"{")
@@ -74,9 +75,27 @@ def local_fact(path: str) -> str:
 @contextmanager
 def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader]:
     _refuse_changed(path, fact)
+    if words := _cut_here(path):
+        raise RasterioIOError(words)
     with rasterio.open(path) as dataset:
         yield dataset
     _refuse_changed(path, fact)
+
+
+def _cut_here(path: str) -> str:
+    """What a picture that lacks its end is; "" for others, and for what GDAL has better words."""
+    if not Path(path).is_file():
+        return ""
+    try:
+        with Path(path).open("rb") as stream:
+
+            def read(start: int, stop: int) -> bytes:
+                stream.seek(max(0, start))
+                return stream.read(stop - max(0, start))
+
+            return cut_short(read, Path(path).stat().st_size)
+    except OSError:
+        return ""
 
 
 def _refuse_changed(path: str, fact: str | None) -> None:
@@ -95,10 +114,13 @@ def _opened_remotely(file: RemoteFile) -> Iterator[_Verified]:
     faults = _Faults()
     try:  # the first request, outside of the lock
         is_text = file.read(0, _FIRST_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_NO_RASTERS)
+        cut = cut_short(lambda start, stop: file.read(max(0, start), stop), _length(file))
     except Trouble as trouble:
         raise RasterioIOError(trouble.words) from None
     if is_text:
         raise RasterioIOError(_not_a_raster(file))
+    if cut:
+        raise RasterioIOError(cut)
     name = PurePosixPath(urlsplit(file.href).path).name or "file"
     with _table:
         try:

@@ -18,11 +18,13 @@ from odc.geo.roi import roi_shape
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from geoseg.load.complaints import complaints_raised
 from geoseg.scenes import BandSource
 
 Roi = tuple[slice, slice]
 # Raw pixels, which of them could not be read (None where all could), and why.
 WindowRead = tuple[NDArray[Any], NDArray[np.bool_] | None, str]
+_DRIVERS_OF_BLOCKS = {"GTiff", "COG", "JP2OpenJPEG"}
 
 
 @dataclass(slots=True)
@@ -31,7 +33,7 @@ class _Entry:
 
     left: set[int]
     lock: threading.Lock = field(default_factory=threading.Lock)
-    pixels: NDArray[Any] | None = None
+    read: WindowRead | None = None
     is_tried: bool = False
 
 
@@ -73,25 +75,32 @@ class SharedReads:
             is_first = not entry.is_tried
             if is_first:
                 entry.is_tried = True
-                entry.pixels = _read_all(file, bands, roi, shrink)
-            pixels = None if entry.pixels is None else entry.pixels[bands.index(source.index)]
+                entry.read = _read_all(file, bands, roi, shrink)
+            read = entry.read
             entry.left.discard(source.index)
             if not entry.left:
                 with self._lock:
                     self._entries.pop(key, None)
-        if pixels is not None:
-            return pixels, None, ""
-        if is_first and _is_virtual(file):
-            return _nothing_of(file, source.index, roi, "a file that this virtual raster is made of cannot be read")
+        if read is not None:
+            return read[0][bands.index(source.index)], *read[1:]
+        if is_first and not _fails_by_blocks(file):
+            return _nothing_of(file, source.index, roi, _words_of_all(file))
         return _read_alone(file, source.index, roi, shrink)
 
 
-def _is_virtual(file: rasterio.DatasetReader) -> bool:
-    """Whether a handle is good for nothing once a read has failed.
+def _fails_by_blocks(file: rasterio.DatasetReader) -> bool:
+    """Whether a handle still gives the right pixels of other blocks once a read has failed.
 
-    A file of a VRT that cannot be opened fails the first read that needs it, and is zeros in all later ones (GDAL 3.12).
+    A file of a VRT that cannot be opened fails the first read that needs it, and is zeros in all later ones. So are the
+    lines of a JPEG or PNG after the one that does not decode (GDAL 3.12).
     """
-    return bool(file.driver == "VRT")
+    return file.driver in _DRIVERS_OF_BLOCKS
+
+
+def _words_of_all(file: rasterio.DatasetReader) -> str:
+    if file.driver == "VRT":
+        return "a file that this virtual raster is made of cannot be read"
+    return f"what a {file.driver} file holds after a part that cannot be read is not known"
 
 
 def _nothing_of(file: rasterio.DatasetReader, index: int, roi: Roi, cause: str) -> WindowRead:
@@ -104,15 +113,21 @@ def _keeps_bands_together(file: rasterio.DatasetReader, bands: tuple[int, ...]) 
     return same_type and file.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") != "BAND"
 
 
-def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> NDArray[Any] | None:
+def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> WindowRead | None:
     """All bands of a window; ``None`` where something fails, which each band then finds out for itself."""
     try:
         if shrink > 1:
-            return _read_small(file, bands, roi, shrink)
-        pixels: NDArray[Any] = file.read(list(bands), window=RasterWindow.from_slices(*roi))
+            return _read_small(file, bands, roi, shrink), None, ""
+        if _has_jpeg_blocks(file):
+            return _read_blocks(file, bands, roi)
+        return _raw(file, bands, RasterWindow.from_slices(*roi)), None, ""
     except RasterioError:
         return None
-    return pixels
+
+
+def _has_jpeg_blocks(file: rasterio.DatasetReader) -> bool:
+    """Whether it matters that each block is decoded in a read of its own: the complaint does not say which it was."""
+    return file.driver == "GTiff" and "JPEG" in file.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "")
 
 
 def _read_alone(file: rasterio.DatasetReader, index: int, roi: Roi, shrink: int) -> WindowRead:
@@ -147,13 +162,18 @@ def _read_small(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, 
 def _raw(
     file: rasterio.DatasetReader, bands: tuple[int, ...], window: RasterWindow, shape: tuple[int, int] | None = None
 ) -> NDArray[Any]:
-    """Pixels (band, y, x) of a window; the band 0 is the file's mask, whole or beside it (255 = valid)."""
+    """Pixels (band, y, x) of a window; the band 0 is the file's mask, whole or beside it (255 = valid).
+
+    Raises:
+        RasterioError: If something cannot be read, or decoded.
+    """
     out_shape = None if shape is None else (len(bands), *shape)
-    if bands == (0,):
-        mask: NDArray[Any] = file.read_masks([1], window=window, out_shape=out_shape)
-        return mask
-    pixels: NDArray[Any] = file.read(list(bands), window=window, out_shape=out_shape)
-    return pixels
+    with complaints_raised():
+        if bands == (0,):
+            mask: NDArray[Any] = file.read_masks([1], window=window, out_shape=out_shape)
+            return mask
+        pixels: NDArray[Any] = file.read(list(bands), window=window, out_shape=out_shape)
+        return pixels
 
 
 def _dtype(file: rasterio.DatasetReader, index: int) -> str:
@@ -162,18 +182,26 @@ def _dtype(file: rasterio.DatasetReader, index: int) -> str:
 
 def read_window(file: rasterio.DatasetReader, index: int, roi: Roi) -> WindowRead:
     """A band's raw pixels in a window. What fails is found block by block; failed pixels hold zero."""
-    window = RasterWindow.from_slices(*roi)
-    try:
-        return _raw(file, (index,), window)[0], None, ""
-    except RasterioError as err:
-        cause = str(err)
-        if _is_virtual(file):
-            return _nothing_of(file, index, roi, str(err.__cause__ or err))
-    pixels = np.zeros(roi_shape(roi), dtype=_dtype(file, index))
-    failed = np.zeros(pixels.shape, dtype=bool)
-    for block, part in _blocks_within(file, index, roi):
+    cause = ""
+    if not _has_jpeg_blocks(file):
         try:
-            pixels[part] = _raw(file, (index,), block)[0]
+            return _raw(file, (index,), RasterWindow.from_slices(*roi))[0], None, ""
+        except RasterioError as err:
+            cause = str(err)
+            if not _fails_by_blocks(file):
+                return _nothing_of(file, index, roi, str(err.__cause__ or err))
+    pixels, failed, of_block = _read_blocks(file, (index,), roi)
+    return pixels[0], failed, of_block or cause
+
+
+def _read_blocks(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi) -> WindowRead:
+    """Bands (band, y, x) of a window, block by block, and which of its pixels (y, x) some band could not be read of."""
+    pixels = np.zeros((len(bands), *roi_shape(roi)), dtype=_dtype(file, bands[0]))
+    failed = np.zeros(pixels.shape[1:], dtype=bool)
+    cause = ""
+    for block, part in _blocks_within(file, bands[0], roi):
+        try:
+            pixels[:, *part] = _raw(file, bands, block)
         except RasterioError as err:
             failed[part] = True
             cause = str(err.__cause__ or err)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -13,6 +14,7 @@ from odc.geo import CRS
 from rasterio.enums import ColorInterp
 
 from geoseg.errors import RequestError
+from geoseg.scenes.raster_ends import cut_short
 
 # A block is decoded whole, in every thread that reads: above this a bound on memory cannot be kept.
 MOST_BLOCK_BYTES = 256 * 2**20
@@ -50,16 +52,24 @@ def what_it_is(path: str) -> tuple[str, str]:
         size = Path(path).stat().st_size
         with Path(path).open("rb") as stream:
             first = stream.read(_FIRST_BYTES)
+            cut = cut_short(lambda start, stop: _between(stream, start, stop), size)
     except OSError as err:
         return f"cannot be opened: {err.strerror or err}", "check the path and who may read it"
     if not size:
         return "an empty file (0 bytes)", "fetch or write it again"
+    if cut:
+        return f"{cut} ({size:,} bytes)", "copy or fetch it again"
     low = first.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     kind, todo = next(
         ((kind, todo) for magic, kind, todo in _KINDS if low.startswith(magic.lower())),
         ("of no known raster format", "convert it to GeoTIFF, or name another file"),
     )
     return f"{kind}, {size:,} bytes that begin with {_shown(first)}", todo
+
+
+def _between(stream: BinaryIO, start: int, stop: int) -> bytes:
+    stream.seek(max(0, start))
+    return stream.read(stop - max(0, start))
 
 
 def _shown(first: bytes) -> str:

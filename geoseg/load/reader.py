@@ -34,22 +34,15 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
-from geoseg.grid import Lattice
 from geoseg.load.opening import Rasters
+from geoseg.load.placing import outline, padded, paste_rois, places
 from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
 from geoseg.scenes.raster_checks import unusable, what_it_is
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP
 
-# Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
-_KERNEL_PAD_PX = 3
-
-# Any projected CRS: pixels stand for its metres, and nothing is projected.
-_PIXELS = "EPSG:3857"
 # Source pixels per pixel from which they are averaged. Not 2, where the distortion between two zones would decide.
 COARSER = 1.5
-# Grids that fit together do so at multiples of this share of a pixel.
-_FRACTIONS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +170,7 @@ class ExactReader:
         failed = np.ones(dst_geobox.shape, dtype=bool)
         if isinstance(self._claimed, GeoBox):
             nearest = {"resampling": Resampling.nearest, "tolerance": 0}
-            failed = _warped_failure(np.ones((1, 1), dtype=bool), _outline(self._claimed), dst_geobox, nearest)
+            failed = _warped_failure(np.ones((1, 1), dtype=bool), outline(self._claimed), dst_geobox, nearest)
         out = dst if dst is not None else np.empty(dst_geobox.shape, dtype=cfg.dtype or "float32")
         out[...] = cfg.fill_value
         if failed.any():
@@ -192,7 +185,7 @@ class ExactReader:
         src_geobox = self._placed(file, dst_geobox)
         if src_geobox is None:  # a truncated header keeps the pixels and loses the place
             return self._unreadable("no georeference", cfg, dst_geobox, dst)
-        paste = _paste_rois(src_geobox, dst_geobox)
+        paste = paste_rois(src_geobox, dst_geobox)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
         roi_src, roi = paste or _rois(plan)
         out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
@@ -232,7 +225,7 @@ class ExactReader:
         target: GeoBox,
         out: NDArray[Any],
     ) -> None:
-        roi_src = _padded(_rois(plan)[0], src_geobox.shape.yx)
+        roi_src = padded(_rois(plan)[0], src_geobox.shape.yx)
         window_geobox = src_geobox[roi_src]
         shrink = min(plan.read_shrink, *roi_shape(roi_src)) if self._previews else 1
         pixels, failed, cause = self._shared.window(file, self._source, roi_src, shrink)
@@ -251,7 +244,7 @@ class ExactReader:
             src_nodata=np.nan if out.dtype.kind == "f" else None,
             dst_nodata=np.nan if out.dtype.kind == "f" else None,
             init_dest_nodata=out.dtype.kind == "f",
-            **_places(window_geobox, target),
+            **places(window_geobox, target),
             **kernel,
         )
         if failed is not None:
@@ -287,11 +280,6 @@ def _cause(href: str, words: str) -> str:
     return f"no raster: {what_it_is(href)[0]}"
 
 
-def _wkt(geobox: GeoBox) -> str:
-    assert geobox.crs is not None  # noqa: S101  # rasters without a CRS are refused before anything is read
-    return geobox.crs.to_wkt()
-
-
 def _rois(plan: ReprojectInfo | None) -> tuple[Roi, Roi]:
     """Source and target slices of odc's plan."""
     assert plan is not None  # noqa: S101  # the caller has a plan where it pastes nothing
@@ -302,61 +290,6 @@ def _rois(plan: ReprojectInfo | None) -> tuple[Roi, Roi]:
 def _plain(roi: Any) -> Roi:  # odc's normalised slices, which are slices under another name
     rows, cols = roi
     return slice(rows.start, rows.stop), slice(cols.start, cols.stop)
-
-
-def _padded(roi: Roi, shape: tuple[int, int]) -> Roi:
-    """A window grown by what a kernel may touch, within the raster."""
-    rows, cols = (
-        slice(max(0, part.start - _KERNEL_PAD_PX), min(size, part.stop + _KERNEL_PAD_PX))
-        for part, size in zip(roi, shape, strict=True)
-    )
-    return rows, cols
-
-
-def _paste_rois(source: GeoBox, target: GeoBox) -> tuple[Roi, Roi] | None:
-    """Equal parts of source and target when both lie on one lattice, so that pixels are read untouched.
-
-    The test looks at the whole source and so gives the same answer for every cut of the target.
-    """
-    lattice = Lattice.from_geobox(target)
-    source_window, target_window = lattice.window_of(source), lattice.window_of(target)
-    if source_window is None or target_window is None:
-        return None
-    shared = source_window & target_window
-    if not shared:
-        return (slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0))
-    return shared.within(source_window), shared.within(target_window)
-
-
-def _places(source: GeoBox, target: GeoBox) -> dict[str, Any]:
-    """Where both grids lie: options of ``rasterio.warp.reproject``.
-
-    Within one CRS the source's own pixels are the coordinates. Millions of metres would leave an error of 1e-8 pixels
-    that depends on the cut, and decides where a target pixel ends exactly between two source pixels.
-    """
-    if source.crs != target.crs:
-        return {
-            "src_transform": source.transform,
-            "src_crs": _wkt(source),
-            "dst_transform": target.transform,
-            "dst_crs": _wkt(target),
-        }
-    upright = Affine.scale(1024, -1024)  # GDAL takes pixels of size 1 at (0, 0) for no georeference
-    relative = ~source.transform @ target.transform
-    a, b, c, d, e, f = relative[:6]
-    placed = Affine(a, b, _even(c), d, e, _even(f))
-    return {
-        "src_transform": upright,
-        "src_crs": _PIXELS,
-        "dst_transform": upright @ placed,
-        "dst_crs": _PIXELS,
-    }
-
-
-def _even(pixels: float) -> float:
-    """The common fraction of a pixel that is meant, where there is one: halves, thirds, hundredths."""
-    fraction = round(pixels * _FRACTIONS) / _FRACTIONS
-    return fraction if abs(pixels - fraction) < 1e-6 else pixels
 
 
 def _kernel(source: GeoBox, target: GeoBox, resampling: str) -> dict[str, Any]:
@@ -387,12 +320,6 @@ def _source_px_per_pixel(source: GeoBox, target: GeoBox) -> tuple[float, float]:
     return width, height
 
 
-def _outline(geobox: GeoBox) -> GeoBox:
-    """The same area as a single pixel."""
-    rows, cols = geobox.shape
-    return GeoBox((1, 1), geobox.transform @ Affine.scale(cols, rows), geobox.crs)
-
-
 def _warped_failure(
     failed: NDArray[np.bool_], source: GeoBox, target: GeoBox, kernel: dict[str, Any]
 ) -> NDArray[np.bool_]:
@@ -401,7 +328,7 @@ def _warped_failure(
     reproject(
         failed.astype("float32"),
         lost,
-        **_places(source, target),
+        **places(source, target),
         **kernel,
     )
     return lost > 0

@@ -11,7 +11,7 @@ from geoseg.grid import Lattice
 from geoseg.load.shared import Roi
 
 # Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
-_KERNEL_PAD_PX = 3
+KERNEL_PAD_PX = 3
 
 # Any projected CRS: pixels stand for its metres, and nothing is projected.
 _PIXELS = "EPSG:3857"
@@ -27,7 +27,7 @@ def _wkt(geobox: GeoBox) -> str:
 def padded(roi: Roi, shape: tuple[int, int]) -> Roi:
     """A window grown by what a kernel may touch, within the raster."""
     rows, cols = (
-        slice(max(0, part.start - _KERNEL_PAD_PX), min(size, part.stop + _KERNEL_PAD_PX))
+        slice(max(0, part.start - KERNEL_PAD_PX), min(size, part.stop + KERNEL_PAD_PX))
         for part, size in zip(roi, shape, strict=True)
     )
     return rows, cols

@@ -36,6 +36,7 @@ from rasterio.warp import reproject
 
 from geoseg.load.opening import Rasters
 from geoseg.load.placing import outline, padded, paste_rois, places
+from geoseg.load.seam import Placed, is_round, outline_round, placed_round, reach_round
 from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
 from geoseg.scenes.raster_checks import unusable, what_it_is
@@ -83,6 +84,7 @@ class ExactDriver(RioDriver):
         log: Where failures go.
         rasters: Opens files.
         previews: Whether overviews may be used.
+        claimed: Pixel grid of the item, where odc is told another one.
     """
 
     def __init__(
@@ -92,8 +94,10 @@ class ExactDriver(RioDriver):
         rasters: Rasters | None = None,
         *,
         previews: bool = False,
+        claimed: GeoBox | None = None,
     ) -> None:
         super().__init__()
+        self._claimed = claimed
         self._rasters = rasters or Rasters()
         self._sources = sources
         self._log = log
@@ -104,7 +108,8 @@ class ExactDriver(RioDriver):
         """A reader of one band of one file."""
         del ctx
         source = self._sources[(src.uri, src.band)]
-        return ExactReader(source, src.geobox, self._log, self._shared, self._rasters, previews=self._previews)
+        claimed = self._claimed or src.geobox
+        return ExactReader(source, claimed, self._log, self._shared, self._rasters, previews=self._previews)
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> GlobalContext:
         """State of one load; nothing is kept between reads."""
@@ -170,7 +175,8 @@ class ExactReader:
         failed = np.ones(dst_geobox.shape, dtype=bool)
         if isinstance(self._claimed, GeoBox):
             nearest = {"resampling": Resampling.nearest, "tolerance": 0}
-            failed = _warped_failure(np.ones((1, 1), dtype=bool), outline(self._claimed), dst_geobox, nearest)
+            place = (outline_round if is_round(self._claimed, dst_geobox) else outline)(self._claimed)
+            failed = _warped_failure(np.ones((1, 1), dtype=bool), place, dst_geobox, nearest)
         out = dst if dst is not None else np.empty(dst_geobox.shape, dtype=cfg.dtype or "float32")
         out[...] = cfg.fill_value
         if failed.any():
@@ -186,14 +192,21 @@ class ExactReader:
         if src_geobox is None:  # a truncated header keeps the pixels and loses the place
             return self._unreadable("no georeference", cfg, dst_geobox, dst)
         paste = paste_rois(src_geobox, dst_geobox)
+        if paste is None and is_round(src_geobox, dst_geobox):
+            return self._read_round(file, src_geobox, cfg, dst_geobox, dst)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
         roi_src, roi = paste or _rois(plan)
-        out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
-        out[...] = cfg.fill_value
+        out = _empty(file, cfg, roi, dst)
         if roi_is_empty(roi) or roi_is_empty(roi_src):
             return roi, out
         if plan is not None:
-            self._warp(file, src_geobox, plan, cfg.resampling, dst_geobox[roi], out)
+            window = padded(roi_src, src_geobox.shape.yx)
+            shrink = min(plan.read_shrink, *roi_shape(window)) if self._previews else 1
+            here = dst_geobox[roi]
+            placed = Placed(src_geobox[window], ((0, window),))
+            small = _shrunk(placed.geobox, shrink) if self._previews else src_geobox
+            kernel = _kernel(*_source_px_per_pixel(small, here), cfg.resampling)
+            self._warp(file, placed, shrink, kernel, cfg.fill_value, here, out)
             return roi, out
         pixels, failed, cause = self._shared.window(file, self._source, roi_src)
         self._store(pixels, out, file)
@@ -216,28 +229,45 @@ class ExactReader:
         turns = round((claimed.boundingbox.left - own.boundingbox.left) / 360)
         return GeoBox(own.shape, Affine.translation(360.0 * turns, 0) @ own.transform, own.crs) if turns else own
 
-    def _warp(
+    def _read_round(
         self,
         file: rasterio.DatasetReader,
         src_geobox: GeoBox,
-        plan: ReprojectInfo,
-        resampling: str,
+        cfg: RasterLoadParams,
+        target: GeoBox,
+        dst: NDArray[Any] | None,
+    ) -> tuple[Roi, NDArray[Any]]:
+        """A read of a raster that meets the line where longitude starts again."""
+        roi: Roi = (slice(0, target.shape[0]), slice(0, target.shape[1]))
+        out = _empty(file, cfg, roi, dst)
+        placed = placed_round(src_geobox, target)
+        if placed is not None:
+            width, height = reach_round(src_geobox, target)
+            alone = self._previews and len(placed.parts) == 1
+            shrink = max(1, min(int(min(width, height)), *placed.geobox.shape)) if alone else 1
+            kernel = _kernel(width / shrink, height / shrink, cfg.resampling)
+            self._warp(file, placed, shrink, kernel, cfg.fill_value, target, out)
+        return roi, out
+
+    def _warp(
+        self,
+        file: rasterio.DatasetReader,
+        placed: Placed,
+        shrink: int,
+        kernel: dict[str, Any],
+        missing: Any,
         target: GeoBox,
         out: NDArray[Any],
     ) -> None:
-        roi_src = padded(_rois(plan)[0], src_geobox.shape.yx)
-        window_geobox = src_geobox[roi_src]
-        shrink = min(plan.read_shrink, *roi_shape(roi_src)) if self._previews else 1
-        pixels, failed, cause = self._shared.window(file, self._source, roi_src, shrink)
-        if shrink > 1:
-            rows, cols = pixels.shape
-            window_geobox = window_geobox[: rows * shrink, : cols * shrink].zoom_to(pixels.shape)
-        kernel = _kernel(window_geobox if self._previews else src_geobox, target, resampling)
+        pixels, failed, cause, absent = self._windows(file, placed, shrink)
+        window_geobox = _shrunk(placed.geobox, shrink)
         values = np.full(pixels.shape, np.nan, dtype="float32") if out.dtype.kind == "f" else pixels
         if out.dtype.kind == "f":
             self._store(pixels, values, file)
             if failed is not None:
                 values[failed] = np.nan
+        if absent is not None:
+            values[:, absent] = missing
         reproject(
             values,
             out,
@@ -251,6 +281,26 @@ class ExactReader:
             lost = _warped_failure(failed, window_geobox, target, kernel)
             if lost.any():
                 self._log.add(ReadFailure(self._source.href, cause, target, lost))
+
+    def _windows(
+        self, file: rasterio.DatasetReader, placed: Placed, shrink: int
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str, NDArray[np.bool_] | None]:
+        """Pixels of the windows side by side, which failed and why, and the columns that belong to none."""
+        if len(placed.parts) == 1:
+            return *self._shared.window(file, self._source, placed.parts[0][1], shrink), None
+        pixels: NDArray[Any] | None = None
+        failed, absent, causes = np.zeros(placed.geobox.shape, bool), np.ones(placed.geobox.shape[1], bool), []
+        for start, roi in placed.parts:
+            part, lost, cause = self._shared.window(file, self._source, roi)
+            if pixels is None:
+                pixels = np.zeros(placed.geobox.shape, dtype=part.dtype)
+            where = slice(start, start + part.shape[1])
+            pixels[:, where], absent[where] = part, False
+            if lost is not None:
+                failed[:, where] = lost
+                causes.append(cause)
+        assert pixels is not None  # noqa: S101  # a place has parts
+        return pixels, failed if causes else None, next(iter(causes), ""), absent if absent.any() else None
 
     def _store(self, raw: NDArray[Any], out: NDArray[Any], file: rasterio.DatasetReader) -> None:
         """Raw pixels into ``out``; as values with NaN for nodata where ``out`` is floating point."""
@@ -266,6 +316,21 @@ class ExactReader:
             out[np.isinf(out)] = np.nan  # no sensor measures it, and one of it would fail every pixel in reach
         if self._source.offset:
             out += np.float32(self._source.offset / self._source.scale)
+
+
+def _empty(file: rasterio.DatasetReader, cfg: RasterLoadParams, roi: Roi, dst: NDArray[Any] | None) -> NDArray[Any]:
+    """Where a part of the target is written to, without a pixel yet."""
+    out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
+    out[...] = cfg.fill_value
+    return out
+
+
+def _shrunk(window: GeoBox, shrink: int) -> GeoBox:
+    """The grid of a window of which one pixel is read for ``shrink`` x ``shrink``."""
+    if shrink == 1:
+        return window
+    rows, cols = (max(1, size // shrink) for size in window.shape)
+    return window[: rows * shrink, : cols * shrink].zoom_to((rows, cols))
 
 
 def _siblings(source: BandSource) -> dict[str, str]:
@@ -292,9 +357,8 @@ def _plain(roi: Any) -> Roi:  # odc's normalised slices, which are slices under 
     return slice(rows.start, rows.stop), slice(cols.start, cols.stop)
 
 
-def _kernel(source: GeoBox, target: GeoBox, resampling: str) -> dict[str, Any]:
-    """How to warp: options of ``rasterio.warp.reproject`` that are equal for every cut of the target's lattice."""
-    width, height = _source_px_per_pixel(source, target)
+def _kernel(width: float, height: float, resampling: str) -> dict[str, Any]:
+    """How to warp, by the reach of a target pixel in source pixels: options of ``rasterio.warp.reproject``."""
     coarser = resampling == "bilinear" and max(width, height) >= COARSER
     return {
         "resampling": Resampling.average if coarser else Resampling[resampling],

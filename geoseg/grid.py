@@ -285,6 +285,18 @@ def typical_place(geobox: GeoBox, crs: CRS) -> tuple[float, float]:
     return float(x), float(y)
 
 
+def pixel_area_in(geobox: GeoBox, crs: CRS) -> float:
+    """Area of a pixel of a raster in squared units of another CRS, at a place that is typical there."""
+    assert geobox.crs is not None  # noqa: S101  # rasters without a CRS are refused before
+    x, y = typical_place(geobox, crs)
+    a, b, _, d, e, _ = geobox.transform[:6]
+    ends = geobox.crs.transformer_to_crs(crs)(
+        np.array([x - a / 2, x + a / 2, x - b / 2, x + b / 2]), np.array([y - d / 2, y + d / 2, y - e / 2, y + e / 2])
+    )
+    (dx, dy), (du, dv) = np.diff(np.array(ends).reshape(2, 2, 2), axis=2)[:, :, 0].T
+    return float(abs(dx * dv - dy * du))
+
+
 def outline_in_degrees(geobox: GeoBox) -> shapely.Geometry:
     """The outline of a raster in longitude and latitude, with longitudes counted on past 180, one turn at most.
 

@@ -17,7 +17,7 @@ from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window, is_torn, meets_seam, outline_in_degrees, turned, typical_place
+from geoseg.grid import Lattice, Window, is_torn, meets_seam, outline_in_degrees, pixel_area_in, turned
 from geoseg.plan.checks import area_to_use, check_area, check_area_of_use, check_pixels, check_placed, check_uncut
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
@@ -206,9 +206,7 @@ def _resolution_in(geobox: GeoBox, crs: CRS) -> float:
     if geobox.crs == crs:
         return float(min(Lattice.from_geobox(geobox).pixel_size))
     if meets_seam(geobox):  # the whole of it has no outline in another CRS; one of its pixels has
-        col, row = ~geobox.transform @ typical_place(geobox, crs)
-        row, col = (min(max(int(place), 0), size - 1) for place, size in zip((row, col), geobox.shape, strict=True))
-        geobox = geobox[row : row + 1, col : col + 1]
+        return float(f"{math.sqrt(pixel_area_in(geobox, crs)):.3g}")
     size = geobox.to_crs(crs).resolution
     return float(f"{min(abs(size.x), abs(size.y)):.3g}")
 

@@ -10,6 +10,7 @@ import pytest
 from affine import Affine
 from pyproj import Transformer
 
+from geoseg.errors import NothingToDoError
 from geoseg.models import ModelFolder
 from tests.faults import painted
 
@@ -91,3 +92,43 @@ def test_a_globe_is_whole_on_any_grid(
     assert (unseen, beside) == (0, 0)
     limit = {"Europe": 0.25, "Arctic": 6.0}  # averages are pulled by their kernel; at the pole columns end in a point
     assert error < limit.get(region, 0.01)
+
+
+def both_sides(tmp_path: Path) -> list[Path]:
+    return [
+        painted.paint(
+            tmp_path / f"{name}.tif", (100, 100), crs="EPSG:4326", transform=Affine(0.001, 0, x, 0, -0.001, 45)
+        )
+        for name, x in (("east", 179.9), ("west", -180.0))
+    ]
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:32601", "EPSG:32660"])
+def test_a_region_across_the_seam_of_scenes_on_both_sides_is_whole(
+    tmp_path: Path, positions: ModelFolder, crs: str | None
+) -> None:
+    paths = both_sides(tmp_path)
+    for given in (paths, paths[::-1]):
+        prepared = painted.planned(positions, *given, cache=tmp_path, aoi="179.95,44.92,-179.95,44.98", crs=crs)
+        errors, seen = painted.errors_px(prepared, paths)
+        wanted = prepared.region.mask(prepared.region.window)
+        assert wanted.sum() > 3000
+        assert seen[wanted].all()
+        assert np.quantile(errors[wanted], 0.95) < 0.3  # the first and last columns lack half a kernel
+        assert errors[wanted].max() < 1
+
+
+def test_pixels_are_of_the_size_of_the_source_without_a_resolution(tmp_path: Path, positions: ModelFolder) -> None:
+    sizes = []
+    for number, west in enumerate((178.0, 179.9, 179.95, -180.05)):
+        place = Affine(0.001, 0, west, 0, -0.001, 45)
+        path = painted.paint(tmp_path / f"{number}.tif", (100, 100), crs="EPSG:4326", transform=place)
+        prepared = painted.planned(positions, path, cache=tmp_path, crs="EPSG:32660")
+        sizes.append(prepared.lattice.pixel_size[0])
+    assert max(sizes) / min(sizes) < 1.03
+
+
+def test_a_raster_far_away_is_not_on_the_map(tmp_path: Path, positions: ModelFolder) -> None:
+    path = both_sides(tmp_path)[0]
+    with pytest.raises(NothingToDoError):
+        painted.planned(positions, path, cache=tmp_path, crs="EPSG:32660", aoi="176,44.9,176.1,45")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -17,9 +18,25 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 _TIE_PX = 1e-6
 _HALF_TURN = 180.0
+_TURN = 360.0
+# Cylindrical projections: x grows with longitude alone, and ends where it began.
+_CYLINDRICAL = {
+    "Popular Visualisation Pseudo Mercator",
+    "Mercator (variant A)",
+    "Mercator (variant B)",
+    "Mercator (Spherical)",
+    "Equidistant Cylindrical",
+    "Equidistant Cylindrical (Spherical)",
+    "Lambert Cylindrical Equal Area",
+    "Lambert Cylindrical Equal Area (Spherical)",
+}
+CENTRAL_MERIDIAN = ("Longitude of natural origin", "Longitude of false origin")
+# A raster that ends this near to the seam of its CRS meets it: kernels reach over it.
+_NEAR_PX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +224,102 @@ def turned(geometry: shapely.Geometry, longitude: float) -> shapely.Geometry:
 
     parts = shapely.get_parts(geometry)
     return shapely.union_all([near(part) for part in parts])
+
+
+def round_of(crs: CRS) -> tuple[float, float] | None:
+    """Where x comes round: the x in the middle between both ends of a CRS, and the length of a turn.
+
+    Returns:
+        Both in units of the CRS; ``None`` where a turn of longitude is not a step in x.
+    """
+    return _round_of(crs.to_wkt())
+
+
+@lru_cache(maxsize=64)
+def _round_of(wkt: str) -> tuple[float, float] | None:
+    proj = CRS(wkt).proj
+    if proj.is_geographic:
+        return (0.0, _TURN) if proj.axis_info[0].unit_name == "degree" else None
+    operation = proj.coordinate_operation
+    if operation is None or operation.method_name not in _CYLINDRICAL or proj.geodetic_crs is None:
+        return None
+    meridian = next((float(p.value) for p in operation.params if p.name in CENTRAL_MERIDIAN), 0.0)
+    along = Transformer.from_crs(proj.geodetic_crs, proj, always_xy=True)
+    middle, quarter = along.transform([meridian, meridian + 90], [0.0, 0.0])[0]
+    return float(middle), 4 * float(abs(quarter - middle))
+
+
+def meets_seam(geobox: GeoBox) -> bool:
+    """Whether a raster reaches the line where longitude starts again in its CRS, or more than half round the Earth."""
+    around = round_of(geobox.crs) if geobox.crs is not None else None
+    if around is None:
+        return False
+    middle, turn = around
+    box = geobox.boundingbox
+    spare = _NEAR_PX * max(abs(geobox.transform.a), abs(geobox.transform.b))
+    return bool(
+        box.left - spare < middle - turn / 2 or box.right + spare > middle + turn / 2 or box.right - box.left > turn / 2
+    )
+
+
+def typical_place(geobox: GeoBox, crs: CRS) -> tuple[float, float]:
+    """A place of a raster at which to measure what its pixels are in another CRS.
+
+    Its middle; where it is so wide that this may be the other side of the globe, its place nearest to the middle of
+    where that CRS is used.
+
+    Returns:
+        x and y in the CRS of the raster.
+    """
+    box = geobox.boundingbox
+    x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+    around = round_of(geobox.crs) if geobox.crs is not None else None
+    use = crs.proj.area_of_use
+    if geobox.crs is None or around is None or use is None or box.right - box.left < around[1] / 8:
+        return x, y
+    lon = use.west + (use.east - use.west) % 360 / 2 if (use.west, use.east) != (-180, 180) else 0.0
+    there = CRS("EPSG:4326").transformer_to_crs(geobox.crs)(np.array([lon]), np.array([(use.south + use.north) / 2]))
+    if np.isfinite(there).all():
+        near = there[0][0] - around[1] * round((there[0][0] - x) / around[1])
+        x, y = min(max(near, box.left), box.right), min(max(there[1][0], box.bottom), box.top)
+    return float(x), float(y)
+
+
+def pixel_area_in(geobox: GeoBox, crs: CRS) -> float:
+    """Area of a pixel of a raster in squared units of another CRS, at a place that is typical there."""
+    assert geobox.crs is not None  # noqa: S101  # rasters without a CRS are refused before
+    x, y = typical_place(geobox, crs)
+    a, b, _, d, e, _ = geobox.transform[:6]
+    ends = geobox.crs.transformer_to_crs(crs)(
+        np.array([x - a / 2, x + a / 2, x - b / 2, x + b / 2]), np.array([y - d / 2, y + d / 2, y - e / 2, y + e / 2])
+    )
+    (dx, dy), (du, dv) = np.diff(np.array(ends).reshape(2, 2, 2), axis=2)[:, :, 0].T
+    return float(abs(dx * dv - dy * du))
+
+
+def outline_in_degrees(geobox: GeoBox) -> shapely.Geometry:
+    """The outline of a raster in longitude and latitude, with longitudes counted on past 180, one turn at most.
+
+    Args:
+        geobox: In a CRS that comes round (``round_of``).
+
+    Raises:
+        ValueError: If its CRS does not.
+    """
+    around = round_of(geobox.crs) if geobox.crs is not None else None
+    if geobox.crs is None or around is None:
+        raise ValueError("a CRS in which x comes round")
+    middle, turn = around
+    to_degrees = geobox.crs.transformer_to_crs("EPSG:4326")
+    meridian = float(to_degrees(np.array([middle]), np.array([0.0]))[0][0])
+
+    def counted_on(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, lat = to_degrees(np.full(len(xy), middle), xy[:, 1])
+        lat = np.where(np.isfinite(lat), lat, np.sign(xy[:, 1]) * 90)
+        return np.column_stack((meridian + (xy[:, 0] - middle) / turn * 360, np.clip(lat, -90, 90)))
+
+    rim = geobox.extent.geom
+    west, south, east, north = rim.bounds
+    placed = shapely.transform(rim.segmentize(max(east - west, north - south) / 100), counted_on)
+    west = placed.bounds[0]
+    return placed.intersection(shapely.box(west, -90, west + 360, 90))

@@ -22,6 +22,7 @@ from odc.geo.geobox import GeoBox
 from geoseg.load.complaints import complaints_raised
 from geoseg.load.opening import Rasters, local_fact
 from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
+from geoseg.load.seam import is_round
 from geoseg.scenes import BandSource, Item
 
 __all__ = [
@@ -110,9 +111,11 @@ def lazy_item(
     outline = item.geobox.footprint("EPSG:4326").json
     # Where an asset states no type, odc guesses by the end of its address, which may be a signature.
     assets = {name: {"type": "image/tiff", **asset} for name, asset in item.document["assets"].items()}
-    document = pystac.Item.from_dict({**item.document, "geometry": outline, "assets": assets}, preserve_dict=False)
+    stated = {**item.document, "geometry": outline, "assets": assets}
+    seam = is_round(item.geobox, geobox)
+    document = pystac.Item.from_dict(_everywhere(stated, geobox) if seam else stated, preserve_dict=False)
     by_place = {(source.href, _odc_index(item, source)): source for source in item.sources}
-    driver = ExactDriver(by_place, log, rasters, previews=previews)
+    driver = ExactDriver(by_place, log, rasters, previews=previews, claimed=item.geobox if seam else None)
     chunks = {"y": min(strip_rows, geobox.shape[0]), "x": geobox.shape[1]}
 
     def planned(
@@ -137,6 +140,24 @@ def lazy_item(
         dtype, missing = (rule.dtype, rule.missing) if rule is not None and not item.alpha else ("uint8", 0)
         bands |= planned([item.mask], dtype, missing, "nearest")
     return LazyItem(item, geobox, bands, quantity, log)
+
+
+def _everywhere(document: dict[str, Any], geobox: GeoBox) -> dict[str, Any]:
+    """An item that claims the target's own grid: odc, which chooses strips by it, has no outline across a seam."""
+    assert geobox.crs is not None  # noqa: S101  # targets have one
+    grid = {
+        "proj:code": None,
+        "proj:epsg": None,
+        "proj:wkt2": geobox.crs.to_wkt(),
+        "proj:shape": list(geobox.shape),
+        "proj:transform": list(geobox.transform)[:6],
+    }
+    assets = {name: {**_unplaced(asset), **grid} for name, asset in document["assets"].items()}
+    return {**document, "properties": {**_unplaced(document["properties"]), **grid}, "assets": assets}
+
+
+def _unplaced(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if not name.startswith("proj:")}
 
 
 def pixels_of(lazy: LazyItem, rows: slice, threads: int) -> tuple[Pixels, tuple[ReadFailure, ...]]:

@@ -34,22 +34,16 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
-from geoseg.grid import Lattice
 from geoseg.load.opening import Rasters
+from geoseg.load.placing import outline, padded, paste_rois, places
+from geoseg.load.seam import Placed, is_round, outline_round, placed_round, reach_round
 from geoseg.load.shared import Roi, SharedReads
 from geoseg.scenes import BandSource
 from geoseg.scenes.raster_checks import unusable, what_it_is
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP
 
-# Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
-_KERNEL_PAD_PX = 3
-
-# Any projected CRS: pixels stand for its metres, and nothing is projected.
-_PIXELS = "EPSG:3857"
 # Source pixels per pixel from which they are averaged. Not 2, where the distortion between two zones would decide.
 COARSER = 1.5
-# Grids that fit together do so at multiples of this share of a pixel.
-_FRACTIONS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +84,7 @@ class ExactDriver(RioDriver):
         log: Where failures go.
         rasters: Opens files.
         previews: Whether overviews may be used.
+        claimed: Pixel grid of the item, where odc is told another one.
     """
 
     def __init__(
@@ -99,8 +94,10 @@ class ExactDriver(RioDriver):
         rasters: Rasters | None = None,
         *,
         previews: bool = False,
+        claimed: GeoBox | None = None,
     ) -> None:
         super().__init__()
+        self._claimed = claimed
         self._rasters = rasters or Rasters()
         self._sources = sources
         self._log = log
@@ -111,7 +108,8 @@ class ExactDriver(RioDriver):
         """A reader of one band of one file."""
         del ctx
         source = self._sources[(src.uri, src.band)]
-        return ExactReader(source, src.geobox, self._log, self._shared, self._rasters, previews=self._previews)
+        claimed = self._claimed or src.geobox
+        return ExactReader(source, claimed, self._log, self._shared, self._rasters, previews=self._previews)
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> GlobalContext:
         """State of one load; nothing is kept between reads."""
@@ -177,7 +175,8 @@ class ExactReader:
         failed = np.ones(dst_geobox.shape, dtype=bool)
         if isinstance(self._claimed, GeoBox):
             nearest = {"resampling": Resampling.nearest, "tolerance": 0}
-            failed = _warped_failure(np.ones((1, 1), dtype=bool), _outline(self._claimed), dst_geobox, nearest)
+            place = (outline_round if is_round(self._claimed, dst_geobox) else outline)(self._claimed)
+            failed = _warped_failure(np.ones((1, 1), dtype=bool), place, dst_geobox, nearest)
         out = dst if dst is not None else np.empty(dst_geobox.shape, dtype=cfg.dtype or "float32")
         out[...] = cfg.fill_value
         if failed.any():
@@ -192,15 +191,22 @@ class ExactReader:
         src_geobox = self._placed(file, dst_geobox)
         if src_geobox is None:  # a truncated header keeps the pixels and loses the place
             return self._unreadable("no georeference", cfg, dst_geobox, dst)
-        paste = _paste_rois(src_geobox, dst_geobox)
+        paste = paste_rois(src_geobox, dst_geobox)
+        if paste is None and is_round(src_geobox, dst_geobox):
+            return self._read_round(file, src_geobox, cfg, dst_geobox, dst)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
         roi_src, roi = paste or _rois(plan)
-        out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
-        out[...] = cfg.fill_value
+        out = _empty(file, cfg, roi, dst)
         if roi_is_empty(roi) or roi_is_empty(roi_src):
             return roi, out
         if plan is not None:
-            self._warp(file, src_geobox, plan, cfg.resampling, dst_geobox[roi], out)
+            window = padded(roi_src, src_geobox.shape.yx)
+            shrink = min(plan.read_shrink, *roi_shape(window)) if self._previews else 1
+            here = dst_geobox[roi]
+            placed = Placed(src_geobox[window], ((0, window),))
+            small = _shrunk(placed.geobox, shrink) if self._previews else src_geobox
+            kernel = _kernel(*_source_px_per_pixel(small, here), cfg.resampling)
+            self._warp(file, placed, shrink, kernel, cfg.fill_value, here, out)
             return roi, out
         pixels, failed, cause = self._shared.window(file, self._source, roi_src)
         self._store(pixels, out, file)
@@ -223,41 +229,78 @@ class ExactReader:
         turns = round((claimed.boundingbox.left - own.boundingbox.left) / 360)
         return GeoBox(own.shape, Affine.translation(360.0 * turns, 0) @ own.transform, own.crs) if turns else own
 
-    def _warp(
+    def _read_round(
         self,
         file: rasterio.DatasetReader,
         src_geobox: GeoBox,
-        plan: ReprojectInfo,
-        resampling: str,
+        cfg: RasterLoadParams,
+        target: GeoBox,
+        dst: NDArray[Any] | None,
+    ) -> tuple[Roi, NDArray[Any]]:
+        """A read of a raster that meets the line where longitude starts again."""
+        roi: Roi = (slice(0, target.shape[0]), slice(0, target.shape[1]))
+        out = _empty(file, cfg, roi, dst)
+        placed = placed_round(src_geobox, target)
+        if placed is not None:
+            width, height = reach_round(src_geobox, target)
+            alone = self._previews and len(placed.parts) == 1
+            shrink = max(1, min(int(min(width, height)), *placed.geobox.shape)) if alone else 1
+            kernel = _kernel(width / shrink, height / shrink, cfg.resampling)
+            self._warp(file, placed, shrink, kernel, cfg.fill_value, target, out)
+        return roi, out
+
+    def _warp(
+        self,
+        file: rasterio.DatasetReader,
+        placed: Placed,
+        shrink: int,
+        kernel: dict[str, Any],
+        missing: Any,
         target: GeoBox,
         out: NDArray[Any],
     ) -> None:
-        roi_src = _padded(_rois(plan)[0], src_geobox.shape.yx)
-        window_geobox = src_geobox[roi_src]
-        shrink = min(plan.read_shrink, *roi_shape(roi_src)) if self._previews else 1
-        pixels, failed, cause = self._shared.window(file, self._source, roi_src, shrink)
-        if shrink > 1:
-            rows, cols = pixels.shape
-            window_geobox = window_geobox[: rows * shrink, : cols * shrink].zoom_to(pixels.shape)
-        kernel = _kernel(window_geobox if self._previews else src_geobox, target, resampling)
+        pixels, failed, cause, absent = self._windows(file, placed, shrink)
+        window_geobox = _shrunk(placed.geobox, shrink)
         values = np.full(pixels.shape, np.nan, dtype="float32") if out.dtype.kind == "f" else pixels
         if out.dtype.kind == "f":
             self._store(pixels, values, file)
             if failed is not None:
                 values[failed] = np.nan
+        if absent is not None:
+            values[:, absent] = missing
         reproject(
             values,
             out,
             src_nodata=np.nan if out.dtype.kind == "f" else None,
             dst_nodata=np.nan if out.dtype.kind == "f" else None,
             init_dest_nodata=out.dtype.kind == "f",
-            **_places(window_geobox, target),
+            **places(window_geobox, target),
             **kernel,
         )
         if failed is not None:
             lost = _warped_failure(failed, window_geobox, target, kernel)
             if lost.any():
                 self._log.add(ReadFailure(self._source.href, cause, target, lost))
+
+    def _windows(
+        self, file: rasterio.DatasetReader, placed: Placed, shrink: int
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str, NDArray[np.bool_] | None]:
+        """Pixels of the windows side by side, which failed and why, and the columns that belong to none."""
+        if len(placed.parts) == 1:
+            return *self._shared.window(file, self._source, placed.parts[0][1], shrink), None
+        pixels: NDArray[Any] | None = None
+        failed, absent, causes = np.zeros(placed.geobox.shape, bool), np.ones(placed.geobox.shape[1], bool), []
+        for start, roi in placed.parts:
+            part, lost, cause = self._shared.window(file, self._source, roi)
+            if pixels is None:
+                pixels = np.zeros(placed.geobox.shape, dtype=part.dtype)
+            where = slice(start, start + part.shape[1])
+            pixels[:, where], absent[where] = part, False
+            if lost is not None:
+                failed[:, where] = lost
+                causes.append(cause)
+        assert pixels is not None  # noqa: S101  # a place has parts
+        return pixels, failed if causes else None, next(iter(causes), ""), absent if absent.any() else None
 
     def _store(self, raw: NDArray[Any], out: NDArray[Any], file: rasterio.DatasetReader) -> None:
         """Raw pixels into ``out``; as values with NaN for nodata where ``out`` is floating point."""
@@ -275,6 +318,21 @@ class ExactReader:
             out += np.float32(self._source.offset / self._source.scale)
 
 
+def _empty(file: rasterio.DatasetReader, cfg: RasterLoadParams, roi: Roi, dst: NDArray[Any] | None) -> NDArray[Any]:
+    """Where a part of the target is written to, without a pixel yet."""
+    out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
+    out[...] = cfg.fill_value
+    return out
+
+
+def _shrunk(window: GeoBox, shrink: int) -> GeoBox:
+    """The grid of a window of which one pixel is read for ``shrink`` x ``shrink``."""
+    if shrink == 1:
+        return window
+    rows, cols = (max(1, size // shrink) for size in window.shape)
+    return window[: rows * shrink, : cols * shrink].zoom_to((rows, cols))
+
+
 def _siblings(source: BandSource) -> dict[str, str]:
     """GDAL's options for a file on disk: it looks for masks and headers beside it by name. Remote folders are let be."""
     return {} if "://" in source.href else {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
@@ -285,11 +343,6 @@ def _cause(href: str, words: str) -> str:
     if "://" in href or href.startswith("/vsi") or not Path(href).is_file():
         return words
     return f"no raster: {what_it_is(href)[0]}"
-
-
-def _wkt(geobox: GeoBox) -> str:
-    assert geobox.crs is not None  # noqa: S101  # rasters without a CRS are refused before anything is read
-    return geobox.crs.to_wkt()
 
 
 def _rois(plan: ReprojectInfo | None) -> tuple[Roi, Roi]:
@@ -304,64 +357,8 @@ def _plain(roi: Any) -> Roi:  # odc's normalised slices, which are slices under 
     return slice(rows.start, rows.stop), slice(cols.start, cols.stop)
 
 
-def _padded(roi: Roi, shape: tuple[int, int]) -> Roi:
-    """A window grown by what a kernel may touch, within the raster."""
-    rows, cols = (
-        slice(max(0, part.start - _KERNEL_PAD_PX), min(size, part.stop + _KERNEL_PAD_PX))
-        for part, size in zip(roi, shape, strict=True)
-    )
-    return rows, cols
-
-
-def _paste_rois(source: GeoBox, target: GeoBox) -> tuple[Roi, Roi] | None:
-    """Equal parts of source and target when both lie on one lattice, so that pixels are read untouched.
-
-    The test looks at the whole source and so gives the same answer for every cut of the target.
-    """
-    lattice = Lattice.from_geobox(target)
-    source_window, target_window = lattice.window_of(source), lattice.window_of(target)
-    if source_window is None or target_window is None:
-        return None
-    shared = source_window & target_window
-    if not shared:
-        return (slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0))
-    return shared.within(source_window), shared.within(target_window)
-
-
-def _places(source: GeoBox, target: GeoBox) -> dict[str, Any]:
-    """Where both grids lie: options of ``rasterio.warp.reproject``.
-
-    Within one CRS the source's own pixels are the coordinates. Millions of metres would leave an error of 1e-8 pixels
-    that depends on the cut, and decides where a target pixel ends exactly between two source pixels.
-    """
-    if source.crs != target.crs:
-        return {
-            "src_transform": source.transform,
-            "src_crs": _wkt(source),
-            "dst_transform": target.transform,
-            "dst_crs": _wkt(target),
-        }
-    upright = Affine.scale(1024, -1024)  # GDAL takes pixels of size 1 at (0, 0) for no georeference
-    relative = ~source.transform @ target.transform
-    a, b, c, d, e, f = relative[:6]
-    placed = Affine(a, b, _even(c), d, e, _even(f))
-    return {
-        "src_transform": upright,
-        "src_crs": _PIXELS,
-        "dst_transform": upright @ placed,
-        "dst_crs": _PIXELS,
-    }
-
-
-def _even(pixels: float) -> float:
-    """The common fraction of a pixel that is meant, where there is one: halves, thirds, hundredths."""
-    fraction = round(pixels * _FRACTIONS) / _FRACTIONS
-    return fraction if abs(pixels - fraction) < 1e-6 else pixels
-
-
-def _kernel(source: GeoBox, target: GeoBox, resampling: str) -> dict[str, Any]:
-    """How to warp: options of ``rasterio.warp.reproject`` that are equal for every cut of the target's lattice."""
-    width, height = _source_px_per_pixel(source, target)
+def _kernel(width: float, height: float, resampling: str) -> dict[str, Any]:
+    """How to warp, by the reach of a target pixel in source pixels: options of ``rasterio.warp.reproject``."""
     coarser = resampling == "bilinear" and max(width, height) >= COARSER
     return {
         "resampling": Resampling.average if coarser else Resampling[resampling],
@@ -387,12 +384,6 @@ def _source_px_per_pixel(source: GeoBox, target: GeoBox) -> tuple[float, float]:
     return width, height
 
 
-def _outline(geobox: GeoBox) -> GeoBox:
-    """The same area as a single pixel."""
-    rows, cols = geobox.shape
-    return GeoBox((1, 1), geobox.transform @ Affine.scale(cols, rows), geobox.crs)
-
-
 def _warped_failure(
     failed: NDArray[np.bool_], source: GeoBox, target: GeoBox, kernel: dict[str, Any]
 ) -> NDArray[np.bool_]:
@@ -401,7 +392,7 @@ def _warped_failure(
     reproject(
         failed.astype("float32"),
         lost,
-        **_places(source, target),
+        **places(source, target),
         **kernel,
     )
     return lost > 0

@@ -17,8 +17,8 @@ from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window, is_torn, turned
-from geoseg.plan.checks import check_area, check_area_of_use, check_pixels, check_placed, check_uncut
+from geoseg.grid import Lattice, Window, is_torn, meets_seam, outline_in_degrees, pixel_area_in, turned
+from geoseg.plan.checks import area_to_use, check_area, check_area_of_use, check_pixels, check_placed, check_uncut
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.raster_checks import short_name
@@ -47,6 +47,9 @@ __all__ = [
 _METRES_PER_DEGREE = 111_320.0
 # Edges of a region are straight in longitude and latitude; this many degrees between points keeps them so on any grid.
 _DENSIFY_DEGREES = 0.01
+# Rasters wider than this do not fit into every CRS.
+_WIDE_DEGREES = 45.0
+_EVERYWHERE = Window(-(10**9), -(10**9), 10**9, 10**9)
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,8 @@ def _resolution_in(geobox: GeoBox, crs: CRS) -> float:
     """Pixel size of a geobox in the units of a CRS: its own, or that of the middle pixel reprojected."""
     if geobox.crs == crs:
         return float(min(Lattice.from_geobox(geobox).pixel_size))
+    if meets_seam(geobox):  # the whole of it has no outline in another CRS; one of its pixels has
+        return float(f"{math.sqrt(pixel_area_in(geobox, crs)):.3g}")
     size = geobox.to_crs(crs).resolution
     return float(f"{min(abs(size.x), abs(size.y)):.3g}")
 
@@ -264,10 +269,29 @@ def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
     west, south, east, north = extent.boundingbox.bbox
     step = max(east - west, north - south) / 50
     if extent.crs is not None and extent.crs != lattice.crs:
+        if meets_seam(item.geobox):
+            return _outline_round(item.geobox, lattice)
         degrees = extent.to_crs("EPSG:4326", resolution=step).geom
         if crosses(degrees):  # a ring that jumps would lie all round the globe
             return to_pixels(on_globe(degrees), "EPSG:4326", lattice, _DENSIFY_DEGREES)
     return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, step)
+
+
+def _outline_round(geobox: GeoBox, lattice: Lattice) -> shapely.Geometry:
+    """The outline of a raster that meets the seam of its CRS: longitudes are counted on, as PROJ understands them.
+
+    What is too wide for the CRS of the map to hold is cut to where that CRS is used.
+    """
+    degrees = outline_in_degrees(geobox)
+    west, _, east, _ = degrees.bounds
+    use = area_to_use(lattice.crs)
+    if east - west > _WIDE_DEGREES and use is not None:
+        part = degrees.intersection(use)
+        degrees = degrees if part.is_empty else part
+    pixels = to_pixels(degrees, "EPSG:4326", lattice, max(_DENSIFY_DEGREES, (east - west) / 5000))
+    if not all(math.isfinite(edge) for edge in pixels.bounds):
+        return box_of(_EVERYWHERE)
+    return pixels if pixels.is_valid else shapely.make_valid(pixels, method="structure")
 
 
 def _around(windows: Sequence[Window]) -> Window:
@@ -306,13 +330,19 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
         RequestError: With a CRS that fits.
     """
     try:
-        check_area_of_use(aoi, lattice.crs)
+        check_area_of_use(aoi, lattice.crs, goes_on=_goes_on(items, lattice))
     except RequestError:
         footprints = [item.geobox.footprint("EPSG:4326").geom for item in items]
         if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
             raise _apart(aoi, items) from None
         raise
     _refuse_cut_scenes(items, lattice, aoi)
+
+
+def _goes_on(items: Sequence[Item], lattice: Lattice) -> bool:
+    """Whether the map is in degrees that scenes of its own CRS count on past 180."""
+    boxes = [item.geobox.boundingbox for item in items if item.geobox.crs == lattice.crs]
+    return lattice.crs.geographic and any(box.left < -180 or box.right > 180 for box in boxes)
 
 
 def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:

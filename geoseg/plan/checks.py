@@ -92,8 +92,13 @@ def _rounded(least: float) -> str:
     return str((int(least) // step + 1) * step)
 
 
-def check_area_of_use(aoi: AOI, crs: CRS) -> None:
+def check_area_of_use(aoi: AOI, crs: CRS, *, goes_on: bool = False) -> None:
     """Refuse a region that a CRS is not made for, or that it cuts in two.
+
+    Args:
+        aoi: The region.
+        crs: Of the map.
+        goes_on: Whether the map's grid goes on past the 180th meridian.
 
     Raises:
         RequestError: With a CRS that fits.
@@ -107,7 +112,8 @@ def check_area_of_use(aoi: AOI, crs: CRS) -> None:
             f"a region within the area of use of {name_of(crs)}: {box_in_words((west, south, east, north))} ({use.name})",
             f"set --crs {fitting_crs(aoi.geometry)}, or check the coordinates of the region",
         )
-    check_uncut(aoi.geometry, crs, "a region")
+    if not goes_on:
+        check_uncut(aoi.geometry, crs, "a region")
 
 
 def check_uncut(outline: shapely.Geometry, crs: CRS, what: str) -> None:
@@ -177,15 +183,25 @@ def _fits(outline: shapely.Geometry, crs: CRS) -> bool:
     use = crs.proj.area_of_use
     if use is None:
         return True
-    west, south, east, north = use.bounds
+    _, south, _, north = use.bounds
     if _has_pole(outline) and not (crs.geographic or north >= _POLE or south <= -_POLE):
         return False
+    area = area_to_use(crs)
+    return area is None or bool(outline.difference(area).area <= 0)
+
+
+def area_to_use(crs: CRS) -> shapely.Geometry | None:
+    """Where a CRS is used, in degrees, with some to spare and a turn on either side; ``None`` if nobody says."""
+    use = crs.proj.area_of_use
+    if use is None:
+        return None
+    west, south, east, north = use.bounds
     boxes = [
         shapely.box(w - _SPARE_LON, south - _SPARE_LAT, e + _SPARE_LON, north + _SPARE_LAT)
         for part in split_bounds((west, south, east, north))
         for w, e in ((part[0] + turn, part[2] + turn) for turn in (-360, 0, 360))
     ]
-    return bool(outline.difference(shapely.union_all(boxes)).area <= 0)
+    return shapely.union_all(boxes)
 
 
 def is_cut(bounds: Bounds, crs: CRS) -> bool:

@@ -129,8 +129,10 @@ def _with_inputs_checked(prepared: Prepared) -> Prepared:
     near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
     is_stated = spec.scale is not None or spec.offset is not None
     warnings = [*prepared.warnings, *check_inputs(near, prepared.rasters, is_stated=is_stated)]
+    unruled = [item for item in near if spec.scenes or (item.sensor.mask is None and item.sensor.nodata is None)]
+    warnings += filler_warnings(unruled, prepared.rasters)
     if spec.scenes:
-        return replace(prepared, warnings=(*warnings, *filler_warnings(near)))
+        return replace(prepared, warnings=tuple(warnings))
     judged = {item.key: item for item in with_verified_files(near, prepared.settings.cache)}
     scenes = (Scene(tuple(judged.get(item.key, item) for item in s.items)) for s in prepared.coverage.scenes)
     return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)), warnings=tuple(warnings))

@@ -72,11 +72,13 @@ def test_fault_41_the_run_says_it_in_the_report(tmp_path: Path, colours: ModelFo
     assert any("exact zeros" in words for words in result.report["warnings"])
 
 
-def of_catalogue(folder: Path, server: FaultServer, model: ModelFolder, near: bool, **bands: Any) -> list[str]:
+def of_catalogue(
+    folder: Path, server: FaultServer, model: ModelFolder, near: bool, checksum: str | None = None, **bands: Any
+) -> list[str]:
     """Warnings of a run on a NAIP item whose file lies on this machine or on a server."""
     href = str(folder / "image.tif") if near else f"{server.url}/image.tif"
     catalogue = json.loads(write_catalogue(folder / "catalogue", "").with_name("scene.json").read_text())
-    asset = {**catalogue["assets"].pop("red"), "href": href, "raster:bands": [bands] * 3}
+    asset = {**catalogue["assets"].pop("red"), "href": href, "raster:bands": [bands] * 3, "file:checksum": checksum}
     asset["eo:bands"] = [{"name": name} for name in worlds.BANDS]
     path = folder / "item.json"
     path.write_text(json.dumps({**catalogue, "collection": "naip", "assets": {"image": asset}}))
@@ -109,6 +111,15 @@ def test_fault_41_a_scene_of_a_catalogue_with_a_tag_in_its_file_is_masked(
     naip(folder, 0, nodata=0)
     assert not [said for said in of_catalogue(folder, server, colours, near=True) if "exact zeros" in said]
     assert (worlds.read(folder / "map" / "classes.tif") == 255).mean() > 0.2
+
+
+@pytest.mark.fault(33)
+def test_fault_33_a_checksum_of_no_known_kind_is_in_the_report(
+    folder: Path, server: FaultServer, colours: ModelFolder
+) -> None:
+    naip(folder, 9, nodata=9)
+    words = of_catalogue(folder, server, colours, near=True, checksum="md5:123")
+    assert [said for said in words if "file:checksum" in said and "md5:123" in said]
 
 
 @pytest.mark.fault(42)

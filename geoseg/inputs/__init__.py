@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from geoseg.errors import InputsContradictError
-from geoseg.inputs.checksums import with_verified_files
+from geoseg.inputs.checksums import checksum_warnings, with_verified_files
 from geoseg.inputs.filler import filler_warnings
 from geoseg.inputs.grids import with_true_grids
 from geoseg.inputs.offset import Verdict, judge_offset
@@ -23,6 +23,7 @@ __all__ = [
     "Sample",
     "Verdict",
     "check_inputs",
+    "checksum_warnings",
     "filler_warnings",
     "judge_offset",
     "judge_range",

@@ -123,14 +123,22 @@ def _with_inputs_checked(prepared: Prepared) -> Prepared:
     Raises:
         InputsContradictError: If pixels contradict what is stated of them.
     """
-    from geoseg.inputs import check_inputs, filler_warnings, with_verified_files  # noqa: PLC0415  # scipy, for a look
+    from geoseg.inputs import (  # noqa: PLC0415  # scipy, for a look
+        check_inputs,
+        checksum_warnings,
+        filler_warnings,
+        with_verified_files,
+    )
 
     spec = prepared.spec
     near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
     is_stated = spec.scale is not None or spec.offset is not None
     warnings = [*prepared.warnings, *check_inputs(near, prepared.rasters, is_stated=is_stated)]
+    unruled = [item for item in near if spec.scenes or (item.sensor.mask is None and item.sensor.nodata is None)]
+    warnings += filler_warnings(unruled, prepared.rasters)
     if spec.scenes:
-        return replace(prepared, warnings=(*warnings, *filler_warnings(near)))
+        return replace(prepared, warnings=tuple(warnings))
+    warnings += checksum_warnings(near)
     judged = {item.key: item for item in with_verified_files(near, prepared.settings.cache)}
     scenes = (Scene(tuple(judged.get(item.key, item) for item in s.items)) for s in prepared.coverage.scenes)
     return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)), warnings=tuple(warnings))

@@ -38,18 +38,54 @@ def band_names(
                 "give as many names as there are bands; those that the model does not read may have any",
             )
         return names, "named by --bands"
+    colours = [str(name) for name in interpretation] if all(interpretation) else []
     if all(source.descriptions):
-        known = {*wanted, *(band for entry in SENSORS.values() for band in entry.aliases)}
-        alpha = _alpha_only(interpretation)  # GDAL calls the fourth of four bands alpha unless told otherwise
-        names = [d if d in known else a or d for a, d in zip(alpha, source.descriptions, strict=True)]
-        return names, "names in the file"
-    if all(interpretation) and len(set(interpretation)) == source.count:
-        return [str(name) for name in interpretation], "colours in the file"
+        names = _described(source.descriptions, wanted)
+        says_nothing = not set(wanted) & set(names) and set(wanted) & set(colours)
+        if not says_nothing or len(set(colours)) < source.count:
+            alpha = _alpha_only(interpretation)  # GDAL calls the fourth of four bands alpha unless told otherwise
+            return [n if is_band(n, wanted) else a or n for a, n in zip(alpha, names, strict=True)], "names in the file"
+    if colours and len(set(colours)) == source.count:
+        return colours, "colours in the file"
     if source.count == 1 and (name := name_in_path(path, wanted)[0]):
         return [name], "named by the file's name"
     if source.count == len(wanted) and source.dtypes[0] == "uint8" and source.count in {3, 4}:
         return ["red", "green", "blue", "nir"][: source.count], "guessed from 8 bits and the number of bands"
     raise lacking(path, f"{source.count} {_bands_in_words(source)}, not all of them named", source.count, wanted)
+
+
+def _described(descriptions: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Names that a file gives its bands, as the model or the sensor table write them.
+
+    Two that would become one name stay as they are: neither is more right.
+    """
+    known = _known(wanted)
+    names = [band_described(text, wanted) or known.get(text.strip().lower(), text) for text in descriptions]
+    return [text if names.count(name) > 1 else name for name, text in zip(names, descriptions, strict=True)]
+
+
+def band_described(text: str, wanted: Sequence[str]) -> str:
+    """The band of the model that a description such as ``Red`` or ``R`` means; "" for any other.
+
+    Which colour a number (``B4``) stands for depends on the sensor, and is not guessed.
+    """
+    low = text.strip().lower()
+    same = [name for name in wanted if name.lower() == low]
+    colours = SENSORS["rgbn"].aliases.items()
+    meant = [band for band, others in colours if band in wanted and low in {o.lower() for o in others if o.isalpha()}]
+    return text if text in wanted else next(iter([*same, *meant]), "")
+
+
+def is_band(name: str, wanted: Sequence[str]) -> bool:
+    """Whether the model or the sensor table knows a band of this name."""
+    return _known(wanted).get(name.lower()) == name
+
+
+def _known(wanted: Sequence[str]) -> dict[str, str]:
+    """Names of bands in lower case to their usual spelling; the model's before those of the sensor table."""
+    entries = SENSORS.values()
+    names = [*(band for entry in entries for band in entry.aliases), *(e.mask.band for e in entries if e.mask), *wanted]
+    return {name.lower(): name for name in names}
 
 
 def name_in_path(path: str, wanted: Sequence[str]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 
 from geoseg.errors import RequestError
 from geoseg.remote import unsigned
-from geoseg.scenes.raster_bands import name_in_path
+from geoseg.scenes.raster_bands import band_described, name_in_path
 from geoseg.scenes.raster_checks import is_address
 
 # Opens a file or an address; files on servers come through the job's own reader, see ``geoseg.load``.
@@ -99,7 +99,7 @@ def _peek(path: str, found: bool, wanted: Sequence[str], opener: Opener) -> _Pee
         with opener(path) as source:
             described = (source.descriptions[0] or "") if source.count == 1 else ""
             pixel = abs(source.transform.determinant)
-            return _Peek(path, source.count, pixel, described if described in wanted else name, rest, found)
+            return _Peek(path, source.count, pixel, band_described(described, wanted) or name, rest, found)
     except RasterioError:
         return _Peek(path, 0, 0.0, "", "", found)  # refused, with the reason, when it is described
 

@@ -15,11 +15,11 @@ import rasterio
 import rasterio.shutil
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from geoseg.remote import redacted, unsigned
-from geoseg.scenes.raster_bands import band_names
+from geoseg.scenes.raster_bands import band_names, is_band
 from geoseg.scenes.raster_checks import (
     is_address,
     refuse_blocks,
@@ -96,7 +96,7 @@ class RasterHeader:
             given = (group.bands[number],) if several else group.bands
             names, origin = band_names(source, given, wanted, path)
             transform, crs = (PIXEL_STEP, CRS(PIXEL_CRS)) if pixel_grid else (source.transform, source.crs)
-            has_mask = ALPHA not in names and MaskFlags.per_dataset in source.mask_flag_enums[0]
+            has_mask = _has_mask(source, names, wanted)
             words = [slow_words(source), _scaled_words(source)]
             return cls(
                 href,
@@ -137,6 +137,22 @@ class RasterHeader:
             instead = "" if entry.nodata is None else f"; {entry.nodata:g} is taken, the nodata of {entry.title}"
             words.append(f"nodata {self.impossible} cannot be a pixel of {self.dtypes[0]} and is ignored{instead}")
         return words
+
+
+def _has_mask(source: rasterio.DatasetReader, names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether a mask lies in the file or beside it, and no alpha band says the same.
+
+    The fourth of four bands, which GDAL calls alpha unless told otherwise, is none where its name is that of a band.
+    """
+    flags = source.mask_flag_enums[0]
+    if ALPHA in names or MaskFlags.per_dataset not in flags:
+        return False
+    if MaskFlags.alpha not in flags:
+        return True
+    return not any(
+        colour is ColorInterp.alpha and is_band(name, wanted)
+        for name, colour in zip(names, source.colorinterp, strict=True)
+    )
 
 
 def _impossible_nodata(path: str, source: rasterio.DatasetReader) -> str:

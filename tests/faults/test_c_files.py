@@ -14,7 +14,7 @@ from geoseg.errors import RequestError
 from geoseg.models import ModelFolder
 from geoseg.spec import JobSpec
 from tests.faults import painted
-from tests.faults.rasters import found, image, read, refusal
+from tests.faults.rasters import RGB, found, image, read, refusal
 
 
 def one_per_band(folder: Path, names: tuple[str, ...], suffix: str = "") -> Any:
@@ -94,3 +94,45 @@ def test_fault_38_four_abutting_parts_are_one_map(tmp_path: Path, positions: Mod
 def test_addresses_stay_as_they_are() -> None:
     assert JobSpec.build(scenes="https://example.org/a.tif", model="m").scenes == ("https://example.org/a.tif",)
     assert isinstance(refusal("/nowhere/a.tif"), RequestError)
+
+
+# 38: names within a file
+
+
+@pytest.mark.fault(38)
+@pytest.mark.parametrize(
+    ("names", "options", "order"),
+    [
+        (("Red", "Green", "Blue"), {}, (1, 2, 3)),
+        (("BLUE", "GREEN", "RED"), {}, (3, 2, 1)),
+        (("B", "G", "R"), {}, (3, 2, 1)),
+        (("Blue", "Green", "Red"), {"photometric": "RGB"}, (3, 2, 1)),  # names before colours
+        (("Band 1", "Band 2", "Band 3"), {"photometric": "RGB"}, (1, 2, 3)),
+        (("NIR", "Red", "Green", "Blue"), {}, (2, 3, 4)),
+        (("red", "green", "blue", "RED"), {"photometric": "minisblack"}, (1, 2, 3)),
+    ],
+)
+def test_fault_38_names_within_a_file_are_compared_without_case(
+    tmp_path: Path, names: tuple[str, ...], options: dict[str, str], order: tuple[int, ...]
+) -> None:
+    path = worlds.write_raster(tmp_path / "a.tif", image(bands=len(names)), names=names, **options)
+    (item,) = found(path).items
+    assert tuple(item.bands[band].index for band in RGB) == order
+    assert item.mask is None
+
+
+@pytest.mark.fault(38)
+@pytest.mark.parametrize("names", [("Band 1", "Band 2", "Band 3"), ("B4", "B3", "B2"), ("Red", "RED", "Blue")])
+def test_fault_38_names_that_say_nothing_of_colours_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    err = refusal(worlds.write_raster(tmp_path / "a.tif", image(), names=names, photometric="minisblack"))
+    assert names[0] in err.given
+    assert "--bands" in err.todo
+
+
+@pytest.mark.fault(38)
+def test_fault_38_a_fourth_band_with_a_capital_name_is_no_mask(tmp_path: Path) -> None:
+    path = worlds.write_raster(tmp_path / "a.tif", image(bands=4), names=("Red", "Green", "Blue", "NIR"))
+    (item,) = found(path, wanted=("red", "nir")).items
+    assert item.sensor.name == "rgbn"
+    assert item.bands["nir"].index == 4
+    assert item.mask is None

@@ -16,9 +16,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 
 import geoseg
-from geoseg.inputs import with_verified_files
+from geoseg.inputs import checksum_warnings, with_verified_files
 from geoseg.load import lazy_item, pixels_of, reading
 from geoseg.models import ModelFolder
+from geoseg.scenes import Item
 from geoseg.scenes.raster_checks import MOST_BLOCK_BYTES
 from tests.faults import painted
 from tests.faults.rasters import RGB, found, image, read, refusal
@@ -43,6 +44,38 @@ def test_fault_33_flips_that_decode_are_found_by_the_checksum(tmp_path: Path) ->
     assert pixels.failed.all()
     assert not pixels.usable.any()
     assert all(stated[4:] in failure.cause and failure.href == str(path) for failure in failures)
+
+
+def stating(path: Path, checksum: object) -> Item:
+    """The item of a raster, with a checksum."""
+    (item,) = found(path).items
+    assets = {"data": {**item.document["assets"]["data"], "file:checksum": checksum}}
+    return replace(item, document={**item.document, "assets": assets})
+
+
+@pytest.mark.fault(33)
+def test_fault_33_a_bare_sha256_is_verified(tmp_path: Path) -> None:
+    path = worlds.write_raster(tmp_path / "a.tif", image(), names=worlds.BANDS)
+    right = stating(path, hashlib.sha256(path.read_bytes()).hexdigest().upper())
+    assert with_verified_files([right], tmp_path / "cache") == (right,)
+    wrong = stating(path, "0" * 64)
+    assert not checksum_warnings([right, wrong])
+    (damaged,) = with_verified_files([wrong], tmp_path / "cache")
+    assert read(damaged)[0].failed.all()
+
+
+@pytest.mark.fault(33)
+@pytest.mark.parametrize("stated", ["zzz", "1220abc", "1220" + "g" * 64, "b220" + "0" * 64, 5, "\x1b[2J" * 200])
+def test_fault_33_a_checksum_that_nobody_understands_is_said(tmp_path: Path, stated: object) -> None:
+    path = worlds.write_raster(tmp_path / "a.tif", image(), names=worlds.BANDS)
+    item = stating(path, stated)
+    assert with_verified_files([item], tmp_path / "cache") == (item,)
+    (words,) = checksum_warnings([item, item])
+    assert words.startswith("unverified")
+    assert item.id in words
+    assert words.isprintable()
+    assert len(words) < 600
+    assert not checksum_warnings([stating(path, None), stating(path, "1220" + "0" * 64)])
 
 
 @pytest.mark.fault(33)

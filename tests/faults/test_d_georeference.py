@@ -20,7 +20,10 @@ from geoseg.models import ModelFolder
 from geoseg.pipeline.prepare import prepare
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
+from tests import imagery
 from tests.faults.rasters import found, image, read, refusal
+from tests.faults.server import FaultServer
+from tests.remote.world import PLACE, request, write_catalogue
 
 
 def warned(*paths: Path, **options: Any) -> tuple[str, ...]:
@@ -67,6 +70,69 @@ def test_fault_41_the_run_says_it_in_the_report(tmp_path: Path, colours: ModelFo
     path = with_edge(tmp_path / "a.tif")
     result = geoseg.run(scenes=str(path), model=str(colours.path), out=tmp_path / "map", device="cpu")
     assert any("exact zeros" in words for words in result.report["warnings"])
+
+
+def of_catalogue(
+    folder: Path, server: FaultServer, model: ModelFolder, near: bool, checksum: str | None = None, **bands: Any
+) -> list[str]:
+    """Warnings of a run on a NAIP item whose file lies on this machine or on a server."""
+    href = str(folder / "image.tif") if near else f"{server.url}/image.tif"
+    catalogue = json.loads(write_catalogue(folder / "catalogue", "").with_name("scene.json").read_text())
+    asset = {**catalogue["assets"].pop("red"), "href": href, "raster:bands": [bands] * 3, "file:checksum": checksum}
+    asset["eo:bands"] = [{"name": name} for name in worlds.BANDS]
+    path = folder / "item.json"
+    path.write_text(json.dumps({**catalogue, "collection": "naip", "assets": {"image": asset}}))
+    options = request(folder, "", model.path, out=folder / "map", sensor=None, collection="naip")
+    return geoseg.run(**{**options, "catalog": str(path)}).report["warnings"]
+
+
+def naip(folder: Path, value: int, **options: Any) -> None:
+    """An image on the pixels of the scene of `tests.remote.world`, a quarter of it one value in all bands."""
+    picture = worlds.landscape(PLACE.shape, 3).astype("uint8")
+    picture[:, :, : PLACE.shape[1] // 4] = value
+    imagery.paint(folder / "image.tif", picture, PLACE, **options)
+
+
+@pytest.mark.fault(41)
+@pytest.mark.parametrize("near", [True, False], ids=["here", "on a server"])
+def test_fault_41_a_scene_of_a_catalogue_without_a_rule_is_told_too(
+    folder: Path, server: FaultServer, colours: ModelFolder, near: bool
+) -> None:
+    naip(folder, 0)
+    (words,) = [said for said in of_catalogue(folder, server, colours, near) if "exact zeros" in said]
+    assert "25.0 %" in words
+    assert ("gdal_edit.py" in words) is near
+
+
+@pytest.mark.fault(41)
+def test_fault_41_a_scene_of_a_catalogue_with_a_tag_in_its_file_is_masked(
+    folder: Path, server: FaultServer, colours: ModelFolder
+) -> None:
+    naip(folder, 0, nodata=0)
+    assert not [said for said in of_catalogue(folder, server, colours, near=True) if "exact zeros" in said]
+    assert (worlds.read(folder / "map" / "classes.tif") == 255).mean() > 0.2
+
+
+@pytest.mark.fault(33)
+def test_fault_33_a_checksum_of_no_known_kind_is_in_the_report(
+    folder: Path, server: FaultServer, colours: ModelFolder
+) -> None:
+    naip(folder, 9, nodata=9)
+    words = of_catalogue(folder, server, colours, near=True, checksum="md5:123")
+    assert [said for said in words if "file:checksum" in said and "md5:123" in said]
+
+
+@pytest.mark.fault(42)
+def test_fault_42_a_legal_value_as_nodata_of_a_catalogue_is_reported(
+    folder: Path, server: FaultServer, colours: ModelFolder
+) -> None:
+    naip(folder, 0)
+    with rasterio.open(folder / "image.tif", "r+") as file:
+        picture = file.read()
+        picture[0, :64] = 7
+        file.write(picture)
+    words = of_catalogue(folder, server, colours, near=True, nodata=7)
+    assert [said for said in words if "nodata 7 is a value too" in said]
 
 
 # 42: nodata that cannot be, that is no number, that is a value too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
+    broken = 0
+    """Answers to searches that come byte by byte; with the fault "cut short" so many end early instead."""
     strays: tuple[Any, ...] = ()
     """What stands among the items of each page, and is none."""
     failing: Mapping[int, int] = {}
@@ -114,6 +117,15 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        sent = 0
+        while self.broken and "search" in self.path and sent < len(data):
+            self.wfile.write(data[sent : sent + 1])
+            sent += 1
+            if select.select([self.connection], [], [], 0.02)[0]:  # the client hung up
+                return
+            if self.fault == "cut short" and sent > 9:
+                type(self).broken -= 1
+                return
         self.wfile.write(data)
 
     def log_message(self, *args: Any) -> None:

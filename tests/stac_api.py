@@ -27,6 +27,8 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
+    words: Any = {"code": "broken"}
+    """What is said beside a status that is the fault."""
     broken = 0
     """Answers to searches that come byte by byte; with the fault "cut short" so many end early instead."""
     strays: tuple[Any, ...] = ()
@@ -75,8 +77,8 @@ class Api(BaseHTTPRequestHandler):
         self.answer({**body, "conformsTo": conforms, "links": links})
 
     def search(self, query: dict[str, Any]) -> None:
-        if self.fault == "500":
-            self.answer({"code": "broken"}, 500)
+        if self.fault.isdigit():
+            self.answer(self.words, int(self.fault))
             return
         if self.fault == "not JSON":
             self.answer("<html>")

@@ -139,6 +139,26 @@ def test_fault_16_an_answer_that_is_cut_short_is_asked_for_again(
         assert "2 attempts: the answer broke off after" in refusal(CatalogError, server[0]).given
 
 
+@pytest.mark.fault(16)
+@pytest.mark.parametrize(
+    ("status", "said", "shown"),
+    [
+        ("404", "", "404 Not Found"),
+        ("405", "", "405 Method Not Allowed"),
+        ("401", "who are\nyou?", "401 Unauthorized: who are you?"),
+        ("403", "https://x.org/search?sig=canary", "403 Forbidden: https://x.org/search"),
+        ("503", "", "503 Service Unavailable"),
+    ],
+)
+def test_fault_16_a_refusal_of_the_server_is_said_with_its_status(
+    server: tuple[str, type[Api]], status: str, said: str, shown: str
+) -> None:
+    server[1].fault, server[1].words = status, said
+    err = refusal(CatalogError, server[0])
+    assert err.exit_code == 1
+    assert err.given == f"--catalog {server[0]}: {shown}"
+
+
 @pytest.mark.fault(17)
 def test_fault_17_nothing_found_repeats_the_question_and_names_the_filter(
     demo: DemoCatalog, server: tuple[str, type[Api]]

@@ -24,6 +24,7 @@ from geoseg.aoi import Bounds
 from geoseg.errors import CatalogError
 from geoseg.remote import policy
 from geoseg.remote.hosts import gate_of
+from geoseg.remote.words import redacted
 from geoseg.scenes.catalogs import Search
 from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of
 
@@ -99,7 +100,8 @@ class _Pages(StacApiIO):
         except requests.RequestException as err:
             raise APIError(str(err)) from err
         if not answer.ok:
-            raise APIError(body.decode(errors="replace"))
+            said = " ".join(body.decode(errors="replace").split())
+            raise APIError(f"{answer.status_code} {answer.reason}".strip() + (f": {said}" if said else ""))
         return body.decode()
 
     def read_json(self, source: pystac.link.HREF, *args: Any, **options: Any) -> dict[str, Any]:
@@ -203,8 +205,9 @@ def _readable(catalog: str) -> Iterator[None]:
                 "a STAC API that can be reached",
                 "check the network and the address, or use a catalogue on disk with --catalog PATH",
             ) from err
+        words = str(err) if isinstance(err, APIError) else f"{type(err).__name__}: {err}"
         raise CatalogError(
-            f"--catalog {catalog}: {type(err).__name__}: {str(err)[:200]}",
+            f"--catalog {catalog}: {redacted(words)[:200]}",
             "a STAC API that answers",
             "check the address and the network, or use a catalogue on disk with --catalog PATH",
         ) from err

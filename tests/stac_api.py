@@ -27,7 +27,7 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
-    words: Any = {"code": "broken"}
+    words = '{"code": "broken"}'
     """What is said beside a status that is the fault."""
     broken = 0
     """Answers to searches that come byte by byte; with the fault "cut short" so many end early instead."""
@@ -74,7 +74,8 @@ class Api(BaseHTTPRequestHandler):
             if self.fault != "no search"
         ]
         body = {"type": "Catalog", "stac_version": "1.0.0", "id": "api", "description": "-"}
-        self.answer({**body, "conformsTo": conforms, "links": links})
+        conformance = {} if self.fault == "no conformance" else {"conformsTo": conforms}
+        self.answer({**body, **conformance, "links": links})
 
     def search(self, query: dict[str, Any]) -> None:
         if self.fault.isdigit():

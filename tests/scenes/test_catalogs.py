@@ -300,9 +300,10 @@ def test_items_whose_collection_cannot_be_had_are_items_all_the_same(api: tuple[
     assert {item.licence for item in found.items} == {""}
 
 
-@pytest.mark.parametrize("fault", ["no API", "no search", "not JSON"])
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("fault", ["no API", "no search", "not JSON", "no conformance"])
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_an_address_that_is_no_api_is_refused_in_three_lines(api: tuple[str, type[Api]], fault: str) -> None:
+    """And nothing stands beside them: a warning would be an error here."""
     api[1].fault = fault
     with pytest.raises(CatalogError) as refused:
         find_items(api[0], "sentinel-2-l2a", EVERYWHERE, None)

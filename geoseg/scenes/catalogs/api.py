@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -25,7 +25,7 @@ from geoseg.errors import CatalogError
 from geoseg.remote import policy
 from geoseg.remote.hosts import gate_of
 from geoseg.remote.words import redacted
-from geoseg.scenes.catalogs import Search
+from geoseg.scenes.catalogs import Search, unheard
 from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of
 
 # What pystac and pystac-client raise about servers that answer with something else.
@@ -282,16 +282,12 @@ def helpful_change(catalog: str, question: Question) -> str:
         f"move the region (--aoi): there are items within {_WIDER_DEG:g} degree of it": {**asked, "bbox": wider},
     }
     end = time.monotonic() + _HINTS_S
-    try:
+    with unheard(), suppress(*_UNREADABLE):  # it is asked for a hint only
         client = Client.open(catalog, stac_io=_Pages())
         for words, filters in ways.items():
             if filters is None or time.monotonic() > end:
                 continue
-            if (
-                next(client.search(method=_method(client), **filters, limit=1, max_items=1).items_as_dicts(), None)
-                is not None
-            ):
+            found = client.search(method=_method(client), **filters, limit=1, max_items=1).items_as_dicts()
+            if next(found, None) is not None:
                 return words
-    except _UNREADABLE:  # it is asked for a hint only
-        return ""
     return ""

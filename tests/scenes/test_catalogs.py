@@ -16,8 +16,8 @@ from geoseg.demo import DemoCatalog
 from geoseg.errors import CatalogError, ModelMismatchError, NothingToDoError, RequestError
 from geoseg.scenes import find_scenes, group_scenes, order_scenes
 from geoseg.scenes.catalogs import find_items
-from geoseg.scenes.catalogs.timerange import parse_time_range
 from geoseg.spec import JobSpec
+from geoseg.timerange import parse_time_range
 
 AOI = {"type": "Polygon", "coordinates": [[[175.0, -40.0], [176.0, -40.0], [176.0, -39.0], [175.0, -40.0]]]}
 BANDS = ("B02", "B04", "B11")

@@ -13,7 +13,7 @@ from geoseg import plugins
 from geoseg.aoi import Bounds, split_bounds
 from geoseg.errors import GeosegError
 from geoseg.scenes.catalogs.documents import Question
-from geoseg.scenes.catalogs.timerange import parse_time_range
+from geoseg.timerange import parse_time_range
 
 __all__ = ["Bounds", "Question", "Search", "find_items", "is_address", "plugin_of_catalog", "unheard"]
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from geoseg.aoi import AOI
 from geoseg.errors import RequestError, unknown_name, wrong_value
+from geoseg.timerange import parse_time_range
 
 Rule = Literal["first", "least-cloudy", "median", "per-date"]
 
@@ -67,6 +68,12 @@ class JobSpec(BaseModel):
     def _read_aoi(cls, value: Any) -> Any:  # whatever a caller gives; AOI.read refuses what is no region
         return None if value is None else AOI.read(value).to_geojson()
 
+    @field_validator("datetime", mode="after")
+    @classmethod
+    def _read_datetime(cls, value: str | None) -> str | None:
+        parse_time_range(value)
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.aoi is None and not self.scenes:
@@ -117,6 +124,9 @@ class JobSpec(BaseModel):
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
         moves = not fields.get("scenes") and "datetime" not in fields
         if fields.get("scenes"):
+            parse_time_range(
+                str(given["datetime"]) if "datetime" in given else None
+            )  # what is left out may be wrong all the same
             scenes = map(str, fields["scenes"])
             fields["scenes"] = tuple(s if "://" in s else str(Path(s).absolute()) for s in scenes)
             fields.update(catalog=None, collection=None, datetime=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ class Api(BaseHTTPRequestHandler):
     fault = ""
     page = 2
     asked = 0
+    words = '{"code": "broken"}'
+    """What is said beside a status that is the fault."""
+    broken = 0
+    """Answers to searches that come byte by byte; with the fault "cut short" so many end early instead."""
     strays: tuple[Any, ...] = ()
     """What stands among the items of each page, and is none."""
     failing: Mapping[int, int] = {}
@@ -69,11 +74,12 @@ class Api(BaseHTTPRequestHandler):
             if self.fault != "no search"
         ]
         body = {"type": "Catalog", "stac_version": "1.0.0", "id": "api", "description": "-"}
-        self.answer({**body, "conformsTo": conforms, "links": links})
+        conformance = {} if self.fault == "no conformance" else {"conformsTo": conforms}
+        self.answer({**body, **conformance, "links": links})
 
     def search(self, query: dict[str, Any]) -> None:
-        if self.fault == "500":
-            self.answer({"code": "broken"}, 500)
+        if self.fault.isdigit():
+            self.answer(self.words, int(self.fault))
             return
         if self.fault == "not JSON":
             self.answer("<html>")
@@ -114,6 +120,15 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        sent = 0
+        while self.broken and "search" in self.path and sent < len(data):
+            self.wfile.write(data[sent : sent + 1])
+            sent += 1
+            if select.select([self.connection], [], [], 0.02)[0]:  # the client hung up
+                return
+            if self.fault == "cut short" and sent > 9:
+                type(self).broken -= 1
+                return
         self.wfile.write(data)
 
     def log_message(self, *args: Any) -> None:

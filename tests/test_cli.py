@@ -101,6 +101,7 @@ def test_a_run_writes_its_files_and_prints_its_report_last(ends, words, tmp_path
         ["--composite", "mean"],
         ["--resolution", "-10"],
         ["--format", "shp"],
+        ["--datetime", "yesterday"],
         ["--sensor", "no-such-sensor"],
         ["--bands", "red,green"],
         ["--scenes", "no-such.tif"],

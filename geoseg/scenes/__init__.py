@@ -12,6 +12,7 @@ from geoseg.aoi import box_in_words, split_bounds
 from geoseg.errors import ModelMismatchError, NothingToDoError
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, MaskRule, Sensor
+from geoseg.timerange import parse_time_range
 
 _SHOWN = 5  # collections or ids in a message
 # Signatures of addresses differ from search to search.
@@ -160,7 +161,6 @@ def _nothing_found(
     """What was asked for, what there is, and which of the two does not fit the other."""
     from geoseg.scenes.catalogs import Question, is_address, plugin_of_catalog  # noqa: PLC0415  # as above
     from geoseg.scenes.catalogs.holdings import holdings  # noqa: PLC0415
-    from geoseg.scenes.catalogs.timerange import parse_time_range  # noqa: PLC0415
 
     assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
     has = holdings(spec.catalog)

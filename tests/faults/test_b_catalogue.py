@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -26,6 +27,7 @@ from geoseg.demo import DemoCatalog, write_demo
 from geoseg.errors import CatalogError, GeosegError, ModelMismatchError, NothingToDoError
 from geoseg.inputs import with_true_grids
 from geoseg.load import Rasters
+from geoseg.remote import policy
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.scenes.catalogs import api, find_items
 from geoseg.spec import JobSpec
@@ -109,6 +111,52 @@ def test_fault_16_giving_up_takes_less_than_two_minutes() -> None:
     waits = [0.0, *(api._BACKOFF_S * 2**n + api._BACKOFF_S for n in range(1, api._RETRIES))]
     assert (api._RETRIES + 1) * max(api._TIMEOUT_S) + sum(waits) < 120
     assert (api._RETRIES + 1) * 1 + api._RETRIES * api._LONGEST_WAIT_S < 120
+
+
+@pytest.mark.fault(16)
+def test_fault_16_an_answer_that_trickles_is_given_up(
+    server: tuple[str, type[Api]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes well before the time limit of a read; all of them would take minutes."""
+    monkeypatch.setattr(policy, "PATIENT", replace(policy.PATIENT, slow_after_s=0.2))
+    server[1].broken = 1
+    err = refusal(CatalogError, server[0])
+    assert err.exit_code == 1
+    assert server[0].removeprefix("http://") in err.given
+    assert f"{api._BODY_TRIES} attempts: the server stalled" in err.given
+    assert "--catalog PATH" in err.todo
+
+
+@pytest.mark.fault(16)
+@pytest.mark.parametrize("times", [1, 2])
+def test_fault_16_an_answer_that_is_cut_short_is_asked_for_again(
+    demo: DemoCatalog, server: tuple[str, type[Api]], times: int
+) -> None:
+    server[1].fault, server[1].broken = "cut short", times
+    if times == 1:
+        assert len(find_items(server[0], "sentinel-2-l2a", EVERYWHERE, None).items) == len(demo.items)
+    else:
+        assert "2 attempts: the answer broke off after" in refusal(CatalogError, server[0]).given
+
+
+@pytest.mark.fault(16)
+@pytest.mark.parametrize(
+    ("status", "said", "shown"),
+    [
+        ("404", "", "404 Not Found"),
+        ("405", "", "405 Method Not Allowed"),
+        ("401", "who are\nyou?", "401 Unauthorized: who are you?"),
+        ("403", "https://x.org/search?sig=canary", "403 Forbidden: https://x.org/search"),
+        ("503", "", "503 Service Unavailable"),
+    ],
+)
+def test_fault_16_a_refusal_of_the_server_is_said_with_its_status(
+    server: tuple[str, type[Api]], status: str, said: str, shown: str
+) -> None:
+    server[1].fault, server[1].words = status, said
+    err = refusal(CatalogError, server[0])
+    assert err.exit_code == 1
+    assert err.given == f"--catalog {server[0]}: {shown}"
 
 
 @pytest.mark.fault(17)

@@ -16,8 +16,8 @@ from geoseg.demo import DemoCatalog
 from geoseg.errors import CatalogError, ModelMismatchError, NothingToDoError, RequestError
 from geoseg.scenes import find_scenes, group_scenes, order_scenes
 from geoseg.scenes.catalogs import find_items
-from geoseg.scenes.catalogs.timerange import parse_time_range
 from geoseg.spec import JobSpec
+from geoseg.timerange import parse_time_range
 
 AOI = {"type": "Polygon", "coordinates": [[[175.0, -40.0], [176.0, -40.0], [176.0, -39.0], [175.0, -40.0]]]}
 BANDS = ("B02", "B04", "B11")
@@ -300,9 +300,10 @@ def test_items_whose_collection_cannot_be_had_are_items_all_the_same(api: tuple[
     assert {item.licence for item in found.items} == {""}
 
 
-@pytest.mark.parametrize("fault", ["no API", "no search", "not JSON"])
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("fault", ["no API", "no search", "not JSON", "no conformance"])
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_an_address_that_is_no_api_is_refused_in_three_lines(api: tuple[str, type[Api]], fault: str) -> None:
+    """And nothing stands beside them: a warning would be an error here."""
     api[1].fault = fault
     with pytest.raises(CatalogError) as refused:
         find_items(api[0], "sentinel-2-l2a", EVERYWHERE, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from geoseg.errors import GeosegError
 from geoseg.scenes import Item
+from geoseg.scenes.catalogs import find_items
 from geoseg.scenes.recognise import sensor_of
 from geoseg.scenes.understand import understand
 
@@ -164,6 +166,19 @@ def test_other_sensors_are_refused_with_a_reason(items: Path, path: str, word: s
         with pytest.raises(GeosegError) as refused:
             read(document, "sentinel-2-l2a")
         assert refused.value.exit_code == 2
+
+
+def test_libraries_say_nothing_of_their_own_about_items_of_older_versions(items: Path, tmp_path: Path) -> None:
+    """pystac brings the items of older versions up to date, and warns of what it cannot."""
+    paths = sorted(items.glob("earthsearch-*.json"))
+    features = [feature for path in paths for feature in documents(path)]
+    assert features
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        found = find_items(str(tmp_path / "items.json"), None, (-180.0, -90.0, 180.0, 90.0), None)
+    assert found.items
+    assert [str(warning.message) for warning in heard] == []
 
 
 @pytest.mark.parametrize("sensor", [None, "sentinel-2-l2a", "rgb"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pystac
@@ -10,9 +13,9 @@ from geoseg import plugins
 from geoseg.aoi import Bounds, split_bounds
 from geoseg.errors import GeosegError
 from geoseg.scenes.catalogs.documents import Question
-from geoseg.scenes.catalogs.timerange import parse_time_range
+from geoseg.timerange import parse_time_range
 
-__all__ = ["Bounds", "Question", "Search", "find_items", "is_address", "plugin_of_catalog"]
+__all__ = ["Bounds", "Question", "Search", "find_items", "is_address", "plugin_of_catalog", "unheard"]
 
 _TABLES = (".parquet", ".geoparquet")
 _OWN = (*_TABLES, ".json", "http://", "https://")
@@ -83,6 +86,20 @@ def _search(catalog: str, question: Question) -> Search:
     """Ask the kind of catalogue that it is."""
     if (plugin := plugin_of_catalog(catalog)) is not None:
         return _search_plugin(plugin, catalog, question)
+    with unheard():
+        return _search_own(catalog, question)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Keep off the terminal what libraries warn of in documents of others; what is wrong is in ``skipped``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pystac's, and all that pystac-client has
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="shapely")
+        yield
+
+
+def _search_own(catalog: str, question: Question) -> Search:
     if is_address(catalog):
         from geoseg.scenes.catalogs.api import search_api  # noqa: PLC0415  # static catalogues need no HTTP stack
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pystac
 import requests
+import urllib3
 from pystac_client import Client
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
@@ -21,8 +22,10 @@ from urllib3 import Retry
 
 from geoseg.aoi import Bounds
 from geoseg.errors import CatalogError
+from geoseg.remote import policy
 from geoseg.remote.hosts import gate_of
-from geoseg.scenes.catalogs import Search
+from geoseg.remote.words import redacted
+from geoseg.scenes.catalogs import Search, unheard
 from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of
 
 # What pystac and pystac-client raise about servers that answer with something else.
@@ -33,11 +36,17 @@ _AT_ONCE = 8  # requests to one host, the default of --connections
 # 5 s and an answer 20 s. Whatever happens, a question ends within two minutes.
 _RETRIES, _BACKOFF_S = 4, 0.5
 _TIMEOUT_S, _LONGEST_WAIT_S = (5.0, 20.0), 20
+# A body that breaks off or stalls is asked for again, once, if it did so within these seconds.
+_BODY_TRIES, _AGAIN_WITHIN_S, _CHUNK_BYTES = 2, 30.0, 2**16
 _TRANSIENT = (429, 500, 502, 503, 504)
 # Further questions after an empty answer may take so long together.
 _HINTS_S = 10.0
 _WIDER_DEG = 1.0
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class _BrokenBodyError(APIError):
+    """An answer that began well and did not come to its end."""
 
 
 class _Pages(StacApiIO):
@@ -55,13 +64,45 @@ class _Pages(StacApiIO):
         )
         super().__init__(timeout=_TIMEOUT_S, max_retries=retry)
 
-    def request(self, href: str, *args: Any, **options: Any) -> str:
-        """The text of an answer; the host gets no more requests at a time than all readers of the process may make."""
-        gate = gate_of(href)
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """The text of an answer; the host gets no more requests at a time than all readers of the process may make.
+
+        Raises:
+            APIError: If there is none, or no success. A body that breaks off or stalls is asked for once more.
+        """
+        gate, begun, tries = gate_of(href), time.monotonic(), 0
         with gate.passing(_AT_ONCE):
-            answer: str = super().request(href, *args, **options)
+            while True:
+                tries += 1
+                try:
+                    text = self._text(href, method or "GET", headers, parameters)
+                    break
+                except _BrokenBodyError as err:
+                    if tries == _BODY_TRIES or time.monotonic() - begun > _AGAIN_WITHIN_S:
+                        host = urlsplit(href).netloc
+                        raise APIError(f"{host} gave no whole answer in {tries} attempts: {err}") from err
         gate.is_well(_AT_ONCE)
-        return answer
+        return text
+
+    def _text(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
+        sent: dict[str, Any] = {"json" if method == "POST" else "params": parameters}
+        try:
+            with self.session.request(
+                method, href, headers=headers, timeout=self.timeout, stream=True, **sent
+            ) as answer:
+                body = _body(answer)
+        except requests.RequestException as err:
+            raise APIError(str(err)) from err
+        if not answer.ok:
+            said = " ".join(body.decode(errors="replace").split())
+            raise APIError(f"{answer.status_code} {answer.reason}".strip() + (f": {said}" if said else ""))
+        return body.decode()
 
     def read_json(self, source: pystac.link.HREF, *args: Any, **options: Any) -> dict[str, Any]:
         """An answer, without links that are none.
@@ -98,6 +139,21 @@ class _Pages(StacApiIO):
                     "tell those who run the server; narrow --datetime so that one page holds all",
                 )
             seen.add(name)
+
+
+def _body(answer: requests.Response) -> bytes:
+    """The body, as long as it comes fast enough."""
+    bounds, begun, parts, came = policy.PATIENT, time.monotonic(), [], 0
+    try:
+        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):  # as it comes, not when a chunk is full
+            parts.append(chunk)
+            came += len(chunk)
+            took_s = time.monotonic() - begun
+            if took_s > bounds.slow_after_s and came < took_s * bounds.slow_bytes_per_s:
+                raise _BrokenBodyError(f"the server stalled: {came} bytes in {took_s:.0f} s")
+    except urllib3.exceptions.HTTPError as err:
+        raise _BrokenBodyError(f"the answer broke off after {came} bytes: {err}") from err
+    return b"".join(parts)
 
 
 def search_api(catalog: str, question: Question) -> Search:
@@ -149,8 +205,9 @@ def _readable(catalog: str) -> Iterator[None]:
                 "a STAC API that can be reached",
                 "check the network and the address, or use a catalogue on disk with --catalog PATH",
             ) from err
+        words = str(err) if isinstance(err, APIError) else f"{type(err).__name__}: {err}"
         raise CatalogError(
-            f"--catalog {catalog}: {type(err).__name__}: {str(err)[:200]}",
+            f"--catalog {catalog}: {redacted(words)[:200]}",
             "a STAC API that answers",
             "check the address and the network, or use a catalogue on disk with --catalog PATH",
         ) from err
@@ -225,16 +282,12 @@ def helpful_change(catalog: str, question: Question) -> str:
         f"move the region (--aoi): there are items within {_WIDER_DEG:g} degree of it": {**asked, "bbox": wider},
     }
     end = time.monotonic() + _HINTS_S
-    try:
+    with unheard(), suppress(*_UNREADABLE):  # it is asked for a hint only
         client = Client.open(catalog, stac_io=_Pages())
         for words, filters in ways.items():
             if filters is None or time.monotonic() > end:
                 continue
-            if (
-                next(client.search(method=_method(client), **filters, limit=1, max_items=1).items_as_dicts(), None)
-                is not None
-            ):
+            found = client.search(method=_method(client), **filters, limit=1, max_items=1).items_as_dicts()
+            if next(found, None) is not None:
                 return words
-    except _UNREADABLE:  # it is asked for a hint only
-        return ""
     return ""

@@ -18,7 +18,7 @@ import shapely
 from shapely.geometry import box, shape
 
 from geoseg.aoi import Bounds
-from geoseg.scenes.catalogs.timerange import in_utc
+from geoseg.timerange import in_utc
 
 # Versions whose items pystac brings up to date.
 _VERSION = re.compile(r"(0\.[6-9]|1\.[01])\.\d+(-(alpha|beta|rc)\.?\d+)?")

@@ -11,7 +11,7 @@ from geoseg.aoi import Bounds, box_in_words
 from geoseg.errors import CatalogError
 from geoseg.scenes.catalogs import is_address, plugin_of_catalog
 from geoseg.scenes.catalogs.folder import root_of, walk
-from geoseg.scenes.catalogs.timerange import in_utc, parse_time_range
+from geoseg.timerange import in_utc, parse_time_range
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,3 +146,19 @@ def test_the_reach_is_measured_where_the_map_is() -> None:
         width, height = reach_round(SOURCES[name], target)
         assert width == pytest.approx(5 / 111.3, rel=0.5)
         assert height == pytest.approx(5 / 110.6, rel=0.1)
+
+
+@pytest.mark.parametrize("block", [0, 5])
+def test_a_broken_block_beside_the_cut_fails_where_its_samples_have_weight(tmp_path: Path, block: int) -> None:
+    image = np.random.default_rng(4).integers(1, 4000, (1, *GLOBE.shape)).astype("uint16")
+    weight = np.zeros(image.shape, "float32")
+    weight[:, :64, 64 * block : 64 * (block + 1)] = 1  # north of 26 N; 180 W to 116 W, or 140 E to 180 E
+    clean, broken = (imagery.paint(tmp_path / name, image, GLOBE) for name in ("clean.tif", "broken.tif"))
+    imagery.break_block(broken, row=0, col=block)
+    marked = imagery.paint(tmp_path / "weight.tif", weight, GLOBE)
+    target = TARGETS["zone 60"]
+    values, failed, log = read_on(broken, target)
+    np.testing.assert_array_equal(failed, read_on(marked, target)[0] > 0)
+    assert 0.4 < failed.mean() < 0.7
+    np.testing.assert_array_equal(values[~failed], read_on(clean, target)[0][~failed])
+    assert log.failures[0].cause

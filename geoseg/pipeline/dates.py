@@ -7,10 +7,12 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations, compress
 from pathlib import Path
 from typing import Any
 
 from geoseg.errors import NothingToDoError
+from geoseg.grid import Lattice, Window
 from geoseg.outputs.collection import write_collection
 from geoseg.outputs.files import remove_leftovers, whole_file
 from geoseg.pipeline.prepare import Prepared
@@ -30,13 +32,49 @@ def split(prepared: Prepared) -> dict[str, Prepared]:
         prepared: The job of all dates.
 
     Returns:
-        ``2022-06-12`` (UTC) to the job of its scenes; scenes without a date are called by their ids.
+        ``2022-06-12`` (UTC) to the job of its scenes; scenes without a date are called by their ids,
+        the abutting parts of one image by the first part's.
     """
     days: dict[str, list[Item]] = {}
-    for scene in prepared.coverage.touching(prepared.region.window):
-        for item in scene.items:
-            days.setdefault(item.datetime[:10] or _folder_of(item.id), []).append(item)
+    near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
+    for item in near:
+        if item.datetime:
+            days.setdefault(item.datetime[:10], []).append(item)
+    for parts in _images([item for item in near if not item.datetime]):
+        days.setdefault(_folder_of(parts[0].id), []).extend(parts)
     return {day: _of_date(prepared, day, days[day]) for day in sorted(days)}
+
+
+def _images(items: Sequence[Item]) -> list[list[Item]]:
+    """Parts that abut on one pixel grid are one image; where two of these overlap, each is an image of its own."""
+    left = _placed(sorted(items, key=lambda item: item.id))
+    images: list[list[Item]] = []
+    while left:
+        image = [left.pop(0)]
+        for _, grid, window in image:  # grows while it is gone through
+            around = window.padded(1, 1, 1, 1)
+            abutting = [grid == other and bool(around & there) and not window & there for _, other, there in left]
+            image += compress(left, abutting)
+            left = [placed for placed, taken in zip(left, abutting, strict=True) if not taken]
+        parts = [item for item, _, _ in image]
+        overlap = any(one & other for (_, _, one), (_, _, other) in combinations(image, 2))
+        images += [[part] for part in parts] if overlap else [parts]
+    return images
+
+
+def _placed(items: Sequence[Item]) -> list[tuple[Item, int, Window]]:
+    """Items with the number of their pixel grid, and where they lie on it."""
+    grids: list[Lattice] = []
+    placed = []
+    for item in items:
+        windows = ((number, grid.window_of(item.geobox)) for number, grid in enumerate(grids))
+        number, window = next((found for found in windows if found[1] is not None), (len(grids), None))
+        if window is None:
+            grids.append(Lattice.from_geobox(item.geobox))
+            window = grids[-1].window_of(item.geobox)
+        assert window is not None  # noqa: S101  # a grid has a place on its own lattice
+        placed.append((item, number, window))
+    return placed
 
 
 def _folder_of(name: str) -> str:

@@ -136,3 +136,29 @@ def test_fault_38_a_fourth_band_with_a_capital_name_is_no_mask(tmp_path: Path) -
     assert item.sensor.name == "rgbn"
     assert item.bands["nir"].index == 4
     assert item.mask is None
+
+
+@pytest.mark.fault(38)
+@pytest.mark.parametrize(("number", "red", "nir"), [("LC09", 4, 5), ("LE07", 3, 4)])
+@pytest.mark.parametrize("stated", [True, False])
+def test_fault_38_a_landsat_folder_is_a_scene_with_its_mask(
+    tmp_path: Path, number: str, red: int, nir: int, stated: bool
+) -> None:
+    stem = f"{number}_L2SP_190027_20220601_20220603_02_T1"
+    for band in (1, 2, 3, 4, 5, 7):
+        pixels = np.full((1, 40, 50), 8000 + band, "uint16")
+        worlds.write_raster(tmp_path / stem / f"{stem}_SR_B{band}.TIF", pixels)
+    quality = np.full((1, 40, 50), 1 << 6, "uint16")
+    quality[0, :5] = 1 << 3  # cloud
+    worlds.write_raster(tmp_path / stem / f"{stem}_QA_PIXEL.TIF", quality)
+    worlds.write_raster(tmp_path / stem / f"{stem}_ST_B6.TIF", quality)
+    entry = "landsat-c2-l2" if number == "LC09" else "landsat-tm-c2-l2"
+    (item,) = found(tmp_path / stem, wanted=("red", "nir08"), **({"sensor": entry} if stated else {})).items
+    assert item.id == stem
+    assert item.sensor.name == entry
+    assert item.datetime.startswith("2022-06-01")
+    assert [Path(source.href).stem[-2:] for source in item.bands.values()] == [f"B{red}", f"B{nir}"]
+    pixels, _ = read(item)
+    assert np.array_equal(pixels.usable, quality[0] == 1 << 6)
+    expected = np.array([8000 + red, 8000 + nir]) * 2.75e-5 - 0.2
+    assert np.allclose(pixels.values[:, 10, 10], expected)

@@ -141,6 +141,46 @@ def test_scenes_without_a_date_are_called_by_their_ids(
     assert list(result.dates) == [DAYS[0], "field-one"]
 
 
+def parts_of(folder: Path, places: dict[str, tuple[int, int]], image: np.ndarray) -> tuple[str, ...]:
+    """Parts of an image, 40 rows and 50 columns each, by row and column of their corners."""
+    return tuple(
+        str(
+            worlds.write_raster(
+                folder / f"{name}.tif",
+                image[:, row : row + 40, col : col + 50],
+                names=worlds.BANDS,
+                origin=(500_003.0 + 10 * col, 5_000_007.0 - 10 * row),
+            )
+        )
+        for name, (row, col) in places.items()
+    )
+
+
+def test_undated_parts_that_abut_are_one_map_equal_to_that_of_the_whole(tmp_path: Path, finite: ModelFolder) -> None:
+    image = worlds.landscape((80, 100), 3, seed=8).astype("uint8")
+    whole = worlds.write_raster(tmp_path / "whole.tif", image, names=worlds.BANDS)
+    parts = parts_of(tmp_path, {"nw": (0, 0), "ne": (0, 50), "sw": (40, 0), "se": (40, 50)}, image)
+    one = geoseg.run(**options(tmp_path, finite, parts))
+    assert list(one.dates) == ["ne"]
+    expected = geoseg.run(**options(tmp_path, finite, (str(whole),), out=tmp_path / "other", composite="first"))
+    made, wanted = (worlds.read(run.out / "classes.tif") for run in (one.dates["ne"], expected))
+    np.testing.assert_array_equal(made, wanted)
+
+
+@pytest.mark.parametrize(
+    ("places", "maps"),
+    [
+        ({"a": (0, 0), "b": (0, 50), "c": (10, 40), "d": (0, 160)}, ["a", "c", "d"]),
+        ({"a": (0, 0), "b": (0, 50), "e": (20, 100), "f": (40, 60)}, ["a", "b", "e", "f"]),  # e and f overlap
+    ],
+)
+def test_undated_scenes_that_overlap_or_lie_apart_are_maps_of_their_own(
+    tmp_path: Path, finite: ModelFolder, places: dict[str, tuple[int, int]], maps: list[str]
+) -> None:
+    image = worlds.landscape((80, 220), 3, seed=8).astype("uint8")
+    assert list(geoseg.run(**options(tmp_path, finite, parts_of(tmp_path, places, image))).dates) == maps
+
+
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, scenes: tuple[str, ...], finite: ModelFolder) -> None:
     words = options(tmp_path, finite, scenes[:2])
     settings = Settings.with_options(**{name: words.pop(name) for name in ("cache", "out", "tile_size")})

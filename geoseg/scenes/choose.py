@@ -66,5 +66,6 @@ def _square(properties: Mapping[str, Any], name: str) -> str:
 def _processing(item: Item) -> tuple[tuple[int, ...], tuple[str, ...], str]:
     properties: Mapping[str, Any] = item.document.get("properties", {})
     baseline = next((str(properties[name]) for name in _BASELINES if name in properties), "")
-    numbers = tuple(int(part) for part in re.findall(r"\d+", baseline))
+    joined = re.fullmatch(r"N?(\d\d)(\d\d)", baseline.strip())  # N0511 is 05.11
+    numbers = tuple(int(part) for part in (joined.groups() if joined else re.findall(r"\d+", baseline)))
     return numbers, tuple(str(properties.get(name, "")) for name in _TIMES), item.id

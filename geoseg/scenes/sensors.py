@@ -21,6 +21,9 @@ SENSOR_TABLE_VERSION = 2
 _S2_OFFSET_BASELINE = (4, 0)
 _S2_OFFSET = -0.1
 _S2_OFFSET_TAKEN_AWAY = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_YES = frozenset({"true", "1", "1.0", "yes"})  # flags that came through tables and forms are text or numbers
+# As 04.00 or, from a product's name, N0400.
+_BASELINE = re.compile(r"N?(?:(\d\d)(?=\d\d$)|(\d+)\.)(\d+)(?:\..*)?")
 _S2_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
 _S2_PRODUCTS = ("s2:product_uri", "sentinel:product_id")
 
@@ -229,7 +232,7 @@ def sentinel2_offset(properties: Mapping[str, Any], stated: float | None) -> flo
         0 where the producer has already taken the offset away; else what the asset states; else -0.1 since
         baseline 04.00, which the product's name tells where no field does.
     """
-    if any(properties.get(name) is True for name in _S2_OFFSET_TAKEN_AWAY):
+    if any(str(properties.get(name)).strip().lower() in _YES for name in _S2_OFFSET_TAKEN_AWAY):
         return 0.0
     if stated is not None:
         return stated
@@ -240,8 +243,8 @@ def sentinel2_offset(properties: Mapping[str, Any], stated: float | None) -> flo
 def sentinel2_baseline(properties: Mapping[str, Any]) -> tuple[int, int] | None:
     """Processing baseline of an item as (major, minor), or ``None`` where nothing tells it."""
     for name in _S2_BASELINES:
-        if found := re.fullmatch(r"(\d+)\.(\d+)(?:\..*)?", str(properties.get(name, ""))):
-            return int(found[1]), int(found[2])
+        if found := _BASELINE.fullmatch(str(properties.get(name, "")).strip()):
+            return int(found[1] or found[2]), int(found[3])
     for name in _S2_PRODUCTS:
         if found := re.search(r"_N(\d{2})(\d{2})_", str(properties.get(name, ""))):
             return int(found[1]), int(found[2])

@@ -98,7 +98,9 @@ class Settings(BaseSettings):
         "separated by blanks.",
     )
     catalog: str = Field(EARTH_SEARCH, description="Catalogue used when a job names none.")
-    offline: bool = Field(False, description="Never fetch models and weights.")
+    offline: bool = Field(
+        False, description="Fetch nothing: models, weights, catalogues and files of this machine only."
+    )
     allow_pickle: bool = Field(
         False, description="Read weights that are pickles too; as numbers alone, and only by their checksum."
     )

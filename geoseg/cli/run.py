@@ -200,7 +200,9 @@ Backend = Annotated[str | None, _where("What runs the network: auto (default) or
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
 ]
-Offline = Annotated[bool, _where("Fetch no models and no weights: use those that are on this machine.", "--offline")]
+Offline = Annotated[
+    bool, _where("Fetch nothing: models, weights, catalogues and files of this machine only.", "--offline")
+]
 AllowPickle = Annotated[
     bool,
     _where("Read weights that are Python pickles too, as numbers alone. Default: they are refused.", "--allow-pickle"),

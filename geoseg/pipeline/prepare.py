@@ -42,7 +42,7 @@ from geoseg.plan import (
     resolution_m,
     search_bounds,
 )
-from geoseg.plan.checks import check_corners
+from geoseg.plan.checks import check_corners, check_offline
 from geoseg.plugins import Plugin
 from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
@@ -185,6 +185,8 @@ def prepare(
         GeosegError: Whatever can be refused before the first pixel is read.
     """
     _check_pixel_grid(spec)
+    asked = spec.scenes or (() if documents else (spec.catalog or "",))
+    check_offline(asked, offline=settings.offline)
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
@@ -209,6 +211,7 @@ def prepare(
     opener = Rasters(remote).opened
     found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
     hrefs = {source.href for item in found.items for source in item.sources}
+    check_offline(sorted(hrefs), offline=settings.offline)
     found = _believing_files(found, spec, Rasters(remote))
     lattice, origin = choose_lattice(spec, found.items, aoi, like)
     if aoi is not None:

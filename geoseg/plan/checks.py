@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import shapely
@@ -14,6 +14,7 @@ from pyproj import Transformer
 from geoseg.aoi import AOI, Bounds, bounds_round_the_globe, box_in_words, split_bounds
 from geoseg.errors import RequestError
 from geoseg.grid import Lattice, Window
+from geoseg.remote import is_remote, unsigned
 
 # Scenes reach past the zone of their CRS, and a little distortion is better than a refusal.
 _SPARE_LON, _SPARE_LAT = 3.0, 1.0
@@ -83,6 +84,25 @@ def check_corners(geobox: GeoBox) -> None:
             "with corners that lie on no place of the Earth",
             "a map whose corners have a longitude and a latitude",
             "ask for smaller pixels (--resolution), another CRS (--crs) or a region (--aoi)",
+        )
+
+
+def check_offline(references: Sequence[str], *, offline: bool) -> None:
+    """Refuse what would have to be asked for over a network.
+
+    Args:
+        references: Paths and addresses of a catalogue, of rasters or of assets.
+        offline: Whether nothing may be fetched; else nothing is refused.
+
+    Raises:
+        RequestError: If one of them is an address.
+    """
+    asked = next(filter(is_remote, references), None)
+    if offline and asked is not None:
+        raise RequestError(
+            f"--offline with {unsigned(asked)}",
+            "a catalogue and files of this machine: nothing is fetched (GEOSEG_OFFLINE)",
+            "name files with --scenes or a catalogue on disk with --catalog PATH, or leave out --offline",
         )
 
 

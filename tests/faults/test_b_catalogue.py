@@ -302,12 +302,13 @@ def test_fault_22_files_are_believed_and_the_plan_is_made_from_them(copy: Path) 
 
 
 @pytest.mark.fault(23)
-def test_fault_23_of_two_processings_the_newer_one_is_used(copy: Path) -> None:
+@pytest.mark.parametrize("spelt", ["02.00", "N0200"])
+def test_fault_23_of_two_processings_the_newer_one_is_used(copy: Path, spelt: str) -> None:
     clean = found(copy)
     path = item_paths(copy)[0]
     document = json.loads(path.read_text())
     older = {**document, "id": document["id"].replace("_0_", "_9_")}  # its id comes last
-    older["properties"] = {**document["properties"], "s2:processing_baseline": "02.00"}
+    older["properties"] = {**document["properties"], "s2:processing_baseline": spelt}
     (path.parent / "older.json").write_text(json.dumps(older))
     above = next(p for p in (path.parent / "collection.json", path.parent.parent / "collection.json") if p.is_file())
     links = json.loads(above.read_text())["links"]

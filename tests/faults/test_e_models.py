@@ -11,6 +11,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 import geoseg
 from geoseg.cli import main
-from geoseg.errors import ModelMismatchError
+from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.models import ModelFolder, WeightsRef, fetching
 from geoseg.models.folder import write_item
 from geoseg.models.networks import torchgeo_models
@@ -297,6 +298,33 @@ def test_fault_53_offline_no_server_is_asked_for_an_item(ends, no_network, refer
     assert status == 1
     assert "offline" in said.splitlines()[0]
     assert "geoseg bundle" in said.splitlines()[2]
+    assert no_network == []
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("asked", ["the default catalogue", "a catalogue", "a raster", "an asset of a catalogue here"])
+def test_fault_53_offline_neither_catalogues_nor_rasters_are_asked_for(world, tmp_path, no_network, asked):
+    address = "https://server.example/x.tif"
+    job: dict[str, Any] = {"aoi": (15.001, 45.146, 15.002, 45.147)}
+    if asked == "a raster":
+        job = {"scenes": (str(world / "scene.tif"), address)}
+    elif asked == "a catalogue":
+        job |= {"catalog": "https://server.example/stac"}
+    elif asked != "the default catalogue":
+        ring = [[15, 45], [15.1, 45], [15.1, 45.2], [15, 45.2], [15, 45]]
+        grid = {"proj:epsg": 32633, "proj:shape": [100, 130], "proj:transform": [10, 0, 500003, 0, -10, 5000007]}
+        item = {"type": "Feature", "stac_version": "1.0.0", "id": "one", "links": [], "collection": "naip"}
+        item |= {"geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [15, 45, 15.1, 45.2]}
+        item |= {"properties": {"datetime": "2022-06-01T00:00:00Z", **grid}}
+        item |= {"assets": {"image": {"href": address, "eo:bands": [{"name": name} for name in worlds.BANDS]}}}
+        (tmp_path / "item.json").write_text(json.dumps(item))
+        job |= {"catalog": str(tmp_path / "item.json"), "collection": "naip", "datetime": "2022-01-01/2022-12-31"}
+    with pytest.raises(RequestError) as refused:
+        geoseg.run(**job, model=str(world / "model"), out=tmp_path / "map", cache=tmp_path / "cache", offline=True)
+    assert "--offline" in refused.value.given
+    assert "://" in refused.value.given
+    assert "--scenes" in refused.value.todo
+    assert not (tmp_path / "map").exists()
     assert no_network == []
 
 

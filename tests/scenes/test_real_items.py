@@ -15,6 +15,7 @@ from geoseg.errors import GeosegError
 from geoseg.scenes import Item
 from geoseg.scenes.catalogs import find_items
 from geoseg.scenes.recognise import sensor_of
+from geoseg.scenes.sensors import sentinel2_baseline, sentinel2_offset
 from geoseg.scenes.understand import understand
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
@@ -191,3 +192,42 @@ def test_every_item_is_understood_or_refused(items: Path, sensor: str | None) ->
             assert item.geobox.crs is not None
             understood += 1
     assert understood >= 3
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize(
+    ("text", "baseline"),
+    [
+        ("05.11", (5, 11)),
+        ("N0511", (5, 11)),
+        ("N05.11", (5, 11)),
+        ("0301", (3, 1)),
+        (5.09, (5, 9)),
+        ("05.11.1", (5, 11)),
+        ("511", None),
+        ("v1", None),
+        (None, None),
+    ],
+)
+def test_baselines_are_understood_in_all_their_spellings(text: object, baseline: tuple[int, int] | None) -> None:
+    assert sentinel2_baseline({"s2:processing_baseline": text}) == baseline
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize(
+    ("flag", "offset"),
+    [
+        (True, 0.0),
+        ("true", 0.0),
+        ("True", 0.0),
+        (1, 0.0),
+        ("1", 0.0),
+        (False, -0.1),
+        ("false", -0.1),
+        (None, -0.1),
+        (0, -0.1),
+    ],
+)
+def test_an_offset_that_was_taken_away_is_known_by_a_flag_of_any_type(flag: object, offset: float) -> None:
+    properties = {"s2:processing_baseline": "N0511", "earthsearch:boa_offset_applied": flag}
+    assert sentinel2_offset(properties, None) == offset

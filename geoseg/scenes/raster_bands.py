@@ -96,6 +96,10 @@ def name_in_path(path: str, wanted: Sequence[str]) -> tuple[str, str]:
     """
     parts = re.split(r"([_.\-\s]+)", Path(path).stem)
     words = parts[::2]
+    if entry := landsat_of(path):
+        for place in range(len(words) - 1, 0, -1):
+            if name := _landsat_band("_".join(words[place - 1 : place + 1]), entry, wanted):
+                return name, "_".join([*words[: place - 1], *words[place + 1 :]])
     called = _band_exactly if _is_landsat(words) else _band_called
     for place in range(len(words) - 1, -1, -1):
         name = called(words[place], wanted)
@@ -103,6 +107,19 @@ def name_in_path(path: str, wanted: Sequence[str]) -> tuple[str, str]:
             rest = [word for at, word in enumerate(words) if at != place and not _RESOLUTION.fullmatch(word)]
             return name, "_".join(rest)
     return "", Path(path).stem
+
+
+def landsat_of(path: str) -> Sensor | None:
+    """The sensor of a file that is named as USGS names those of Collection 2 Level-2; ``None`` for others."""
+    found = re.match(r"L[CEOT]0(\d)_L2S[PR]_", Path(path).name)
+    return None if found is None else SENSORS["landsat-c2-l2" if found[1] in "89" else "landsat-tm-c2-l2"]
+
+
+def _landsat_band(asset: str, entry: Sensor, wanted: Sequence[str]) -> str:
+    """The band that ``SR_B4`` or ``QA_PIXEL`` in a file's name means; "" for bands that the model does not read."""
+    names = [band for band, others in entry.aliases.items() if band in wanted and asset in others]
+    quality = [entry.mask.band] if entry.mask is not None and asset in entry.mask.aliases else []
+    return next(iter([*names, *quality]), "")
 
 
 def _is_landsat(words: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from rasterio.errors import RasterioIOError
 from geoseg.errors import GeosegError, RequestError
 from geoseg.remote import unsigned
 from geoseg.scenes.product import Product, product_of
-from geoseg.scenes.raster_bands import guess_sensor, lacking, name_in_path
+from geoseg.scenes.raster_bands import guess_sensor, lacking, landsat_of, name_in_path
 from geoseg.scenes.raster_files import Opener, RasterGroup, group_files
 from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
 from geoseg.scenes.recognise import sensor_named
@@ -159,12 +159,13 @@ def _item(
     ]
     names = [name for file in described for name in file.names]
     product = product_of(group.paths[0])
-    entry = sensor_named(sensor) if sensor else SENSORS[product.sensor] if product else guess_sensor(names)
+    told = SENSORS[product.sensor] if product else landsat_of(group.paths[0]) if len(described) > 1 else None
+    entry = sensor_named(sensor) if sensor else told or guess_sensor(names)
     origin = group.origin or described[0].origin
     if not set(wanted) <= set(names):
         raise lacking(unsigned(group.paths[0]), f"the bands {', '.join(names)} ({origin})", len(names), wanted)
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
-    bands, told, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
+    bands, radiometry, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
     mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
     is_alpha = mask is not None
     if mask is None and entry.mask is not None and entry.mask.band in names and len(described) > 1:
@@ -189,7 +190,7 @@ def _item(
         href=first.path,
     )
     warnings = [words for file in described for words in file.warnings(entry)]
-    return item, f"{entry.title}; bands {', '.join(names)} ({origin}){told}", (*warnings, *damage)
+    return item, f"{entry.title}; bands {', '.join(names)} ({origin}){radiometry}", (*warnings, *damage)
 
 
 def _as_delivered(

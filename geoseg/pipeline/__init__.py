@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -12,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from geoseg.errors import InterruptedRunError
+from geoseg.errors import InterruptedRunError, RequestError
 from geoseg.heads import make_head
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
-from geoseg.pipeline.prepare import Prepared, prepare, resolve_model, scratch_check
+from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -81,7 +83,7 @@ def run(
         GeosegError: See ``geoseg.errors`` for what belongs to which exit status.
     """
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
-    scratch_check(settings.cache)
+    _check_writable(settings.cache)
     folder = _with_weights(resolve_model(spec, settings), progress)  # refused before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
@@ -89,16 +91,31 @@ def run(
     with MemoryWatch() as memory:
         progress.stage("planning")
         ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder)
-        prepared = _with_inputs_checked(ready)
-        with job.taken(prepared.found.documents), prepared.remote:
-            if before is not None:
-                before(prepared)
-            clock.lap("plan")
-            road = _Road(TileStore(settings.cache / "tiles"), progress, should_stop, memory)
-            with road:
-                if spec.composite == PER_DATE:
-                    return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
-                return Result(out, road.make(prepared, out, clock=clock))
+        with ready.remote:
+            prepared = _with_inputs_checked(ready)
+            with job.taken(prepared.found.documents):
+                if before is not None:
+                    before(prepared)
+                clock.lap("plan")
+                with _Road(TileStore(settings.cache / "tiles"), progress, should_stop, memory) as road:
+                    if spec.composite == PER_DATE:
+                        return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
+                    return Result(out, road.make(prepared, out, clock=clock))
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before any work.
+
+    Raises:
+        RequestError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        os.close(handle)
+        Path(name).unlink()
+    except OSError as err:
+        raise RequestError(f"the folder {folder}: {err}", "a folder that can be written", "choose another one") from err
 
 
 def _with_weights(folder: ModelFolder, progress: Progress) -> ModelFolder:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -207,58 +206,68 @@ def prepare(
             check_area_of_use(aoi, crs_of(spec.crs))
     allow_lacking = settings.max_failed > 0
     bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
-    remote = _remote(spec, settings)
-    opener = Rasters(remote).opened
-    found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
-    hrefs = {source.href for item in found.items for source in item.sources}
-    check_offline(sorted(hrefs), offline=settings.offline)
-    found = _believing_files(found, spec, Rasters(remote))
-    lattice, origin = choose_lattice(spec, found.items, aoi, like)
-    if aoi is not None:
-        check_region(aoi, found.items, lattice)
-    region = place_region(aoi, found.items, lattice)
-    check_pixels(region.window, tile_px, settings.max_pixels)
-    if not spec.pixel_grid:
-        check_corners(lattice.geobox(region.window))
-    pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
-    if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
-        found = find_scenes(
-            spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
-        )
-        found = _believing_files(found, spec, Rasters(remote))
+    with ExitStack() as undo:
+        remote = undo.enter_context(_remote(spec, settings))  # what is refused leaves no connection open
+        opener = Rasters(remote).opened
+        found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
         hrefs = {source.href for item in found.items for source in item.sources}
-    if forgotten and (words := changes(forgotten, found.documents)):
-        found = replace(found, notes=(*found.notes, words))
-    found = replace(found, notes=(*notes, *found.notes))
+        check_offline(sorted(hrefs), offline=settings.offline)
+        found = _believing_files(found, spec, Rasters(remote))
+        lattice, origin = choose_lattice(spec, found.items, aoi, like)
+        if aoi is not None:
+            check_region(aoi, found.items, lattice)
+        region = place_region(aoi, found.items, lattice)
+        check_pixels(region.window, tile_px, settings.max_pixels)
+        if not spec.pixel_grid:
+            check_corners(lattice.geobox(region.window))
+        pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
+        if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
+            found = find_scenes(
+                spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
+            )
+            found = _believing_files(found, spec, Rasters(remote))
+            hrefs = {source.href for item in found.items for source in item.sources}
+        if forgotten and (words := changes(forgotten, found.documents)):
+            found = replace(found, notes=(*found.notes, words))
+        found = replace(found, notes=(*notes, *found.notes))
+        warnings = _warnings(spec, aoi, found, model, pixel_m)
+        if spec.pixel_grid:
+            origin = "rows and columns of the rasters (--pixel-grid)"
+        if any(map(is_remote, hrefs)):  # a share of the cache that is planned for GDAL
+            remote.keep(budget.gdal_cache_bytes // _REMOTE_SHARE)
+        coverage = cover(found, spec.composite, lattice)
+        tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
+        prepared = Prepared(
+            spec=spec,
+            settings=settings,
+            model=folder,
+            found=found,
+            lattice=lattice,
+            lattice_origin=origin,
+            region=region,
+            coverage=coverage,
+            tasks=tuple(tasks),
+            budget=budget,
+            key_parts=_key_parts(spec, model, lattice, budget, device),
+            asset_facts=asset_facts(hrefs, remote),
+            remote=remote,
+            device=device,
+            pixel_m=pixel_m,
+            warnings=tuple(warnings),
+        )
+        undo.pop_all()
+    return prepared
+
+
+def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pixel_m: float) -> list[str]:
+    """What is to be said of region, scenes and model, where none of it is refused."""
     warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
     warnings += filter(None, (licence_warning(model.name, model.licence),))
     if spec.pixel_grid:
-        origin = "rows and columns of the rasters (--pixel-grid)"
         warnings.append("rasters without a place: the size of their pixels is not checked, areas are numbers of pixels")
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
-    if any(map(is_remote, hrefs)):  # a share of the cache that is planned for GDAL
-        remote.keep(budget.gdal_cache_bytes // _REMOTE_SHARE)
-    coverage = cover(found, spec.composite, lattice)
-    tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
-    return Prepared(
-        spec=spec,
-        settings=settings,
-        model=folder,
-        found=found,
-        lattice=lattice,
-        lattice_origin=origin,
-        region=region,
-        coverage=coverage,
-        tasks=tuple(tasks),
-        budget=budget,
-        key_parts=_key_parts(spec, model, lattice, budget, device),
-        asset_facts=asset_facts(hrefs, remote),
-        remote=remote,
-        device=device,
-        pixel_m=pixel_m,
-        warnings=tuple(warnings),
-    )
+    return warnings
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters) -> Found:
@@ -376,18 +385,3 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
         head="" if head is None else head.fingerprint,
     )
-
-
-def scratch_check(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before any work.
-
-    Raises:
-        RequestError: If it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
-        os.close(handle)
-        Path(name).unlink()
-    except OSError as err:
-        raise RequestError(f"the folder {folder}: {err}", "a folder that can be written", "choose another one") from err

@@ -249,7 +249,7 @@ def _write_beside(writer: PolygonWriter, batches: Iterable[RegionBatch]) -> None
 
 def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple[PolygonCounts, list[str]]:
     spec, model = prepared.spec, prepared.model.spec
-    batches = polygonize(source)
+    batches = polygonize(source, threads=usable_cores())
     if spec.simplify_m > 0:
         tolerance_px = spec.simplify_m / prepared.planar_pixel_m
         batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)

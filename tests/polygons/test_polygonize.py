@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from geoseg.polygons import RegionBatch, polygonize, to_crs_geometry
-from geoseg.polygons.labels import label_regions
-from geoseg.polygons.outlines import Corners, find_corners, trace
 from tests.polygons.maps import (
     UInt8,
     as_sorted,
@@ -134,16 +132,6 @@ def test_result_does_not_depend_on_blocks_to_the_last_column() -> None:
     for name in ("class_index", "pixels", "confidence_mean", "confidence_p10", "first_pixel", "split"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert shapely.equals_identical(one.geometry, other.geometry).all()
-
-
-def test_corners_that_do_not_fit_a_packed_key_are_traced_alike() -> None:
-    classes = np.pad(landscape(60, seed=9), 1, constant_values=255)
-    corners = find_corners(classes, label_regions(classes)[0])
-    far = Corners(corners.region << 50, corners.y + 100_000, corners.x + 1_000_000, corners.turn)
-    near, moved = trace(corners), trace(far)
-    np.testing.assert_array_equal(moved.region, near.region << 50)
-    back = shapely.transform(moved.geometry, lambda xy: xy - [1_000_000, 100_000])
-    assert shapely.equals_identical(back, near.geometry).all()
 
 
 def test_uneven_blocks_are_read_as_their_edges_say() -> None:

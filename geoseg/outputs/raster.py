@@ -14,7 +14,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from threading import Lock
+from typing import Any, Literal, Self
 
 import numpy as np
 import rasterio
@@ -28,6 +29,7 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from geoseg.compiled import compiled
+from geoseg.errors import OutputError
 from geoseg.outputs.files import WholeFile, output_error, output_errors, whole_file
 from geoseg.outputs.legend import NODATA, rgba
 
@@ -132,27 +134,14 @@ def needs_bigtiff(shape: tuple[int, int], bands: int = 1) -> bool:
     return rows * cols * bands > _MOST_PLAIN_BYTES
 
 
-def write_cog(
-    path: Path,
-    geobox: GeoBox,
-    blocks: Iterable[Block],
-    *,
-    nodata: int = NODATA,
-    colours: Mapping[int, str] | None = None,
-    names: Mapping[int, str] | None = None,
-    overview_resampling: Literal["mode", "average", "nearest"] = "mode",
-    description: str | Sequence[str] = "",
-    tags: Mapping[str, str] | None = None,
-    memory_bytes: int = 256 << 20,
-    threads: int = 1,
-) -> WrittenRaster:
-    """Writes a cloud-optimised GeoTIFF of one uint8 band, or of several, from a stream of blocks.
+class CogWriter:
+    """A cloud-optimised GeoTIFF of one uint8 band, or of several, that takes blocks as they come, from any thread.
+
+    Use it as a context manager: leaving without `close` leaves no file.
 
     Args:
         path: Final name; the folder must exist. Nothing appears under it unless all went well.
         geobox: Shape, transform and CRS (which may be missing).
-        blocks: Rows, columns and values, uint8 of shape (row, col), or (band, row, col) where there are several;
-            disjoint, in any order. What none covers is nodata.
         nodata: The declared nodata value.
         colours: Pixel value to ``#rrggbb``; makes a colour table in which nodata is transparent.
         names: Pixel value to class name, kept in the file as the band's tags (``CLASS_<value>`` and ``classes``): GDAL's
@@ -164,65 +153,122 @@ def write_cog(
         threads: For compression.
 
     Raises:
+        OutputError: If the file cannot be begun.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        geobox: GeoBox,
+        *,
+        nodata: int = NODATA,
+        colours: Mapping[int, str] | None = None,
+        names: Mapping[int, str] | None = None,
+        overview_resampling: Literal["mode", "average", "nearest"] = "mode",
+        description: str | Sequence[str] = "",
+        tags: Mapping[str, str] | None = None,
+        memory_bytes: int = 256 << 20,
+        threads: int = 1,
+    ) -> None:
+        descriptions = (description,) if isinstance(description, str) else tuple(description)
+        self._path, self._geobox, self._resampling, self._threads = path, geobox, overview_resampling, threads
+        self._band = _Band(nodata, colours or {}, names or {}, descriptions, tags or {})
+        self._cache_bytes = max(int(memory_bytes), _MIN_CACHE_BYTES)
+        self._size_bytes = geobox.shape[0] * geobox.shape[1] * len(descriptions)
+        self._streamed = PixelSum(geobox.shape.yx, nodata)
+        self._lock = Lock()
+        self._scratch = WholeFile(path.with_name(f"{path.stem}-scratch.tif"))
+        try:
+            with self._working():
+                self._dst = rasterio.open(self._scratch.temporary, "w", **_profile(geobox, self._band))
+                self._band.describe(self._dst)
+        except BaseException:
+            self._scratch.discard()
+            raise
+
+    def add(self, rows: slice, cols: slice, block: NDArray[np.uint8]) -> None:
+        """Takes a block, uint8 of shape (row, col), or (band, row, col) where there are several bands.
+
+        Raises:
+            OutputError: If the disk refuses.
+            ValueError: If it leaves the raster.
+        """
+        window = _window(rows, cols, block, self._geobox.shape.yx, len(self._band.descriptions))
+        with self._lock, _writing(self._path, self._size_bytes):
+            self._streamed.add(rows, cols, block)
+            self._dst.write(block if block.ndim == 3 else block[None], window=window)
+
+    def close(self) -> WrittenRaster:
+        """Compresses what was taken, with overviews, reads it back and gives it its name. What no block covered is nodata.
+
+        Raises:
+            OutputError: If the file could not be written whole, or reads back different from what was streamed.
+            ValueError: If blocks overlap.
+        """
+        with self._working():
+            self._dst.close()
+        missing = self._size_bytes - int(self._streamed.counts.sum())
+        if missing < 0:
+            raise ValueError(f"blocks overlap: {-missing} pixels more than the raster has")
+        self._streamed.counts[self._band.nodata] += missing
+        with self._working(), whole_file(self._path, needed_bytes=self._size_bytes) as temporary:
+            _add_overviews(self._scratch.temporary, self._resampling, self._threads)
+            rasterio.shutil.copy(
+                str(self._scratch.temporary),
+                str(temporary),
+                driver="COG",
+                COMPRESS="ZSTD",
+                LEVEL=_ZSTD_LEVEL,
+                PREDICTOR="NO",
+                BLOCKSIZE=_BLOCK_PX,
+                OVERVIEWS="FORCE_USE_EXISTING",
+                BIGTIFF="YES" if needs_bigtiff(self._geobox.shape.yx, len(self._band.descriptions)) else "NO",
+                NUM_THREADS=self._threads,
+            )
+            _check(temporary, self._path, self._geobox, self._streamed)
+        self._scratch.discard()
+        return WrittenRaster(self._path, self._path.stat().st_size, self._streamed.counts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            # Where another error is on its way, that of closing what is thrown away says nothing.
+            with contextlib.suppress(*() if kind is None else (OutputError,)), self._working():
+                self._dst.close()
+        finally:
+            self._scratch.discard()
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        with (
+            rasterio.Env(GDAL_CACHEMAX=self._cache_bytes),
+            warnings.catch_warnings(),
+            _writing(self._path, self._size_bytes),
+        ):
+            # Where there is no CRS a plain pixel grid is meant.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            yield
+
+
+def write_cog(path: Path, geobox: GeoBox, blocks: Iterable[Block], **options: Any) -> WrittenRaster:
+    """Writes a cloud-optimised GeoTIFF from a stream of blocks.
+
+    Args:
+        path: Final name.
+        geobox: Shape, transform and CRS.
+        blocks: Rows, columns and values, disjoint, in any order.
+        options: Those of `CogWriter`.
+
+    Raises:
         OutputError: If the file could not be written whole, or reads back different from what was streamed.
         ValueError: If blocks overlap or leave the raster.
     """
-    rows, cols = geobox.shape
-    descriptions = (description,) if isinstance(description, str) else tuple(description)
-    band = _Band(nodata, colours or {}, names or {}, descriptions, tags or {})
-    size_bytes = rows * cols * len(descriptions)
-    cache_bytes = max(int(memory_bytes), _MIN_CACHE_BYTES)
-    scratch = WholeFile(path.with_name(f"{path.stem}-scratch.tif"))
-    try:
-        with rasterio.Env(GDAL_CACHEMAX=cache_bytes), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", NotGeoreferencedWarning
-            )  # where there is no CRS a plain pixel grid is meant
-            streamed = _stream(path, scratch.temporary, geobox, blocks, band)
-            with _writing(path, size_bytes):
-                _add_overviews(scratch.temporary, overview_resampling, threads)
-            with _writing(path, size_bytes), whole_file(path, needed_bytes=size_bytes) as temporary:
-                rasterio.shutil.copy(
-                    str(scratch.temporary),
-                    str(temporary),
-                    driver="COG",
-                    COMPRESS="ZSTD",
-                    LEVEL=_ZSTD_LEVEL,
-                    PREDICTOR="NO",
-                    BLOCKSIZE=_BLOCK_PX,
-                    OVERVIEWS="FORCE_USE_EXISTING",
-                    BIGTIFF="YES" if needs_bigtiff((rows, cols), len(descriptions)) else "NO",
-                    NUM_THREADS=threads,
-                )
-                _check(temporary, path, geobox, streamed)
-    finally:
-        scratch.discard()
-    return WrittenRaster(path, path.stat().st_size, streamed.counts)
-
-
-def _stream(path: Path, scratch: Path, geobox: GeoBox, blocks: Iterable[Block], band: _Band) -> PixelSum:
-    """Fills the scratch file. Errors of the writing become `OutputError`, those of ``blocks`` pass as they are."""
-    rows, cols = geobox.shape
-    size_bytes = rows * cols * len(band.descriptions)
-    streamed = PixelSum((rows, cols), band.nodata)
-    with _writing(path, size_bytes):
-        dst = rasterio.open(scratch, "w", **_profile(geobox, band))
-    try:
-        with _writing(path, size_bytes):
-            band.describe(dst)
-        for row, col, block in blocks:
-            window = _window(row, col, block, (rows, cols), len(band.descriptions))
-            streamed.add(row, col, block)
-            with _writing(path, size_bytes):
-                dst.write(block if block.ndim == 3 else block[None], window=window)
-    finally:
-        with _writing(path, size_bytes):
-            dst.close()
-    missing = size_bytes - int(streamed.counts.sum())
-    if missing < 0:
-        raise ValueError(f"blocks overlap: {-missing} pixels more than the raster has")
-    streamed.counts[band.nodata] += missing
-    return streamed
+    with CogWriter(path, geobox, **options) as writer:
+        for rows, cols, block in blocks:
+            writer.add(rows, cols, block)
+        return writer.close()
 
 
 def _add_overviews(scratch: Path, resampling: str, threads: int) -> None:

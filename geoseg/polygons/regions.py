@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -54,12 +54,30 @@ class RegionBatch:
         index = np.arange(len(self))[index]
         return RegionBatch(self.polygons.take(index), *(column[index] for column in _columns(self)[1:]))
 
+    def parts(self, vertices: int) -> Iterator[RegionBatch]:
+        """The same regions, in order, in parts of at most so many vertices, or of one region that has more."""
+        ends = self.polygons.ring_offsets[self.polygons.polygon_offsets[1:]]
+        start = 0
+        while start < len(self):
+            before = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + vertices, side="right")))
+            whole = start == 0 and stop == len(self)
+            yield self if whole else self.take(np.arange(start, stop))
+            start = stop
+
+    @classmethod
+    def chained(cls, batches: Sequence[RegionBatch]) -> RegionBatch:
+        """All regions of several batches (at least one), one batch after the other."""
+        if len(batches) == 1:
+            return batches[0]
+        polygons = Polygons.concatenate([batch.polygons for batch in batches])
+        columns = zip(*(_columns(batch)[1:] for batch in batches), strict=True)
+        return cls(polygons, *map(np.concatenate, columns))
+
     @classmethod
     def concatenate(cls, batches: Sequence[RegionBatch]) -> RegionBatch:
         """All regions of several batches (at least one), sorted by ``first_pixel``."""
-        polygons = Polygons.concatenate([batch.polygons for batch in batches])
-        columns = zip(*(_columns(batch)[1:] for batch in batches), strict=True)
-        joined = cls(polygons, *map(np.concatenate, columns))
+        joined = cls.chained(batches)
         return joined.take(np.argsort(joined.first_pixel, kind="stable"))
 
 

@@ -153,10 +153,13 @@ def _areas(
                 col, row = from_col, from_row
                 if vertex > rings[ring]:
                     from_col, from_row = vertices[vertex - 1, 0], vertices[vertex - 1, 1]
-                    parts = int(np.ceil(np.hypot(col - from_col, row - from_row) / edge_px))
+                    if abs(col - from_col) + abs(row - from_row) > edge_px:
+                        parts = int(np.ceil(np.hypot(col - from_col, row - from_row) / edge_px))
                 for part in range(1, parts + 1):
-                    px, py = from_col + (col - from_col) * part / parts, from_row + (row - from_row) * part / parts
-                    cell_row, cell_col = int(py // _CELL_PX), int(px // _CELL_PX)
+                    px, py = col, row
+                    if part < parts:
+                        px, py = from_col + (col - from_col) * part / parts, from_row + (row - from_row) * part / parts
+                    cell_row, cell_col = int(np.floor(py * (1 / _CELL_PX))), int(np.floor(px * (1 / _CELL_PX)))
                     cell = (cell_row - first_row) * cols + cell_col - first_col
                     u, v = px * (2 / _CELL_PX) - 2 * cell_col - 1, py * (2 / _CELL_PX) - 2 * cell_row - 1
                     x, y = _value(known, cell, 0, u, v), _value(known, cell, 21, u, v)

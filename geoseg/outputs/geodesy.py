@@ -123,7 +123,8 @@ class Geodesy:
         """Mean true areas of a pixel of several windows (rows, columns), in square metres."""
         north, south, west, east = np.array([(r.start, r.stop, c.start, c.stop) for r, c in windows]).T
         areas: NDArray[np.float64] = self.areas_m2(shapely.box(west, north, east, south))
-        return areas / ((south - north) * (east - west))
+        areas /= (south - north) * (east - west)
+        return areas
 
     def distance_m(self, start: tuple[float, float], end: tuple[float, float]) -> float:
         """Geodesic distance in metres between two points (column, row)."""

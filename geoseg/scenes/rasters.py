@@ -165,7 +165,9 @@ def _item(
     if not set(wanted) <= set(names):
         raise lacking(unsigned(group.paths[0]), f"the bands {', '.join(names)} ({origin})", len(names), wanted)
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
-    bands, radiometry, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
+    beside = [band for band in entry.dark_bands if band in sources and band not in wanted]
+    bands, radiometry, damage = _as_delivered({band: sources[band] for band in (*wanted, *beside)}, product, entry)
+    witnesses = {band: bands.pop(band) for band in beside}
     mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
     is_alpha = mask is not None
     if mask is None and entry.mask is not None and entry.mask.band in names and len(described) > 1:
@@ -188,6 +190,7 @@ def _item(
         licence="",
         document=document.to_dict(include_self_link=False, transform_hrefs=False),
         href=first.path,
+        witnesses=witnesses,
     )
     warnings = [words for file in described for words in file.warnings(entry)]
     return item, f"{entry.title}; bands {', '.join(names)} ({origin}){radiometry}", (*warnings, *damage)

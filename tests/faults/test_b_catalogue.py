@@ -188,6 +188,27 @@ def test_fault_16_headers_that_trickle_are_given_up(
     assert "--catalog PATH" in err.todo
 
 
+@pytest.mark.fault(17)
+def test_fault_17_a_server_that_trickles_after_an_empty_answer_is_not_waited_for(
+    demo: DemoCatalog, server: tuple[str, type[Api]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tries of all further questions share one time; the question itself had another."""
+    left: list[float] = []
+    timer = deadline.threading.Timer
+
+    def noted(seconds: float, *args: Any) -> Any:
+        left.append(seconds)
+        return timer(seconds, *args)
+
+    monkeypatch.setattr(api, "_HINTS_S", 0.0)
+    monkeypatch.setattr(deadline, "_LEAST_S", 0.25)
+    monkeypatch.setattr(deadline.threading, "Timer", noted)
+    with pytest.raises(NothingToDoError):
+        find_scenes(job(server[0], datetime="2030-01-01/2030-12-31"), EVERYWHERE, BANDS)
+    assert left[0] == deadline.ANSWER_S
+    assert left[-1] == deadline._LEAST_S
+
+
 @pytest.mark.fault(16)
 def test_fault_16_a_header_that_trickled_once_is_asked_for_again(
     demo: DemoCatalog, server: tuple[str, type[Api]], monkeypatch: pytest.MonkeyPatch

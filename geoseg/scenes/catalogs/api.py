@@ -286,7 +286,7 @@ def helpful_change(catalog: str, question: Question) -> str:
         f"move the region (--aoi): there are items within {_WIDER_DEG:g} degree of it": {**asked, "bbox": wider},
     }
     end = time.monotonic() + _HINTS_S
-    with unheard(), suppress(*_UNREADABLE):  # it is asked for a hint only
+    with unheard(), ending_within(_HINTS_S), suppress(*_UNREADABLE):  # it is asked for a hint only
         client = Client.open(catalog, stac_io=_Pages())
         for words, filters in ways.items():
             if filters is None or time.monotonic() > end:

@@ -25,13 +25,16 @@ ANSWER_S = 20.0
 """Status and headers of one answer."""
 # The least that a try is given, so that it can fail for a reason of its own.
 _LEAST_S = 1.0
-_end: ContextVar[float] = ContextVar("_end")
+_end: ContextVar[float] = ContextVar("_end", default=float("inf"))
 
 
 @contextmanager
 def ending_within(seconds: float) -> Iterator[None]:
-    """A time for all tries of a question together: none of them waits beyond it for an answer to begin."""
-    token = _end.set(time.monotonic() + seconds)
+    """A time for all tries of a question together: none of them waits beyond it for an answer to begin.
+
+    Within another one, what ends first counts.
+    """
+    token = _end.set(min(_end.get(), time.monotonic() + seconds))
     try:
         yield
     finally:
@@ -50,7 +53,7 @@ class _Timed(HTTPConnection):
             with contextlib.suppress(OSError):  # it may have ended meanwhile
                 socket.socket.shutdown(line, socket.SHUT_RDWR)  # of what carries the encryption too
 
-        left_s = _end.get(float("inf")) - time.monotonic()
+        left_s = _end.get() - time.monotonic()
         timer = threading.Timer(min(ANSWER_S, max(_LEAST_S, left_s)), cut)
         timer.daemon = True
         timer.start()

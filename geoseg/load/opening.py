@@ -116,7 +116,7 @@ def _opened_remotely(file: RemoteFile) -> Iterator[_Verified]:
         is_text = file.read(0, _FIRST_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_NO_RASTERS)
         cut = cut_short(lambda start, stop: file.read(max(0, start), stop), _length(file))
     except Trouble as trouble:
-        raise RasterioIOError(trouble.words) from None
+        raise RasterioIOError(trouble.words) from trouble
     if is_text:
         raise RasterioIOError(_not_a_raster(file))
     if cut:
@@ -164,7 +164,7 @@ class _Faults:
         """
         fault, self._first = self._first, None
         if isinstance(fault, Trouble):
-            raise RasterioIOError(fault.words) from None
+            raise RasterioIOError(fault.words) from fault
         if fault is not None:
             raise fault
 

@@ -10,6 +10,7 @@ and takes several times as long. Rings that the projection would tear apart are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -105,9 +106,15 @@ class Geodesy:
 
     def pixel_area_m2(self, rows: slice, cols: slice) -> float:
         """Mean true area of a pixel of a window, in square metres."""
-        box = np.array([shapely.box(cols.start, rows.start, cols.stop, rows.stop)], dtype=object)
-        area_m2 = float(self.areas_m2(box)[0])
-        return area_m2 / int((rows.stop - rows.start) * (cols.stop - cols.start))
+        return float(self.pixel_areas_m2([(rows, cols)])[0])
+
+    def pixel_areas_m2(self, windows: Sequence[tuple[slice, slice]]) -> NDArray[np.float64]:
+        """The same for many windows (rows, columns) at once."""
+        sides = np.array([(r.start, r.stop, c.start, c.stop) for r, c in windows], dtype=np.int64).reshape(-1, 4)
+        row0, row1, col0, col1 = sides.T
+        boxes: Geometries = shapely.box(col0, row0, col1, row1)
+        areas: NDArray[np.float64] = self.areas_m2(boxes) / ((row1 - row0) * (col1 - col0))
+        return areas
 
     def distance_m(self, start: tuple[float, float], end: tuple[float, float]) -> float:
         """Geodesic distance in metres between two points (column, row)."""

@@ -228,7 +228,9 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
         densify: Distance between added points on edges, in units of ``crs``.
     """
     source = geom.Geometry(geometry, crs)
-    placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=densify)
+    longest = np.hypot(*np.diff(shapely.get_coordinates(geometry), axis=0).T).max(initial=0.0)
+    step = densify if longest >= densify else None  # what is short is looked at edge by edge otherwise
+    placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=step)
     a, b, c, d, e, f = (~(lattice.transform @ Affine.translation(lattice.anchor[1], lattice.anchor[0])))[:6]
     return shapely.transform(placed.geom, lambda xy: xy @ np.array([[a, d], [b, e]]) + np.array([c, f]))
 

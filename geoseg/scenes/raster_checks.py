@@ -13,7 +13,7 @@ import rasterio
 from odc.geo import CRS
 from rasterio.enums import ColorInterp
 
-from geoseg.errors import RequestError
+from geoseg.errors import AssetReadError, RequestError
 from geoseg.scenes.raster_ends import cut_short
 
 # A block is decoded whole, in every thread that reads: above this a bound on memory cannot be kept.
@@ -107,6 +107,20 @@ def refuse_unopened(path: str, words: str) -> RequestError:
         )
     kind, todo = what_it_is(path)
     return RequestError(f"--scenes {path}: {kind}", "a raster: GeoTIFF, JPEG 2000 or another format of GDAL", todo)
+
+
+def unreached(path: str, words: str) -> AssetReadError:
+    """A file whose server did not give it, however often it was asked: nothing is wrong with the request.
+
+    Args:
+        path: Its address.
+        words: What the last attempt met.
+    """
+    return AssetReadError(
+        f"--scenes {path}: {words}",
+        "a server that gives it; it was asked several times",
+        "run the same command again later, check the network, or copy the file to this machine and name the copy",
+    )
 
 
 def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:

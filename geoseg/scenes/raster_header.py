@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
-from geoseg.remote import redacted, unsigned
+from geoseg.remote import Trouble, redacted, unsigned
 from geoseg.scenes.raster_bands import band_names, is_band
 from geoseg.scenes.raster_checks import (
     is_address,
@@ -29,6 +29,7 @@ from geoseg.scenes.raster_checks import (
     refuse_unopened,
     refuse_unplaced,
     slow_words,
+    unreached,
 )
 from geoseg.scenes.raster_files import Opener, RasterGroup
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP, BandSource
@@ -46,7 +47,10 @@ def _opened(path: str, opener: Opener) -> Iterator[rasterio.DatasetReader]:
         with opener(path) as source:
             yield source
     except RasterioError as err:
-        raise refuse_unopened(unsigned(path), redacted(str(err))) from err
+        words = redacted(str(err))
+        if isinstance(err.__cause__, Trouble) and err.__cause__.is_transient:
+            raise unreached(unsigned(path), words) from err
+        raise refuse_unopened(unsigned(path), words) from err
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pyproj import Transformer
 
 from geoseg.aoi import AOI, Bounds, bounds_round_the_globe, box_in_words, split_bounds
 from geoseg.errors import RequestError
-from geoseg.grid import Lattice, Window
+from geoseg.grid import Lattice, Window, poles_of
 from geoseg.remote import is_remote, unsigned
 
 # Scenes reach past the zone of their CRS, and a little distortion is better than a refusal.
@@ -77,6 +77,9 @@ def check_corners(geobox: GeoBox) -> None:
         return
     rows, cols = geobox.shape
     xs, ys = zip(*(geobox.transform @ corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))), strict=True)
+    south, north = poles_of(geobox.crs)
+    pixel = abs(geobox.transform.d) + abs(geobox.transform.e)
+    ys = tuple(min(max(y, south), north) if south - pixel <= y <= north + pixel else math.inf for y in ys)
     lonlat = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True).transform(xs, ys)
     if not all(map(math.isfinite, chain(*lonlat))):
         raise RequestError(

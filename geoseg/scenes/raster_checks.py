@@ -14,6 +14,7 @@ from odc.geo import CRS
 from rasterio.enums import ColorInterp
 
 from geoseg.errors import RequestError
+from geoseg.grid import poles_of
 from geoseg.scenes.raster_ends import cut_short
 
 # A block is decoded whole, in every thread that reads: above this a bound on memory cannot be kept.
@@ -25,6 +26,8 @@ _PARTS_SHOWN = 3
 _FIRST_BYTES = 40
 # Of a pixel of a grid in degrees that may lie beyond a pole: half of one does where its rows are centred on it.
 _BEYOND_POLE_PX = 0.51
+# Of a grid in metres whose rows run along parallels: its extent is rounded to whole pixels.
+_BEYOND_POLE_METRIC_PX = 1.0
 _TURNS = 1.5  # around the Earth, from the first meridian, of a grid in degrees
 _PLACES = 17  # rows and columns of places that are looked at, rim and inside
 # Names that only GDAL understands: its virtual folders, and its drivers' names of parts of files.
@@ -269,6 +272,9 @@ def _refuse_off_earth(path: str, source: rasterio.DatasetReader, crs: CRS) -> No
             f"state where it lies with gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path}, or map it without a place: "
             "--pixel-grid",
         )
+    south, north = poles_of(crs)
+    if not b and not d and max(south - y.min(), y.max() - north) < _BEYOND_POLE_METRIC_PX * abs(e):
+        y = np.clip(y, south, north)
     off = 1 - float(np.isfinite(np.stack(crs.transformer_to_crs("EPSG:4326")(x, y))).all(axis=0).mean())
     if off:
         way = f"lay its part of the Earth on another grid with gdalwarp -t_srs EPSG:4326 {path} warped.tif, and map warped.tif"

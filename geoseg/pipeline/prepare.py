@@ -203,7 +203,8 @@ def prepare(
     if aoi is not None:
         check_area(aoi, tile_px * (model.resolution_m or 10.0), settings.max_area_km2)
         if spec.crs is not None:
-            check_area_of_use(aoi, crs_of(spec.crs))
+            crs = crs_of(spec.crs)
+            check_area_of_use(aoi, crs, goes_on=crs.geographic)  # what scenes in degrees decide, see check_region
     allow_lacking = settings.max_failed > 0
     bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
     with ExitStack() as undo:

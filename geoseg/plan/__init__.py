@@ -16,9 +16,18 @@ from pyproj import Geod
 from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
-from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
+from geoseg.errors import NothingToDoError, RequestError
 from geoseg.grid import Lattice, Window, is_torn, meets_seam, on_earth, outline_in_degrees, pixel_area_in, turned
-from geoseg.plan.checks import area_to_use, check_area, check_area_of_use, check_pixels, check_placed, check_uncut
+from geoseg.plan.checks import (
+    area_to_use,
+    check_area,
+    check_area_of_use,
+    check_pixels,
+    check_placed,
+    check_resolution,
+    check_uncut,
+    fitting_crs,
+)
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.raster_checks import short_name
@@ -175,12 +184,13 @@ def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
         ]
         placed = [geom.Geometry(rim, item.geobox.crs).to_crs(crs).geom for rim, item in zip(rims, items, strict=True)]
         places = np.concatenate([shapely.get_coordinates(rim)[:, 0] for rim in placed])
-    if is_torn(places) and {item.geobox.crs for item in items} != {crs}:
-        raise RequestError(
-            f"a map in {crs} on both sides of the 180th meridian",
-            "a CRS that has no seam there",
-            f"take that of the scenes with --crs {short_name(items[0].geobox.crs or crs)}",
-        )
+    if is_torn(places) and not _goes_on(items, crs):
+        own = items[0].geobox.crs or crs
+        way = f"take that of the scenes with --crs {short_name(own)}"
+        if own.geographic and not _goes_on(items, own):
+            around = aoi.geometry if aoi is not None else on_earth(items[0].geobox).footprint("EPSG:4326").geom
+            way = f"set --crs {fitting_crs(around)} (and --resolution in its units)"
+        raise RequestError(f"a map in {crs} on both sides of the 180th meridian", "a CRS that has no seam there", way)
 
 
 def _systems(items: Sequence[Item]) -> list[CRS]:
@@ -333,7 +343,7 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
         RequestError: With a CRS that fits.
     """
     try:
-        check_area_of_use(aoi, lattice.crs, goes_on=_goes_on(items, lattice))
+        check_area_of_use(aoi, lattice.crs, goes_on=_goes_on(items, lattice.crs))
     except RequestError:
         footprints = [on_earth(item.geobox).footprint("EPSG:4326").geom for item in items]
         if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
@@ -342,10 +352,10 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
     _refuse_cut_scenes(items, lattice, aoi)
 
 
-def _goes_on(items: Sequence[Item], lattice: Lattice) -> bool:
-    """Whether the map is in degrees that scenes of its own CRS count on past 180."""
-    boxes = [item.geobox.boundingbox for item in items if item.geobox.crs == lattice.crs]
-    return lattice.crs.geographic and any(box.left < -180 or box.right > 180 for box in boxes)
+def _goes_on(items: Sequence[Item], crs: CRS) -> bool:
+    """Whether a CRS is one of degrees that scenes of it count on past 180."""
+    boxes = [item.geobox.boundingbox for item in items if item.geobox.crs == crs]
+    return crs.geographic and any(box.left < -180 or box.right > 180 for box in boxes)
 
 
 def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
@@ -378,17 +388,3 @@ def resolution_m(lattice: Lattice, region: Region) -> float:
     )
     pixel = on_earth(lattice.geobox(middle)).extent.to_crs("EPSG:4326")
     return math.sqrt(abs(Geod(ellps="WGS84").geometry_area_perimeter(pixel.geom)[0]))
-
-
-def check_resolution(size: float, allowed_m: tuple[float, float] | None, model: str) -> None:
-    """Refuse pixels far from what the model was made for.
-
-    Raises:
-        ModelMismatchError: If the pixel size is outside the range.
-    """
-    if allowed_m is not None and not allowed_m[0] * 0.99 <= size <= allowed_m[1] * 1.01:
-        raise ModelMismatchError(
-            f"pixels of {size:.3g} m for the model {model}",
-            f"pixels of {allowed_m[0]:g} to {allowed_m[1]:g} m",
-            "set --resolution, or choose a model for this kind of image",
-        )

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from geoseg.aoi import AOI, Bounds, bounds_round_the_globe, box_in_words, split_bounds
-from geoseg.errors import RequestError
+from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice, Window, poles_of
 from geoseg.remote import is_remote, unsigned
 
@@ -87,6 +87,20 @@ def check_corners(geobox: GeoBox) -> None:
             "with corners that lie on no place of the Earth",
             "a map whose corners have a longitude and a latitude",
             "ask for smaller pixels (--resolution), another CRS (--crs) or a region (--aoi)",
+        )
+
+
+def check_resolution(size: float, allowed_m: tuple[float, float] | None, model: str) -> None:
+    """Refuse pixels far from what the model was made for.
+
+    Raises:
+        ModelMismatchError: If the pixel size is outside the range.
+    """
+    if allowed_m is not None and not allowed_m[0] * 0.99 <= size <= allowed_m[1] * 1.01:
+        raise ModelMismatchError(
+            f"pixels of {size:.3g} m for the model {model}",
+            f"pixels of {allowed_m[0]:g} to {allowed_m[1]:g} m",
+            "set --resolution, or choose a model for this kind of image",
         )
 
 

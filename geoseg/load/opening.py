@@ -21,6 +21,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 from geoseg.errors import AssetChangedError
 from geoseg.remote import RemoteFile, RemoteFiles, Trouble, is_remote
 from geoseg.scenes.raster_ends import cut_short
+from geoseg.scenes.raster_parts import cut_part
 
 # XML and JSON are login pages, or rasters like VRT that name any other file, also of this machine.
 _NO_RASTERS = (b"<", b"{")
@@ -75,27 +76,12 @@ def local_fact(path: str) -> str:
 @contextmanager
 def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader]:
     _refuse_changed(path, fact)
-    if words := _cut_here(path):
-        raise RasterioIOError(words)
+    part, words = cut_part(path)
+    if part:
+        raise RasterioIOError(words if part == path else f"made of {part}, {words}")
     with rasterio.open(path) as dataset:
         yield dataset
     _refuse_changed(path, fact)
-
-
-def _cut_here(path: str) -> str:
-    """What a picture that lacks its end is; "" for others, and for what GDAL has better words."""
-    if not Path(path).is_file():
-        return ""
-    try:
-        with Path(path).open("rb") as stream:
-
-            def read(start: int, stop: int) -> bytes:
-                stream.seek(max(0, start))
-                return stream.read(stop - max(0, start))
-
-            return cut_short(read, Path(path).stat().st_size)
-    except OSError:
-        return ""
 
 
 def _refuse_changed(path: str, fact: str | None) -> None:

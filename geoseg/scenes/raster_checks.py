@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import BinaryIO
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
@@ -15,7 +13,7 @@ from rasterio.enums import ColorInterp
 
 from geoseg.errors import RequestError
 from geoseg.grid import poles_of
-from geoseg.scenes.raster_ends import cut_short
+from geoseg.scenes.raster_parts import cut_part, is_gdal_name, missing_parts
 
 # A block is decoded whole, in every thread that reads: above this a bound on memory cannot be kept.
 MOST_BLOCK_BYTES = 256 * 2**20
@@ -30,8 +28,6 @@ _BEYOND_POLE_PX = 0.51
 _BEYOND_POLE_METRIC_PX = 1.0
 _TURNS = 1.5  # around the Earth, from the first meridian, of a grid in degrees
 _PLACES = 17  # rows and columns of places that are looked at, rim and inside
-# Names that only GDAL understands: its virtual folders, and its drivers' names of parts of files.
-_GDAL_NAME = re.compile(r"(^|/)(vsi[a-z0-9_]+/|[A-Za-z][A-Za-z0-9_]+:[^/]*)")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _EARTH_RADIUS_M = 6_378_137.0  # of WGS 84; ellipsoids and spheres of the Earth differ by less than 1 %
 _KINDS = (
@@ -55,13 +51,18 @@ def what_it_is(path: str) -> tuple[str, str]:
         size = Path(path).stat().st_size
         with Path(path).open("rb") as stream:
             first = stream.read(_FIRST_BYTES)
-            cut = cut_short(lambda start, stop: _between(stream, start, stop), size)
     except OSError as err:
         return f"cannot be opened: {err.strerror or err}", "check the path and who may read it"
     if not size:
         return "an empty file (0 bytes)", "fetch or write it again"
-    if cut:
+    part, cut = cut_part(path)
+    if part == path:
         return f"{cut} ({size:,} bytes)", "copy or fetch it again"
+    if part:
+        return (
+            f"made of {part}, {cut}",
+            "copy or fetch that file again, or write this one anew without it (gdalbuildvrt)",
+        )
     low = first.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     kind, todo = next(
         ((kind, todo) for magic, kind, todo in _KINDS if low.startswith(magic.lower())),
@@ -70,18 +71,13 @@ def what_it_is(path: str) -> tuple[str, str]:
     return f"{kind}, {size:,} bytes that begin with {_shown(first)}", todo
 
 
-def _between(stream: BinaryIO, start: int, stop: int) -> bytes:
-    stream.seek(max(0, start))
-    return stream.read(stop - max(0, start))
-
-
 def _shown(first: bytes) -> str:
     return ascii(first.decode("latin-1"))
 
 
 def refuse_unnamed(path: str) -> RequestError:
     """The refusal of what is no file of this machine and no address."""
-    if _GDAL_NAME.search(path):
+    if is_gdal_name(path):
         return RequestError(
             f"--scenes {path}, a name of GDAL's",
             "a file or folder on this machine, or an address that begins with https://",
@@ -127,7 +123,7 @@ def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:
             f"write the one to map to a file: gdal_translate {names[0] if names else 'NAME'} raster.tif",
         )
     is_virtual = source.driver == "VRT" and Path(path).is_file()
-    missing = list(dict.fromkeys(_missing_sources(Path(path), set()))) if is_virtual else []
+    missing = missing_parts(path) if is_virtual else []
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise RequestError(
@@ -135,26 +131,6 @@ def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:
             "a virtual raster whose files exist",
             "put the files where it looks for them, or write it again with gdalbuildvrt",
         )
-
-
-def _missing_sources(path: Path, seen: set[Path]) -> list[Path]:
-    """Files of this machine that a VRT, or one that it is made of, names and that do not exist."""
-    seen.add(path)
-    try:
-        names = list(ET.parse(path).iter("SourceFilename"))  # noqa: S314  # GDAL has read it, and expat bounds entities
-    except (ET.ParseError, OSError):
-        return []
-    missing = []
-    for name in names:
-        text = name.text or ""
-        file = path.parent / text if name.get("relativeToVRT") == "1" else Path(text)
-        if "://" in text or _GDAL_NAME.search(text) or file in seen:
-            continue
-        if not file.exists():
-            missing.append(file)
-        elif file.suffix.lower() == ".vrt":
-            missing += _missing_sources(file, seen)
-    return missing
 
 
 def refuse_numbers(path: str, source: rasterio.DatasetReader) -> None:

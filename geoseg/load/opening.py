@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from geoseg.errors import AssetChangedError
 from geoseg.remote import RemoteFile, RemoteFiles, Trouble, is_remote
+from geoseg.scenes.raster_beside import crs_beside
 from geoseg.scenes.raster_ends import cut_short
 from geoseg.scenes.raster_parts import cut_part
 
@@ -74,14 +75,32 @@ def local_fact(path: str) -> str:
 
 
 @contextmanager
-def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader]:
+def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader | _Placed]:
     _refuse_changed(path, fact)
     part, words = cut_part(path)
     if part:
         raise RasterioIOError(words if part == path else f"made of {part}, {words}")
     with rasterio.open(path) as dataset:
-        yield dataset
+        crs, stated = crs_beside(dataset, path)
+        yield _Placed(dataset, crs, stated) if stated else dataset
     _refuse_changed(path, fact)
+
+
+class _Placed:
+    """An open raster with the CRS of a .prj beside it.
+
+    Attributes:
+        crs: As the .prj states it; ``None`` where nobody understands it.
+        crs_from: Name of the .prj.
+    """
+
+    def __init__(self, dataset: rasterio.DatasetReader, crs: Any, crs_from: str) -> None:
+        self._dataset = dataset
+        self.crs = crs
+        self.crs_from = crs_from
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
 
 
 def _refuse_changed(path: str, fact: str | None) -> None:

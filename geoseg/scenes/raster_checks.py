@@ -285,8 +285,10 @@ def _unplaced(path: str, source: rasterio.DatasetReader) -> RequestError:
     way = f"gdal_edit.py {stated} {path}"
     if source.driver != "GTiff":
         way = f"gdal_translate {stated} {path} placed.tif, and map placed.tif"
+    beside = getattr(source, "crs_from", "")
+    vain = f" ({beside} beside it states none that PROJ knows)" if beside else ""
     return RequestError(
-        f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC",
+        f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC{vain}",
         "a raster that says where its pixels lie: a CRS and a geotransform",
         f"state what is missing with {way}; or map it without a place: --pixel-grid",
     )

@@ -218,7 +218,7 @@ def prepare(
         if aoi is not None:
             check_region(aoi, found.items, lattice)
         region = place_region(aoi, found.items, lattice)
-        check_pixels(region.window, tile_px, settings.max_pixels)
+        check_pixels(region.window, tile_px, settings.max_pixels, 0 if aoi is not None else len(found.items))
         if not spec.pixel_grid:
             check_corners(lattice.geobox(region.window))
         pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)

@@ -209,7 +209,7 @@ def _main_crs(items: Sequence[Item], aoi: AOI | None) -> CRS:
     region = aoi.geometry if aoi is not None else on_earth(items[0].geobox).extent.to_crs("EPSG:4326").geom
 
     def share(crs: CRS) -> float:
-        use = crs.proj.area_of_use
+        use = CRS(crs.to_epsg() or crs).proj.area_of_use  # which files leave out
         return (
             0.0
             if use is None

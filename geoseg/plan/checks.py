@@ -42,13 +42,14 @@ def check_area(aoi: AOI, tile_m: float, max_area_km2: float) -> None:
         )
 
 
-def check_pixels(window: Window, tile_px: int, max_pixels: int) -> None:
+def check_pixels(window: Window, tile_px: int, max_pixels: int, scenes: int = 0) -> None:
     """Refuse a map by its pixels.
 
     Args:
         window: Of the map.
         tile_px: Side of a tile.
         max_pixels: The limit.
+        scenes: So many, where the map is the box around them for want of a region.
 
     Raises:
         RequestError: If it has more.
@@ -56,10 +57,14 @@ def check_pixels(window: Window, tile_px: int, max_pixels: int) -> None:
     if window.size_px > max_pixels:
         rows, cols = window.shape
         tiles = max(1, round(window.size_px / tile_px**2))
+        around = (
+            "" if not scenes else ", the box around the scene" if scenes == 1 else f", the box around {scenes} scenes"
+        )
+        smaller = "name a region with --aoi, fewer scenes" if scenes else "ask for a smaller region"
         raise RequestError(
-            f"a map of {cols:,} x {rows:,} pixels, up to {tiles:,} tiles",
+            f"a map of {cols:,} x {rows:,} pixels, up to {tiles:,} tiles{around}",
             f"at most {max_pixels:,} pixels",
-            "ask for a smaller region or larger pixels (--resolution), or raise the limit with --max-pixels "
+            f"{smaller} or larger pixels (--resolution), or raise the limit with --max-pixels "
             f"{_rounded(window.size_px)} (GEOSEG_MAX_PIXELS)",
         )
 

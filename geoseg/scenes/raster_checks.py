@@ -27,6 +27,7 @@ _BEYOND_POLE_PX = 0.51
 # Of a grid in metres whose rows run along parallels: its extent is rounded to whole pixels.
 _BEYOND_POLE_METRIC_PX = 1.0
 _TURNS = 1.5  # around the Earth, from the first meridian, of a grid in degrees
+_FAR_DEGREES = 10.0
 _PLACES = 17  # rows and columns of places that are looked at, rim and inside
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _EARTH_RADIUS_M = 6_378_137.0  # of WGS 84; ellipsoids and spheres of the Earth differ by less than 1 %
@@ -261,6 +262,24 @@ def _refuse_off_earth(path: str, source: rasterio.DatasetReader, crs: CRS) -> No
             "pixels that all have a longitude and a latitude",
             f"{way}; or map it without a place: --pixel-grid",
         )
+
+
+def far_words(source: rasterio.DatasetReader) -> str:
+    """A word about a raster that lies far from where its CRS is used: its northing may be that of another one."""
+    crs = CRS(source.crs)
+    use = CRS(crs.to_epsg() or source.crs).proj.area_of_use  # which files leave out
+    x, y = source.transform @ (source.width / 2, source.height / 2)
+    (lon,), (lat,) = crs.transformer_to_crs("EPSG:4326")(np.array([x]), np.array([y]))
+    if use is None or not math.isfinite(lon) or not math.isfinite(lat):
+        return ""
+    wide = (use.east - use.west) % 360 or 360
+    beside = max(0.0, abs((lon - use.west - wide / 2 + 180) % 360 - 180) - wide / 2)
+    if max(beside, use.south - lat, lat - use.north) < _FAR_DEGREES:
+        return ""
+    return (
+        f"in {short_name(crs)} it lies at longitude {lon:.2f} and latitude {lat:.2f}, far from where that CRS is used "
+        f"(longitude {use.west:g} to {use.east:g}, latitude {use.south:g} to {use.north:g}): check the CRS"
+    )
 
 
 def _unplaced(path: str, source: rasterio.DatasetReader) -> RequestError:

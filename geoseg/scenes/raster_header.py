@@ -21,6 +21,7 @@ from rasterio.errors import RasterioError
 from geoseg.remote import redacted, unsigned
 from geoseg.scenes.raster_bands import band_names, is_band
 from geoseg.scenes.raster_checks import (
+    far_words,
     is_address,
     refuse_blocks,
     refuse_numbers,
@@ -98,6 +99,7 @@ class RasterHeader:
             transform, crs = (PIXEL_STEP, CRS(PIXEL_CRS)) if pixel_grid else (source.transform, source.crs)
             has_mask = _has_mask(source, names, wanted)
             words = [slow_words(source), _scaled_words(source), _beside_words(source)]
+            words += [] if pixel_grid else [far_words(source)]
             return cls(
                 href,
                 names[0] if several else "data",

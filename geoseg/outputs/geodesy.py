@@ -21,6 +21,8 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Geod, Transformer
 
+from geoseg.grid import poles_of, round_of
+
 type Geometries = NDArray[np.object_]
 
 # An edge of L pixels of r metres bends by about L**2 * r * tan(latitude) / (8 * 6.4e6) pixels. L**2 * r = 25,000 keeps
@@ -58,10 +60,8 @@ class Geodesy:
 
     def __init__(self, crs: CRS, transform: Affine) -> None:
         self._transform = transform
-        # A grid in degrees whose rows are centred on a pole goes on for half a pixel; there is nothing behind it.
-        self._top = np.inf
-        if crs.geographic:
-            self._top = np.pi / 2 / float(crs.proj.axis_info[0].unit_conversion_factor)
+        self._around = round_of(crs)
+        self._poles = poles_of(crs)
         self._to_lonlat = Transformer.from_crs(crs.proj, 4326, always_xy=True)
         self._geod: Geod = crs.proj.get_geod() or Geod(ellps="WGS84")
         pixel_m = max(self.distance_m((0, 0), (1, 0)), 1e-6)
@@ -86,7 +86,7 @@ class Geodesy:
     def areas_m2(self, geometries: Geometries) -> NDArray[np.float64]:
         """True areas, in square metres, of polygons in pixel coordinates; holes are taken off."""
         on_grid = self._on_grid(geometries)
-        if np.isfinite(self._top):  # a grid in degrees goes on where longitudes jump
+        if self._around is not None:  # such a grid goes on where longitudes jump
             return np.asarray(shapely.area(shapely.transform(on_grid, self._unrolled)), float)
         flat = _moved(on_grid, self._to_equal_area)
         areas: NDArray[np.float64] = np.asarray(shapely.area(flat), float)
@@ -100,9 +100,11 @@ class Geodesy:
         return areas
 
     def _unrolled(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points of a grid in degrees in its equal-area projection, for which longitude is a length and never jumps."""
-        metres = self._geod.a * np.pi / 2 / self._top
-        return np.column_stack((xy[:, 0] * metres, self._to_equal_area.transform(np.zeros(len(xy)), xy[:, 1])[1]))
+        """Points of a grid in which longitude is a length, in its equal-area projection; nothing jumps."""
+        assert self._around is not None  # noqa: S101  # as the caller knows
+        middle, turn = self._around
+        north = self._to_equal_area.transform(np.full(len(xy), middle), xy[:, 1])[1]
+        return np.column_stack((xy[:, 0] * (2 * np.pi * self._geod.a / turn), north))
 
     def pixel_area_m2(self, rows: slice, cols: slice) -> float:
         """Mean true area of a pixel of a window, in square metres."""
@@ -142,7 +144,7 @@ class Geodesy:
         return moved
 
     def _on_earth(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack((xy[:, 0], np.clip(xy[:, 1], -self._top, self._top)))
+        return np.column_stack((xy[:, 0], np.clip(xy[:, 1], *self._poles)))
 
 
 def _within_180(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,6 @@ _COG_CACHE_BYTES = 64 * 2**20
 # A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
 _REGIONS_AT_ONCE = 2_000
 _LARGE_GEOJSON_BYTES = 100 * 10**6
-_STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
 def finish(
@@ -200,8 +199,8 @@ def _count_features(
             continue
         inside = region.mask(part, name)
         top, left = part.row0 - window.row0, part.col0 - window.col0
-        for start in range(0, inside.shape[0], _STRIP_ROWS):
-            strip = inside[start : start + _STRIP_ROWS]
+        for start in range(0, inside.shape[0], areas.strip_rows):
+            strip = inside[start : start + areas.strip_rows]
             if strip.any():
                 at = slice(top + start, top + start + len(strip)), slice(left, left + strip.shape[1])
                 place = (

@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioIOError
 
 from geoseg.errors import GeosegError, RequestError
+from geoseg.grid import poles_of
 from geoseg.remote import unsigned
 from geoseg.scenes.product import Product, product_of
 from geoseg.scenes.raster_bands import guess_sensor, lacking, landsat_of, name_in_path
@@ -256,11 +257,11 @@ def _lonlat_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:
     rim = [(col * cols, row * rows) for s in along for col, row in ((s, 0), (s, 1), (0, s), (1, s))]
     x, y = zip(*(geobox.transform @ place for place in rim), strict=True)
     assert geobox.crs is not None  # noqa: S101  # as the caller knows
-    lon, lat = geobox.crs.transformer_to_crs("EPSG:4326")(np.array(x), np.array(y))
+    y = np.clip(y, *poles_of(geobox.crs))  # rows that are centred on a pole reach half a pixel past it
+    lon, lat = geobox.crs.transformer_to_crs("EPSG:4326")(np.array(x), y)
     seen = np.isfinite(lon) & np.isfinite(lat)
     if not seen.any():
         return -180.0, -90.0, 180.0, 90.0
-    lat = np.clip(lat, -90, 90)  # rows that are centred on a pole reach half a pixel past it
     return float(lon[seen].min()), float(lat[seen].min()), float(lon[seen].max()), float(lat[seen].max())
 
 

@@ -189,7 +189,7 @@ def _count_features(
 ) -> None:
     """Add a block to the areas of the features that it touches: low ones together, others one after the other."""
     touching = region.touching(window)
-    low = {name: part for name, part in touching if part.shape[0] <= _STRIP_ROWS}
+    low = {name: part for name, part in touching if part.shape[0] <= areas.strip_rows}
     for names, labels in region.labels(window, list(low)):
         found, counts = _counts_of(labels, classes)
         places = [_slices(low[names[number]], window, rows, cols) for number in found]

@@ -60,7 +60,7 @@ def class_map(side_px: int) -> NDArray[np.uint8]:
             at = np.arange(side_px) / step
             low, part = at.astype(int), (at % 1).astype(np.float32)
             lines = grid[low] * (1 - part)[:, None] + grid[low + 1] * part[:, None]
-            height += (lines[:, low] * (1 - part) + lines[:, low + 1] * part) * np.float32(step**0.5)
+            height += (lines[:, low] * (1 - part) + lines[:, low + 1] * part) * np.float32(step**0.4)
         result[height > best] = index
         np.maximum(best, height, out=best)
     return result

@@ -183,3 +183,22 @@ def test_coordinates_are_bit_for_bit_those_of_gdal(transform: Affine) -> None:
     geometry = shapely.normalize(to_crs_geometry(batch.geometry, transform))
     found = sorted(zip(batch.class_index.tolist(), shapely.to_wkb(geometry), strict=True))
     assert found == gdal_polygons(classes, transform)
+
+
+def test_threads_change_no_batch() -> None:
+    source = source_of(landscape(300, seed=5), 37)
+    for one, other in zip(polygonize(source), polygonize(source, threads=3), strict=True):
+        for column in ("class_index", "pixels", "confidence_mean", "confidence_p10", "first_pixel", "split"):
+            np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
+        assert shapely.equals_identical(one.geometry, other.geometry).all()
+
+
+@given(st.integers(1, 60))
+def test_parts_of_a_batch_are_the_batch(vertices: int) -> None:
+    batch = whole(landscape(40, seed=6), 40)
+    assert batch is not None
+    parts = list(batch.parts(vertices))
+    assert all(len(part) == 1 or len(part.polygons.vertices) <= vertices for part in parts)
+    again = RegionBatch.chained(parts)
+    np.testing.assert_array_equal(again.first_pixel, batch.first_pixel)
+    assert shapely.equals_identical(again.geometry, batch.geometry).all()

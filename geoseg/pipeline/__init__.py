@@ -32,8 +32,7 @@ from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
     from geoseg.models import ModelFolder
-    from geoseg.models.network import Network
-    from geoseg.predict import Predictor
+    from geoseg.predict import Arrays, Predictor
 
 __all__ = ["Prepared", "prepare", "resolve_model", "run"]
 
@@ -90,7 +89,7 @@ def run(
     spec = job.spec
     with MemoryWatch() as memory:
         progress.stage("planning")
-        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder)
+        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder, progress.stage)
         with ready.remote:
             prepared = _with_inputs_checked(ready)
             with job.taken(prepared.found.documents):
@@ -240,27 +239,33 @@ class _Road:
     def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
         if self._predictor is None:
-            from geoseg.predict import Predictor  # noqa: PLC0415
-
             self._progress.stage("loading the model")
-            predictor = Predictor(
-                make_head(_network(prepared)),
-                chips,
-                prepared.device,
-                prepared.pixel_m,
-                threads=prepared.key_parts.threads,
-                passes=prepared.budget.passes_at_once,
-                layers=prepared.spec.layers,
-            )
+            predictor = _predictor(prepared, chips)
             self._predictor = self._open.enter_context(predictor)
         self._progress.stage("computing tiles")
         return self._predictor
 
 
-def _network(prepared: Prepared) -> Network:
-    from geoseg.models.network import load_network  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+def _predictor(prepared: Prepared, chips: ChipPlan) -> Predictor:
+    """Loads the network; torch, where it is what runs it, is imported when pixels are about to be computed."""
+    from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
 
-    return load_network(prepared.model, prepared.device, allow_pickle=prepared.settings.allow_pickle)
+    budget, backend, threads = prepared.budget, prepared.backend, prepared.key_parts.threads
+    network = backend.load(prepared.model, budget.passes_at_once, threads, allow_pickle=prepared.settings.allow_pickle)
+    arrays: Arrays = NumpyArrays()
+    if backend.name == "torch":
+        from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
+
+        arrays = Tensors(backend.device)
+    return Predictor(
+        make_head(network),
+        chips,
+        arrays,
+        prepared.pixel_m,
+        threads=threads,
+        passes=budget.passes_at_once,
+        layers=prepared.spec.layers,
+    )
 
 
 def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:

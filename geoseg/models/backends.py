@@ -66,22 +66,19 @@ class Backend:
         """Peak of one forward pass, per chip pixel."""
         return spec.workspace_bytes_per_px if self.export is None else self.export.workspace_bytes_per_px
 
-    def load(
-        self, folder: ModelFolder, passes: int, threads: int, *, allow_pickle: bool = False
-    ) -> Network | OpenVinoNetwork:
+    def load(self, folder: ModelFolder, threads: int, *, allow_pickle: bool = False) -> Network | OpenVinoNetwork:
         """The network, ready to be run.
 
         Args:
             folder: The model.
-            passes: Passes at the same time.
-            threads: Threads of each.
+            threads: Threads of a pass.
             allow_pickle: As for ``load_network``.
         """
         if self.name == "openvino":
             from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # an extra
 
             assert self.export is not None  # noqa: S101  # choose_backend sees to it
-            return OpenVinoNetwork(folder.spec, self.export, passes=passes, threads=threads)
+            return OpenVinoNetwork(folder.spec, self.export, threads=threads)
         from geoseg.models.network import load_network  # noqa: PLC0415  # imports torch
 
         return load_network(folder, self.device, allow_pickle=allow_pickle, bfloat16=self.profile == "bf16")

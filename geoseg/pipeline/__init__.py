@@ -251,7 +251,7 @@ def _predictor(prepared: Prepared, chips: ChipPlan) -> Predictor:
     from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
 
     budget, backend, threads = prepared.budget, prepared.backend, prepared.key_parts.threads
-    network = backend.load(prepared.model, budget.passes_at_once, threads, allow_pickle=prepared.settings.allow_pickle)
+    network = backend.load(prepared.model, threads, allow_pickle=prepared.settings.allow_pickle)
     arrays: Arrays = NumpyArrays()
     if backend.name == "torch":
         from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch

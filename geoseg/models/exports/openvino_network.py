@@ -10,9 +10,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,7 @@ from geoseg.models.spec import ModelSpec
 MODEL = "model.xml"
 ONNX = "model.onnx"
 # So many pixels of small chips may stay compiled beside what the memory is planned for, the largest chip.
-_SMALL_PX = 300_000
+_SMALL_PX = 200_000
 
 
 def openvino() -> Any:
@@ -35,29 +32,19 @@ def openvino() -> Any:
     return ov
 
 
-@dataclass(slots=True)
-class _Shape:
-    """A network compiled for one shape of chip, with requests that nobody uses."""
-
-    compiled: Any
-    idle: list[Any] = field(default_factory=list)
-    used: int = 0
-
-
 class OpenVinoNetwork:
-    """An exported model that is ready to be run; passes may run at the same time.
+    """An exported model that is ready to be run; each thread that calls it has a pass of its own.
 
     Args:
         spec: The model's facts.
         export: Its export.
-        passes: Passes at the same time.
-        threads: Threads of each.
+        threads: Threads of a pass.
 
     Raises:
         WeightsError: If a file of the export is missing or altered.
     """
 
-    def __init__(self, spec: ModelSpec, export: Export, *, passes: int = 1, threads: int = 1) -> None:
+    def __init__(self, spec: ModelSpec, export: Export, *, threads: int = 1) -> None:
         self.spec = spec
         self._classes = len(spec.classes)
         core = openvino().Core()
@@ -68,13 +55,11 @@ class OpenVinoNetwork:
         self._settings = {
             # Left to itself OpenVINO takes bfloat16 where the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if export.profile == "bf16" else "f32",
-            "NUM_STREAMS": passes,
-            "INFERENCE_NUM_THREADS": passes * threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # reading and writing want the same cores
         }
-        self._shapes: OrderedDict[tuple[int, ...], _Shape] = OrderedDict()
-        self._most_px = 0
-        self._lock = threading.Lock()
+        self._own = threading.local()
 
     def scores(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Probabilities of every class.
@@ -88,36 +73,44 @@ class OpenVinoNetwork:
             ``(1, class, h, w)``; NaN where the network gives none.
         """
         result = np.empty((1, self._classes, *values.shape[2:]), "float32")
-        with self._request(values.shape) as request:
-            request.set_output_tensor(openvino().Tensor(result, shared_memory=True))
-            request.infer([np.ascontiguousarray(values), np.ascontiguousarray(valid)], share_inputs=True)
+        request = self._request(values.shape)
+        request.set_output_tensor(openvino().Tensor(result, shared_memory=True))
+        request.infer([np.ascontiguousarray(values), np.ascontiguousarray(valid)], share_inputs=True)
         return result
 
-    @contextmanager
-    def _request(self, shape: tuple[int, ...]) -> Iterator[Any]:
-        """A request for chips of a shape, which nobody else uses meanwhile."""
-        with self._lock:
-            entry = self._shapes.get(shape)
-            if entry is None:
-                entry = self._shapes[shape] = _Shape(self._compiled(shape))
-            self._shapes.move_to_end(shape)
-            entry.used += 1
-            request = entry.idle.pop() if entry.idle else entry.compiled.create_infer_request()
-        try:
-            yield request
-        finally:
-            with self._lock:
-                entry.used -= 1
-                entry.idle.append(request)
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """This thread's request for chips of a shape."""
+        if not hasattr(self._own, "compiled"):
+            self._own.compiled = _Compiled(self._core, self._model, self._settings)
+        compiled: _Compiled = self._own.compiled
+        return compiled.request(shape)
 
-    def _compiled(self, shape: tuple[int, ...]) -> Any:
-        """Compile for a shape; what was compiled for others is dropped where there is no room beside it."""
-        kept_px = shape[2] * shape[3]
-        self._most_px = max(self._most_px, kept_px)
-        for other in reversed(list(self._shapes)):
-            kept_px += other[2] * other[3]
-            if not self._shapes[other].used and kept_px > self._most_px + _SMALL_PX:
-                del self._shapes[other]
-        model = self._model.clone()
-        model.reshape({model.input(0): list(shape), model.input(1): [shape[0], *shape[2:]]})
-        return self._core.compile_model(model, "CPU", self._settings)
+
+class _Compiled:
+    """A network compiled for the shapes that came up last, with as much memory as the largest of them needs.
+
+    Args:
+        core: OpenVINO.
+        model: The network for any shape.
+        settings: How it is compiled.
+    """
+
+    def __init__(self, core: Any, model: Any, settings: dict[str, Any]) -> None:
+        self._core, self._model, self._settings = core, model, settings
+        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._most_px = 0
+
+    def request(self, shape: tuple[int, ...]) -> Any:
+        """What runs chips of a shape; those of other shapes are dropped where there is no room beside it."""
+        if shape not in self._requests:
+            kept_px = shape[2] * shape[3]
+            self._most_px = max(self._most_px, kept_px)
+            for other in reversed(list(self._requests)):
+                kept_px += other[2] * other[3]
+                if kept_px > self._most_px + _SMALL_PX:
+                    del self._requests[other]
+            model = self._model.clone()
+            model.reshape({model.input(0): list(shape), model.input(1): [shape[0], *shape[2:]]})
+            self._requests[shape] = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        self._requests.move_to_end(shape)
+        return self._requests[shape]

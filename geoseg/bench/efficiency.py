@@ -22,7 +22,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from geoseg.bench.context import describe_machine
-from geoseg.bench.sources import write_scene
+from geoseg.demo.land import write_scene
 from geoseg.machine import tune_allocator, usable_cores
 from geoseg.models import ModelFolder, resolve
 from geoseg.models.backends import Backend, choose_backend

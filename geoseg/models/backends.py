@@ -89,6 +89,12 @@ def has_torch() -> bool:
     return find_spec("torch") is not None
 
 
+def is_exported(folder: ModelFolder, wanted: Wanted, profile: Profile) -> bool:
+    """Whether a model can be run without its weights: they are in its export."""
+    may = wanted != "torch" and folder.spec.head == SEMANTIC and has_openvino()
+    return may and find_export(folder, "openvino", profile) is not None
+
+
 def choose_backend(
     folder: ModelFolder,
     wanted: Wanted,

@@ -18,6 +18,7 @@ from geoseg.errors import InterruptedRunError, RequestError
 from geoseg.heads import make_head
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
+from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
@@ -83,7 +84,9 @@ def run(
     """
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
     _check_writable(settings.cache)
-    folder = _with_weights(resolve_model(spec, settings), progress)  # refused before the output folder is touched
+    folder = _with_weights(
+        resolve_model(spec, settings), spec, settings, progress
+    )  # before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
@@ -117,14 +120,16 @@ def _check_writable(folder: Path) -> None:
         raise RequestError(f"the folder {folder}: {err}", "a folder that can be written", "choose another one") from err
 
 
-def _with_weights(folder: ModelFolder, progress: Progress) -> ModelFolder:
-    """A model whose weights are on this machine and are the right ones.
+def _with_weights(folder: ModelFolder, spec: JobSpec, settings: Settings, progress: Progress) -> ModelFolder:
+    """A model whose weights are on this machine and are the right ones; or which was exported, and needs none.
 
     Raises:
         WeightsError: If they are not, and cannot be had.
     """
     from geoseg.models.weights import find_weights, require_weights  # noqa: PLC0415  # HTTP, where it is needed
 
+    if is_exported(folder, settings.backend, spec.profile):
+        return folder
     if not require_weights(folder):
         model = folder.spec
         host = urlsplit(model.weights.href).hostname

@@ -17,11 +17,11 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.models.exports.agreement import compare
-from geoseg.models.exports.openvino_network import MODEL, OpenVinoNetwork, openvino
+from geoseg.models.exports.onnx_writing import Image, Road, cannot_export, example_of, write_int8, write_onnx
+from geoseg.models.exports.openvino_network import MODEL, ONNX, OpenVinoNetwork, openvino
 from geoseg.models.exports.record import (
     MOST_BOUNDARY_LOSS,
     MOST_CLASS_LOSS,
@@ -36,9 +36,6 @@ from geoseg.models.network import Network, load_network
 from geoseg.models.spec import ModelSpec
 from geoseg.models.trial import noise
 
-type Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
-
-_EXAMPLE_PX = 128
 #: Sides of the images of noise that an exact export is tried on; none is the one that it was made with.
 _TRIAL_PX = (256, 320)
 _LIBRARIES = ("openvino", "onnx", "onnxruntime", "torch")
@@ -68,28 +65,17 @@ class InTorch:
         return made
 
 
-class _Road(nn.Module):
-    """The way from values to scores as one module."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.module, self._network = network.module, network
-
-    def forward(self, values: Tensor, valid: Tensor) -> Tensor:
-        """See ``Network.traced_scores``."""
-        return self._network.traced_scores(values, valid)
-
-
 def make_export(
     folder: ModelFolder,
     profile: Profile,
     images: Sequence[Image] = (),
     source: str = "",
     *,
+    onnx: bool = False,
     target: Path | None = None,
     allow_pickle: bool = False,
 ) -> Export:
-    """Export a model for OpenVINO, unless it would not be the same model any more.
+    """Export a model, unless it would not be the same model any more.
 
     Args:
         folder: The model.
@@ -97,6 +83,7 @@ def make_export(
         images: Pixels of real scenes (band, y, x) with those to be believed (y, x), to calibrate and to compare on.
             Noise where there are none, which is enough for ``exact`` alone.
         source: Where they are from, in words.
+        onnx: Write ONNX, for others, in place of OpenVINO's own format.
         target: The export's folder; by default one in the cache.
         allow_pickle: As for ``load_network``.
 
@@ -107,7 +94,8 @@ def make_export(
         RequestError: If a profile that rounds loses more than it may, or there is nothing to hold it against.
         ModelMismatchError: If the exported network gives other classes.
     """
-    target = target or export_folder(folder, "openvino", profile)
+    backend = "onnx" if onnx else "openvino"
+    target = target or export_folder(folder, backend, profile)
     assert target is not None  # noqa: S101  # a command has a cache
     network = load_network(folder, allow_pickle=allow_pickle)
     if not images:
@@ -116,10 +104,15 @@ def make_export(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        _write_openvino(network, made)
+        if profile == "int8":
+            write_int8(network, made, images)
+        elif onnx:
+            write_onnx(network, made / ONNX)
+        else:
+            _write_openvino(network, made)
         files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
         nothing = Agreement(0, 0.0, 1.0, 1.0, 1.0, "nothing")
-        export = Export(made, "openvino", profile, folder.spec.digest, files, nothing, 0.0, _versions())
+        export = Export(made, backend, profile, folder.spec.digest, files, nothing, 0.0, _versions())
         agreement = _agreement(InTorch(network), OpenVinoNetwork(folder.spec, export), images, source)
         _judge(folder.spec, profile, agreement)
         export = replace(export, agreement=agreement)
@@ -146,20 +139,14 @@ def _write_openvino(network: Network, folder: Path) -> None:
     """
     ov = openvino()
     spec = network.spec
-    side = spec.chip_px or max(1, round(_EXAMPLE_PX / spec.stride_px)) * spec.stride_px
-    example = (torch.rand(1, len(spec.bands), side, side), torch.ones(1, side, side, dtype=torch.bool))
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that sizes which were asked for are taken as constants: compared below
-            model = ov.convert_model(_Road(network), example_input=example)
+            model = ov.convert_model(Road(network), example_input=example_of(spec))
         height, width = (spec.chip_px, spec.chip_px) if spec.chip_px else (-1, -1)
         model.reshape({model.input(0): [1, len(spec.bands), height, width], model.input(1): [1, height, width]})
     except (RuntimeError, TypeError, ValueError) as err:  # what tracing and conversion raise, OpenVINO's own errors too
-        raise ModelMismatchError(
-            f"the network of {spec.name!r}: {str(err).splitlines()[0] if str(err) else type(err).__name__}",
-            "a network that OpenVINO can be given",
-            "use --backend torch",
-        ) from err
+        raise cannot_export(spec, err) from err
     ov.save_model(model, folder / MODEL, compress_to_fp16=False)
 
 

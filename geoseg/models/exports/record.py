@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from geoseg.errors import ModelSpecError, WeightsError
+from geoseg.errors import ModelSpecError, RequestError, WeightsError
 from geoseg.models.fetching import temporary_beside
 from geoseg.models.folder import ModelFolder
 
@@ -28,6 +28,19 @@ MOST_CLASS_LOSS, MOST_BOUNDARY_LOSS = 0.001, 0.01
 def has_openvino() -> bool:
     """Whether OpenVINO is installed; it is not imported."""
     return find_spec("openvino") is not None
+
+
+def profile_of(text: str) -> Profile:
+    """A profile by its name.
+
+    Raises:
+        RequestError: If there is none of that name.
+    """
+    profile: Profile
+    for profile in get_args(Profile):
+        if profile == text:
+            return profile
+    raise RequestError(f"--profile {text}", f"one of {', '.join(get_args(Profile))}", "use one of these")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,7 @@ class Export:
 
     Attributes:
         path: Its folder.
-        backend: What runs it: ``openvino``, ``onnx`` or ``torch`` (which has no files of its own).
+        backend: What it is for: ``openvino``, or ``onnx`` for other programs.
         profile: ``exact``, ``bf16`` or ``int8``.
         model: Digest of the model's spec, weights included.
         files: Name to SHA-256.
@@ -160,12 +173,3 @@ def find_export(folder: ModelFolder, backend: str, profile: Profile) -> Export |
             if (export.model, export.backend, export.profile) == (folder.spec.digest, backend, profile):
                 return export
     return None
-
-
-def profiles_of(folder: ModelFolder) -> list[Export]:
-    """All exports of a model on this machine."""
-    found = (find_export(folder, backend, profile) for backend in BACKENDS for profile in get_args(Profile))
-    return [export for export in found if export is not None]
-
-
-BACKENDS = ("openvino", "onnx", "torch")

@@ -25,7 +25,8 @@ from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from geoseg.models.exports.make import Image, ScoringNetwork
+    from geoseg.models.exports.make import ScoringNetwork
+    from geoseg.models.exports.onnx_writing import Image
 
 _SIDE_PX = 512
 _MOST_PASSES, _ENOUGH_S = 8, 0.5
@@ -37,11 +38,12 @@ def export_apart(
     images: Sequence[Image] = (),
     source: str = "",
     *,
+    onnx: bool = False,
     target: Path | None = None,
     allow_pickle: bool = False,
 ) -> Export:
     """Make an export and measure its workspace, in other processes; see ``geoseg.models.exports.make.make_export``."""
-    made: Export = _apart(_make, folder, profile, tuple(images), source, target, allow_pickle)
+    made: Export = _apart(_make, folder, profile, tuple(images), source, onnx, target, allow_pickle)
     export = replace(made, workspace_bytes_per_px=round(_apart(_workspace, folder.spec, made), 1))
     export.write()
     return export
@@ -91,12 +93,13 @@ def _make(
     profile: Profile,
     images: Sequence[Image],
     source: str,
+    onnx: bool,
     target: Path | None,
     allow_pickle: bool,  # sent to another process by position
 ) -> Export:
     from geoseg.models.exports.make import make_export  # noqa: PLC0415  # imports torch
 
-    return make_export(folder, profile, images, source, target=target, allow_pickle=allow_pickle)
+    return make_export(folder, profile, images, source, onnx=onnx, target=target, allow_pickle=allow_pickle)
 
 
 def _workspace(spec: ModelSpec, export: Export) -> float:

@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|oddities``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
+"""``python -m geoseg.bench efficiency|memory|polygons|oddities``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geoseg.errors import WeightsError
 def main() -> None:
     """Run one benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    parser.add_argument("what", choices=("efficiency", "memory", "oddities"))
+    parser.add_argument("what", choices=("efficiency", "memory", "polygons", "oddities"))
     parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
@@ -29,6 +29,10 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
+        elif words.what == "polygons":
+            from geoseg.bench.polygons import measure_polygons  # noqa: PLC0415
+
+            measure_polygons(folder, (words.side or [10_980])[0], sys.stdout.write)
         elif words.what == "efficiency":
             from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
 

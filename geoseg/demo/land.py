@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 
 from geoseg.demo.landscape import make_landscape
@@ -26,7 +27,7 @@ def generated_land(bands: Sequence[str], side_px: int, seed: int = 11) -> NDArra
 
 
 def write_scene(path: Path, bands: Sequence[str], side_px: int, *, tile_px: int = 1024) -> Path:
-    """A tiled, compressed GeoTIFF with one scene of ``side_px`` squared, mirrored from a generated tile."""
+    """A tiled, compressed GeoTIFF with overviews: one scene of ``side_px`` squared, mirrored from a generated tile."""
     land = generated_land(bands, min(side_px, tile_px))
     with rasterio.open(
         path,
@@ -53,6 +54,7 @@ def write_scene(path: Path, bands: Sequence[str], side_px: int, *, tile_px: int 
             for col in range(0, side_px, side):
                 part = _mirrored(land, row // side, col // side)[:, : side_px - row, : side_px - col]
                 file.write(part, window=((row, row + part.shape[1]), (col, col + part.shape[2])))
+        file.build_overviews([2, 4, 8, 16], Resampling.average)  # as scenes are delivered
     return path
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.compiled import compiled
 from geoseg.pixels import NO_CONFIDENCE
 
 
@@ -97,7 +97,7 @@ class NumpyArrays:
         """Nothing is kept."""
 
 
-@numba.njit("void(float32[:, :, :], uint8[:, :], uint8[:, :])", nogil=True, cache=True)
+@compiled("void(float32[:, :, :], uint8[:, :], uint8[:, :])")
 def _decide(scores: NDArray[np.float32], classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
     """One look at each score; outside the interpreter's lock."""
     count, rows, cols = scores.shape

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 
 from geoseg.composite import Composite, make_composite
 from geoseg.grid import Window
-from geoseg.keys import KeyParts, is_known
+from geoseg.keys import KeyParts, Keys, is_known
 from geoseg.load import Rasters, reading
 from geoseg.pixels import NEAR_FAILED_BIT, Reason
 from geoseg.plan import Coverage, TileTask
 from geoseg.progress import Progress
 from geoseg.remote import redacted, unsigned
 from geoseg.scenes import Scene
-from geoseg.store import TileRecord, TileStore
+from geoseg.store import Store, TileRecord
 from geoseg.tiles import ChipPlan, around
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class TileJob:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """What all tiles of a job share.
 
@@ -80,7 +81,11 @@ class Recipe:
         scenes = self.coverage.touching(reach)
         wanted = around(chip.window for chip in self.chips.chips(task.tile, task.cells))
         items = [item for scene in scenes for item in scene.items]
-        return TileJob(task, wanted, scenes, self.key_parts.key(task.tile, items, self.facts))
+        return TileJob(task, wanted, scenes, self._keys.of(task.tile, items))
+
+    @cached_property
+    def _keys(self) -> Keys:
+        return Keys(self.key_parts, self.facts)
 
     def narrowed(self, job: TileJob, cells: NDArray[np.bool_]) -> TileJob:
         """The same tile, for some of its cells only."""
@@ -165,7 +170,7 @@ class TileWorkers:
         self,
         recipe: Recipe,
         predictor: Callable[[], AbstractContextManager[Predictor]],
-        store: TileStore,
+        store: Store,
         in_flight: int,
         should_stop: Callable[[], bool],
     ) -> None:

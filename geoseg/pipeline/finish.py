@@ -36,7 +36,7 @@ from geoseg.pixels import layer_names
 from geoseg.plan import Region
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
-from geoseg.store import TileStore
+from geoseg.store import Store
 from geoseg.work import Tally
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 def finish(
     prepared: Prepared,
     tally: Tally,
-    store: TileStore,
+    store: Store,
     out: Path,
     progress: Progress,
     clock: Clock,

@@ -83,6 +83,11 @@ def pick_device(wanted: str) -> str:
     return "cpu"
 
 
+def count_gpus() -> int:
+    """CUDA devices that torch can use."""
+    return torch.cuda.device_count()
+
+
 class Predictor:
     """Runs one head on the chips of tiles. Several tiles may be predicted at the same time; they share the passes.
 
@@ -350,7 +355,7 @@ class Predictor:
             raise GeosegError(
                 f"a chip of {rows} x {cols} px, too large for the device's memory",
                 "room for one forward pass",
-                "lower --tile-size or --workers, or use --device cpu; finished tiles are kept",
+                "lower --tile-size, or use --device cpu; finished tiles are kept",
             ) from err
 
     def _forward(self, chips: Chips) -> Tensor:

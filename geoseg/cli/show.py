@@ -112,7 +112,7 @@ def show_before(prepared: Prepared) -> None:
         ("time range", prepared.spec.datetime or ""),
         ("model", _model_words(facts["model"], prepared.model.spec.title)),
         ("weights", _weights_words(facts["weights"])),
-        ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
+        ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx on {_hands(prepared)}"),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
     if prepared.spec.pixel_grid:
@@ -122,6 +122,14 @@ def show_before(prepared: Prepared) -> None:
     for name, text in lines:
         if text:
             out.print(f"{name:>10}  {text}", markup=False)
+
+
+def _hands(prepared: Prepared) -> str:
+    """What computes."""
+    if prepared.workers == 1:
+        return prepared.device
+    who = f"{prepared.workers} processes" if prepared.workers else f"the workers of {prepared.settings.scheduler}"
+    return f"{prepared.device}, by {who}"
 
 
 def _model_words(model: dict[str, Any], title: str) -> str:
@@ -158,6 +166,8 @@ def show_after(result: Result) -> None:
     tiles, pixels = report["tiles"], report["pixels"]
     inside = max(1, pixels["aoi"])
     out.print(f"tiles: {tiles['computed']} computed, {tiles['reused']} reused", markup=False)
+    if repeated := len(report.get("tiles_repeated", ())):
+        out.print(f"tiles repeated because a worker was lost: {repeated}", markup=False)
     for words, count in (
         ("without data in any scene", pixels["nodata_unobserved"]),
         ("masked on every date", pixels["nodata_masked"]),

@@ -249,8 +249,45 @@ def _round_of(wkt: str) -> tuple[float, float] | None:
     return float(middle), 4 * float(abs(quarter - middle))
 
 
+def poles_of(crs: CRS) -> tuple[float, float]:
+    """The y of the south and of the north pole, where each is a line of y; infinite in all other CRSs.
+
+    Grids in degrees and in cylindrical projections go on behind it for part of a pixel, where their rows are centred on
+    the pole or their size is round. There is nothing behind it.
+    """
+    if crs.geographic:
+        pole = math.pi / 2 / float(crs.proj.axis_info[0].unit_conversion_factor)
+        return -pole, pole
+    return (-math.inf, math.inf) if round_of(crs) is None else _poles_of(crs.to_wkt())
+
+
+@lru_cache(maxsize=64)
+def _poles_of(wkt: str) -> tuple[float, float]:
+    proj = CRS(wkt).proj
+    degrees = poles_of(CRS(proj.geodetic_crs))
+    _, y = Transformer.from_crs(proj.geodetic_crs, proj, always_xy=True).transform([0.0, 0.0], degrees)
+    south, north = (float(place) for place in y)
+    return (south, north) if math.isfinite(south) and math.isfinite(north) else (-math.inf, math.inf)
+
+
+def on_earth(geobox: GeoBox) -> GeoBox:
+    """The place of a grid without what of its first and last rows lies behind a pole; its pixels are not these."""
+    if geobox.crs is None:
+        return geobox
+    a, b, x, d, e, y = geobox.transform[:6]
+    ends = y, y + e * geobox.shape.y
+    south, north = poles_of(geobox.crs)
+    first, last = (min(max(end, south), north) for end in ends)
+    if b or d or first == last or (first, last) == ends:
+        return geobox
+    return GeoBox(geobox.shape, Affine(a, 0.0, x, 0.0, (last - first) / geobox.shape.y, first), geobox.crs)
+
+
 def meets_seam(geobox: GeoBox) -> bool:
-    """Whether a raster reaches the line where longitude starts again in its CRS, or more than half round the Earth."""
+    """Whether a raster reaches a line beyond which its CRS has no places of its own.
+
+    Where longitude starts again, or behind a pole; or whether it goes more than half round the Earth.
+    """
     around = round_of(geobox.crs) if geobox.crs is not None else None
     if around is None:
         return False
@@ -258,7 +295,10 @@ def meets_seam(geobox: GeoBox) -> bool:
     box = geobox.boundingbox
     spare = _NEAR_PX * max(abs(geobox.transform.a), abs(geobox.transform.b))
     return bool(
-        box.left - spare < middle - turn / 2 or box.right + spare > middle + turn / 2 or box.right - box.left > turn / 2
+        box.left - spare < middle - turn / 2
+        or box.right + spare > middle + turn / 2
+        or box.right - box.left > turn / 2
+        or on_earth(geobox) != geobox
     )
 
 

@@ -81,6 +81,9 @@ class Api(BaseHTTPRequestHandler):
         if self.fault.isdigit():
             self.answer(self.words, int(self.fault))
             return
+        if self.fault == "slow headers":
+            self.trickle_headers()
+            return
         if self.fault == "not JSON":
             self.answer("<html>")
             return
@@ -113,6 +116,15 @@ class Api(BaseHTTPRequestHandler):
         start, _, end = (query.get("datetime") or "../..").partition("/")
         moment = item["properties"]["datetime"]
         return (start == ".." or moment >= start) and (end == ".." or moment <= end)
+
+    def trickle_headers(self) -> None:
+        """A header byte by byte and without an end, until the client hangs up or has waited for some seconds."""
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Words: ")
+        for _ in range(300):
+            if select.select([self.connection], [], [], 0.02)[0]:
+                return
+            self.wfile.write(b"x")
 
     def answer(self, body: Any, status: int = 200) -> None:
         data = (body if isinstance(body, str) else json.dumps(body)).encode()

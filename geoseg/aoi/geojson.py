@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import shapely
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, shape
 from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
@@ -21,7 +23,8 @@ _GEOMETRY_TYPES = {
     "MultiPoint",
     "MultiLineString",
 }
-_SHOWN = 5  # names in a message
+_SHOWN, _SHOWN_LETTERS = 5, 40  # names in a message, and letters of what should be a number
+_NUMBERS = frozenset({int, float})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def _part(name: str, document: Any, where: str) -> Part:  # whatever a document 
     if document is None:
         return Part(name, (), ("null",), unclosed=False)
     try:
+        _refuse_strays(document, where)
         geometry = shape(document)
         leaves = list(_leaves(geometry))
         unclosed = any(ring[0] != ring[-1] for ring in _rings(document))
@@ -108,6 +112,34 @@ def _part(name: str, document: Any, where: str) -> Part:  # whatever a document 
     polygons = tuple(leaf for leaf in leaves if isinstance(leaf, Polygon) and not leaf.is_empty)
     others = tuple(f"empty {leaf.geom_type}" if leaf.is_empty else leaf.geom_type for leaf in leaves)
     return Part(name, polygons, tuple(kind for kind in others if kind != "Polygon"), unclosed)
+
+
+def _refuse_strays(document: Mapping[str, Any], where: str) -> None:
+    """Libraries turn text into numbers, where it can be read as some. RFC 7946 has numbers only.
+
+    Raises:
+        InvalidAOIError: With the first coordinate that is none.
+    """
+    for member in document.get("geometries", ()) if document.get("type") == "GeometryCollection" else ():
+        _refuse_strays(member, where)
+    for stray in _strays(document.get("coordinates", ())):
+        raise InvalidAOIError(
+            f"{where} with the coordinate {json.dumps(stray, default=repr)[:_SHOWN_LETTERS]}",
+            "numbers: longitude and latitude without quotes (RFC 7946)",
+            "export the region again",
+        )
+
+
+def _strays(coordinates: Iterable[Any]) -> Iterator[Any]:
+    """What is neither a number nor a list of numbers, however deep."""
+    for part in coordinates:
+        if isinstance(part, np.ndarray):
+            yield from () if part.dtype.kind in "iuf" else part.ravel()
+        elif isinstance(part, list | tuple):
+            if not _NUMBERS.issuperset(map(type, part)):
+                yield from _strays(part)
+        elif type(part) not in _NUMBERS and not isinstance(part, np.number):
+            yield part
 
 
 def _leaves(geometry: BaseGeometry) -> Iterator[BaseGeometry]:

@@ -121,7 +121,8 @@ def _valid(
         made = shapely.make_valid(once, method="structure", keep_collapsed=False)
         areal = [part for part in shapely.get_parts(made) if isinstance(part, Polygon)]
         fixed = _one(areal) if areal else Polygon()
-    before, after = area_km2(whole), area_km2(fixed)
+    before = area_km2(whole)
+    after = area_km2(fixed) if causes else before
     if abs(after - before) > _MAX_REPAIR_CHANGE * max(before, after):
         raise InvalidAOIError(
             f"{where}, feature {name}: {causes[-1]}; a repair would change its area from {before:.7g} to {after:.7g} km2",

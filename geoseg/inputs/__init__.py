@@ -15,7 +15,7 @@ from geoseg.inputs.filler import filler_warnings
 from geoseg.inputs.grids import with_true_grids
 from geoseg.inputs.offset import Verdict, judge_offset
 from geoseg.inputs.ranges import judge_range
-from geoseg.inputs.sample import SAMPLED_BANDS, Sample, sample_of
+from geoseg.inputs.sample import Sample, is_sampled, sample_of
 from geoseg.load import Rasters
 from geoseg.scenes import Item
 
@@ -78,7 +78,7 @@ def check_inputs(items: Sequence[Item], rasters: Rasters, *, is_stated: bool) ->
 
 def _spread(items: Sequence[Item]) -> list[Item]:
     """At most ``_MOST_ITEMS`` of them, evenly from the first to the last."""
-    checked = [item for item in items if SAMPLED_BANDS & set(item.bands) or item.sensor.quantity == "digital-number"]
+    checked = [item for item in items if is_sampled(item)]
     if len(checked) <= _MOST_ITEMS:
         return checked
     step = (len(checked) - 1) / (_MOST_ITEMS - 1)

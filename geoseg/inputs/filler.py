@@ -84,11 +84,14 @@ def _layers(
     indexes = [source.index for source in sources]
     with reading(_CACHE_BYTES), rasters.opened(href) as file, complaints_raised():
         is_cheap = not is_address(href) and file.width * file.height * bands <= _CHEAP_SAMPLES
+        alike = len({file.dtypes[index - 1] for index in indexes}) == 1
+        together = [indexes] if alike else [[index] for index in indexes]  # rasterio reads bands of one dtype
         if is_cheap or all(file.overviews(index) for index in indexes) or max(file.shape) <= _SAMPLE_PX:
-            pixels = file.read(indexes, out_shape=(len(indexes), *shape))
+            parts = [file.read(some, out_shape=(len(some), *shape)) for some in together]
         else:
             windows = spread_windows(*file.shape)
-            pixels = np.concatenate([file.read(indexes, window=window) for window in windows], axis=1)
+            parts = [np.concatenate([file.read(some, window=w) for w in windows], axis=1) for some in together]
+        pixels = [band for part in parts for band in part]
         tags = [file.nodatavals[s.index - 1] if s.nodata is None else s.nodata for s in sources]
     return dict(zip(sources, zip(pixels, tags, strict=True), strict=True))
 
@@ -125,7 +128,7 @@ def _fill(item: Item, look: _Look) -> str:
         labels, _ = ndimage.label(filled, np.ones((3, 3)))
         filled = np.isin(labels, np.unique(labels[rim & filled]))
     share = float(filled.mean())
-    if share < _LEAST_FILL or share > 1 - _LEAST_FILL:
+    if share < _LEAST_FILL or (value and share > 1 - _LEAST_FILL):  # nothing but zeros: a file that was never filled
         return ""
     kind = "exact zeros" if value == 0 else f"of the value {value:g}"
     files = [source.href for source in item.bands.values()]

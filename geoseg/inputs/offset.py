@@ -16,7 +16,6 @@ from geoseg.inputs.sample import Sample
 from geoseg.scenes import Item
 
 _OFFSET = -0.1
-_BANDS = ("B04", "B08", "B12")
 _ZERO_DN = 1000
 # Reflectance below -0.01 is no noise.
 _FAR_BELOW_DN = 900
@@ -25,6 +24,9 @@ _BANDS_BELOW = 2
 # The wall: the darkest thousandth within so many numbers of zero reflectance, and the darkest hundredth close above.
 _WALL_FROM_DN, _WALL_TO_DN = 930, 1400
 _WALL_SLOPE = 0.10
+# The floor: short-wave infrared may slope more where its darkest thousandth lies at zero reflectance itself.
+_FLOOR_TO_DN = 1100
+_FLOOR_SLOPE = 0.25
 _LEAST_PIXELS = 2_000
 
 
@@ -52,15 +54,16 @@ def judge_offset(item: Item, sample: Sample) -> Verdict:
         item: The item; others than Sentinel-2 have nothing to verify.
         sample: Raw numbers of its bands.
     """
-    bands = {name: sample.raw[name] for name in _BANDS if name in sample.raw}
     if not item.sensor.name.startswith("sentinel-2"):
         return Verdict()
-    if len(bands) < _BANDS_BELOW or min(values.size for values in bands.values()) < _LEAST_PIXELS:
+    bands = {name: sample.raw[name] for name in item.sensor.dark_bands if name in sample.raw}
+    bands = {name: values for name, values in bands.items() if values.size >= _LEAST_PIXELS}
+    sources = {**item.witnesses, **item.bands}
+    if len(bands) < _BANDS_BELOW:
         return Verdict(is_unverified=True)
-    claimed = {item.bands[name].offset for name in bands}
+    claimed = {sources[name].offset for name in (*bands, *item.bands)}
     far_below = {name: float(np.mean(values < _FAR_BELOW_DN)) for name, values in bands.items()}
     is_dark = sum(share > _SHARE_BELOW for share in far_below.values()) >= _BANDS_BELOW
-    walls = {name: _is_wall(values) for name, values in bands.items()}
     ends = ", ".join(f"{name} {np.quantile(values, 0.001):.0f}" for name, values in bands.items())
     if claimed == {_OFFSET} and is_dark:
         return Verdict(
@@ -68,7 +71,7 @@ def judge_offset(item: Item, sample: Sample) -> Verdict:
             f"numbers of about {_ZERO_DN} and more: reflectance is not negative",
             "state what is right with --offset 0 (or --offset -0.1, if the scene is right and only strange)",
         )
-    stands = walls.get("B04", False) and walls.get("B12", True)
+    stands = "B04" in bands and _is_wall(bands["B04"]) and ("B12" not in bands or _is_floor(bands["B12"]))
     if claimed == {0.0} and not is_dark and stands and max(far_below.values()) == 0:
         return Verdict(
             f"{item.id}, taken to carry no offset, with no number below {_ZERO_DN} (darkest thousandth: {ends})",
@@ -78,7 +81,12 @@ def judge_offset(item: Item, sample: Sample) -> Verdict:
     return Verdict(is_unverified=not (is_dark or stands))
 
 
-def _is_wall(values: np.ndarray) -> bool:
+def _is_wall(values: np.ndarray, to_dn: float = _WALL_TO_DN, slope: float = _WALL_SLOPE) -> bool:
     """Whether the dark end stands upright, near what would be zero reflectance with the offset."""
     darkest, dark = np.quantile(values, (0.001, 0.01))
-    return bool(_WALL_FROM_DN <= darkest <= _WALL_TO_DN and dark - darkest <= _WALL_SLOPE * darkest)
+    return bool(_WALL_FROM_DN <= darkest <= to_dn and dark - darkest <= slope * darkest)
+
+
+def _is_floor(values: np.ndarray) -> bool:
+    """Whether the dark end of short-wave infrared is a wall, or begins at zero reflectance: few pixels are shadow."""
+    return _is_wall(values) or _is_wall(values, _FLOOR_TO_DN, _FLOOR_SLOPE)

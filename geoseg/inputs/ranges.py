@@ -24,7 +24,8 @@ def judge_range(item: Item, sample: Sample) -> Verdict:
         item: The item.
         sample: Raw numbers of its bands.
     """
-    bands = {name: values for name, values in sample.raw.items() if values.size >= _LEAST_PIXELS}
+    bands = {name: values for name, values in sample.raw.items() if name in item.bands}
+    bands = {name: values for name, values in bands.items() if values.size >= _LEAST_PIXELS}
     if not bands:
         return Verdict()
     if item.sensor.quantity == "reflectance":

@@ -12,9 +12,10 @@ from rasterio.windows import Window as RasterWindow
 
 from geoseg.load import Rasters, complaints_raised, reading
 from geoseg.scenes import BandSource, Item
+from geoseg.scenes.raster_checks import is_address
 
 # Red, near infrared and short-wave infrared: their dark ends tell of an offset.
-SAMPLED_BANDS = frozenset({"B04", "B08", "B12", "red", "nir", "nir08", "swir22"})
+_SAMPLED = frozenset({"B04", "B08", "B12", "red", "nir", "nir08", "swir22"})
 _OVERVIEW_PX = 512
 _CACHE_BYTES = 32 * 2**20
 _WINDOWS, _WINDOW_PX = 4, 128
@@ -33,6 +34,11 @@ class Sample:
     dtypes: Mapping[str, str]
 
 
+def is_sampled(item: Item) -> bool:
+    """Whether some pixels of an item are worth a look."""
+    return bool(_SAMPLED & set(item.bands) or item.sensor.dark_bands) or item.sensor.quantity == "digital-number"
+
+
 def sample_of(item: Item, rasters: Rasters) -> Sample:
     """Pixels of an item, at most about a quarter of a million per band, spread over its whole files.
 
@@ -42,32 +48,50 @@ def sample_of(item: Item, rasters: Rasters) -> Sample:
         item: The item.
         rasters: Opens its files.
     """
-    wanted = [name for name in item.bands if name in SAMPLED_BANDS] or list(item.bands)[:3]
+    wanted = {name: item.bands[name] for name in [n for n in item.bands if n in _SAMPLED] or list(item.bands)[:3]}
+    wanted |= _within_reach(item)
     raw, dtypes = {}, {}
-    for name in wanted:
+    for href in {source.href: None for source in wanted.values()}:
+        sources = {name: source for name, source in wanted.items() if source.href == href}
         try:
             with reading(_CACHE_BYTES):
-                values, dtype = _read(item.bands[name], rasters)
+                read = _read(href, sources, rasters)
         except RasterioError:
             continue
-        if values.size:
-            raw[name], dtypes[name] = values, dtype
+        for name, (values, dtype) in read.items():
+            if values.size:
+                raw[name], dtypes[name] = values, dtype
     return Sample(raw, dtypes)
 
 
-def _read(source: BandSource, rasters: Rasters) -> tuple[NDArray[np.floating | np.integer], str]:
-    with rasters.opened(source.href) as file, complaints_raised():
-        if file.overviews(source.index) or max(file.shape) <= _OVERVIEW_PX:
+def _within_reach(item: Item) -> Mapping[str, BandSource]:
+    """The witnesses; no server is asked for them alone, since a run of files on disk may have no network."""
+    if any(is_address(source.href) for source in item.bands.values()):
+        return item.witnesses
+    return {name: source for name, source in item.witnesses.items() if not is_address(source.href)}
+
+
+def _read(
+    href: str, sources: Mapping[str, BandSource], rasters: Rasters
+) -> dict[str, tuple[NDArray[np.floating | np.integer], str]]:
+    """Valid numbers and types of bands of one file, together: where they are interleaved, each block is decoded once."""
+    indexes = [source.index for source in sources.values()]
+    with rasters.opened(href) as file, complaints_raised():
+        if all(file.overviews(index) for index in indexes) or max(file.shape) <= _OVERVIEW_PX:
             shrink = max(1, max(file.shape) / _OVERVIEW_PX)
             shape = tuple(max(1, round(side / shrink)) for side in file.shape)
-            values = file.read(source.index, out_shape=shape).ravel()
+            pixels = file.read(indexes, out_shape=(len(indexes), *shape)).reshape(len(indexes), -1)
         else:
-            values = np.concatenate([file.read(source.index, window=w).ravel() for w in spread_windows(*file.shape)])
-        dtype: str = file.dtypes[source.index - 1]
-    valid = np.isfinite(values)
-    if source.nodata is not None and not np.isnan(source.nodata):
-        valid &= values != source.nodata
-    return values[valid], dtype
+            parts = [file.read(indexes, window=window) for window in spread_windows(*file.shape)]
+            pixels = np.concatenate([part.reshape(len(indexes), -1) for part in parts], axis=1)
+        dtypes: list[str] = [file.dtypes[index - 1] for index in indexes]
+    found = {}
+    for (name, source), values, dtype in zip(sources.items(), pixels, dtypes, strict=True):
+        valid = np.isfinite(values)
+        if source.nodata is not None and not np.isnan(source.nodata):
+            valid &= values != source.nodata
+        found[name] = values[valid].astype(dtype, copy=False), dtype
+    return found
 
 
 def spread_windows(rows: int, cols: int) -> list[RasterWindow]:

@@ -19,6 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from geoseg.grid import on_earth
 from geoseg.load.complaints import complaints_raised
 from geoseg.load.opening import Rasters, local_fact
 from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
@@ -108,7 +109,7 @@ def lazy_item(
     """
     log = ReadLog()
     # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
-    outline = item.geobox.footprint("EPSG:4326").json
+    outline = on_earth(item.geobox).footprint("EPSG:4326").json
     # Where an asset states no type, odc guesses by the end of its address, which may be a signature.
     assets = {name: {"type": "image/tiff", **asset} for name, asset in item.document["assets"].items()}
     stated = {**item.document, "geometry": outline, "assets": assets}

@@ -20,7 +20,9 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from geoseg.errors import AssetChangedError
 from geoseg.remote import RemoteFile, RemoteFiles, Trouble, is_remote
+from geoseg.scenes.raster_beside import crs_beside
 from geoseg.scenes.raster_ends import cut_short
+from geoseg.scenes.raster_parts import cut_part
 
 # XML and JSON are login pages, or rasters like VRT that name any other file, also of this machine.
 _NO_RASTERS = (b"<", b"{")
@@ -73,29 +75,32 @@ def local_fact(path: str) -> str:
 
 
 @contextmanager
-def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader]:
+def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader | _Placed]:
     _refuse_changed(path, fact)
-    if words := _cut_here(path):
-        raise RasterioIOError(words)
+    part, words = cut_part(path)
+    if part:
+        raise RasterioIOError(words if part == path else f"made of {part}, {words}")
     with rasterio.open(path) as dataset:
-        yield dataset
+        crs, stated = crs_beside(dataset, path)
+        yield _Placed(dataset, crs, stated) if stated else dataset
     _refuse_changed(path, fact)
 
 
-def _cut_here(path: str) -> str:
-    """What a picture that lacks its end is; "" for others, and for what GDAL has better words."""
-    if not Path(path).is_file():
-        return ""
-    try:
-        with Path(path).open("rb") as stream:
+class _Placed:
+    """An open raster with the CRS of a .prj beside it.
 
-            def read(start: int, stop: int) -> bytes:
-                stream.seek(max(0, start))
-                return stream.read(stop - max(0, start))
+    Attributes:
+        crs: As the .prj states it; ``None`` where nobody understands it.
+        crs_from: Name of the .prj.
+    """
 
-            return cut_short(read, Path(path).stat().st_size)
-    except OSError:
-        return ""
+    def __init__(self, dataset: rasterio.DatasetReader, crs: Any, crs_from: str) -> None:
+        self._dataset = dataset
+        self.crs = crs
+        self.crs_from = crs_from
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
 
 
 def _refuse_changed(path: str, fact: str | None) -> None:
@@ -116,7 +121,7 @@ def _opened_remotely(file: RemoteFile) -> Iterator[_Verified]:
         is_text = file.read(0, _FIRST_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_NO_RASTERS)
         cut = cut_short(lambda start, stop: file.read(max(0, start), stop), _length(file))
     except Trouble as trouble:
-        raise RasterioIOError(trouble.words) from None
+        raise RasterioIOError(trouble.words) from trouble
     if is_text:
         raise RasterioIOError(_not_a_raster(file))
     if cut:
@@ -164,7 +169,7 @@ class _Faults:
         """
         fault, self._first = self._first, None
         if isinstance(fault, Trouble):
-            raise RasterioIOError(fault.words) from None
+            raise RasterioIOError(fault.words) from fault
         if fault is not None:
             raise fault
 

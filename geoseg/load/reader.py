@@ -307,7 +307,8 @@ class ExactReader:
         if out.dtype.kind != "f":
             out[...] = raw
             return
-        np.copyto(out, raw, casting="unsafe")
+        with np.errstate(over="ignore", invalid="ignore"):  # nodata of double precision, which is left out below
+            np.copyto(out, raw, casting="unsafe")
         stated = self._source.nodata
         nodata = file.nodatavals[self._source.index - 1] if stated is None else stated
         if nodata is not None and not np.isnan(nodata):

@@ -117,7 +117,7 @@ def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, sh
     """All bands of a window; ``None`` where something fails, which each band then finds out for itself."""
     try:
         if shrink > 1:
-            return _read_small(file, bands, roi, shrink), None, ""
+            return _read_small(file, bands, roi, shrink)
         if _has_jpeg_blocks(file):
             return _read_blocks(file, bands, roi)
         return _raw(file, bands, RasterWindow.from_slices(*roi)), None, ""
@@ -132,31 +132,43 @@ def _has_jpeg_blocks(file: rasterio.DatasetReader) -> bool:
 
 def _read_alone(file: rasterio.DatasetReader, index: int, roi: Roi, shrink: int) -> WindowRead:
     if shrink > 1:
-        return _read_small(file, (index,), roi, shrink)[0], None, ""
+        pixels, failed, cause = _read_small(file, (index,), roi, shrink)
+        return pixels[0], failed, cause
     return read_window(file, index, roi)
 
 
-def _read_small(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> NDArray[Any]:
-    """One pixel for ``shrink`` x ``shrink``, from an overview where there is one.
+def _read_small(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> WindowRead:
+    """One pixel for ``shrink`` x ``shrink``, from an overview where there is one, and which of them failed.
 
     GDAL goes through a shrunk window line by line, and decodes a row of blocks for every line when its cache is smaller
-    than that row. Part by part, each about a block, everything is decoded once.
+    than that row. Part by part, each about a block, everything is decoded once. A part that cannot be read is failed;
+    of JPEG blocks also the parts around it, which GDAL may give the same block again without a complaint.
 
     Raises:
-        RasterioError: If something cannot be read.
+        RasterioError: If something cannot be read of a file whose handle is then good for nothing.
     """
     rows, cols = roi
     shape = tuple(max(1, size // shrink) for size in roi_shape(roi))
     first = max(bands[0], 1)
     step = shrink if file.overviews(first) else 1
     height, width = (max(1, side * step // shrink) for side in file.block_shapes[first - 1])
-    small = np.empty((len(bands), *shape), dtype=_dtype(file, bands[0]))
+    reach = (height, width) if _has_jpeg_blocks(file) else (0, 0)
+    small = np.zeros((len(bands), *shape), dtype=_dtype(file, bands[0]))
+    failed = np.zeros(shape, dtype=bool)
+    cause = ""
     for row in range(0, shape[0], height):
         for col in range(0, shape[1], width):
             high, wide = min(height, shape[0] - row), min(width, shape[1] - col)
             window = RasterWindow(cols.start + col * shrink, rows.start + row * shrink, wide * shrink, high * shrink)
-            small[:, row : row + high, col : col + wide] = _raw(file, bands, window, (high, wide))
-    return small
+            try:
+                small[:, row : row + high, col : col + wide] = _raw(file, bands, window, (high, wide))
+            except RasterioError as err:
+                if not _fails_by_blocks(file):
+                    raise
+                top, left = max(0, row - reach[0]), max(0, col - reach[1])
+                failed[top : row + high + reach[0], left : col + wide + reach[1]] = True
+                cause = str(err.__cause__ or err)
+    return small, failed if failed.any() else None, cause
 
 
 def _raw(

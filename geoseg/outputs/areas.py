@@ -17,7 +17,8 @@ from geoseg.outputs.legend import FAILED, ClassTable, LegendClass
 
 ALL = "all"
 
-_STRIP_ROWS = 64  # pixels of one area; on a lon/lat grid at 60 degrees and 10 m their areas differ by less than 1e-4
+# Rows whose pixels have about one area: within 10 km of latitude areas on a lon/lat grid at 60 degrees differ by 0.3 %.
+_MOST_ROWS, _STRIP_M = 64, 10_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,9 @@ class AreaTable:
         geobox: Of the map.
         classes: The class table.
         features: Ids of the AOI's features, in the order wanted; may be empty. They may overlap.
+
+    Attributes:
+        strip_rows: So many rows of the map, one below the other, have pixels of about one area.
     """
 
     def __init__(self, geobox: GeoBox, classes: ClassTable, features: Sequence[str] = ()) -> None:
@@ -59,6 +63,7 @@ class AreaTable:
         self._names = (ALL, *features)
         self._geodesy = None if geobox.crs is None else Geodesy(geobox.crs, geobox.transform)
         self._pixel_m2 = _planar_pixel_m2(geobox)
+        self.strip_rows = _MOST_ROWS if self._geodesy is None else _rows_alike(self._geodesy, geobox)
         self._pixels = {name: np.zeros(256, np.int64) for name in self._names}
         self._areas_m2 = {name: np.zeros(256) for name in self._names}
 
@@ -77,8 +82,8 @@ class AreaTable:
             block: Classes, uint8 of shape (row, col); nodata outside the AOI.
             inside: For each feature that touches the block: which of its pixels lie in it, bool of the block's shape.
         """
-        for start in range(0, block.shape[0], _STRIP_ROWS):
-            strip = slice(start, min(start + _STRIP_ROWS, block.shape[0]))
+        for start in range(0, block.shape[0], self.strip_rows):
+            strip = slice(start, min(start + self.strip_rows, block.shape[0]))
             at = slice(rows.start + strip.start, rows.start + strip.stop)
             counts = {ALL: np.bincount(block[strip].ravel(), minlength=256)}
             for name, mask in (inside or {}).items():
@@ -92,6 +97,15 @@ class AreaTable:
         for name, values in counts.items():
             self._pixels[name] += values
             self._areas_m2[name] += values * pixel_m2
+
+    def add_features(
+        self, names: Sequence[str], windows: Sequence[tuple[slice, slice]], counts: NDArray[np.int64]
+    ) -> None:
+        """Counts windows of features as `add_counts` does, many at once: each name with its window and its counts."""
+        pixel_m2 = np.zeros(len(names)) if self._geodesy is None else self._geodesy.pixel_areas_m2(windows)
+        for name, values, area_m2 in zip(names, counts, pixel_m2, strict=True):
+            self._pixels[name] += values
+            self._areas_m2[name] += values * area_m2
 
     def rows(self) -> list[AreaRow]:
         """A row per feature and class, classes without a pixel included."""
@@ -110,6 +124,12 @@ class AreaTable:
             area_m2_planar=None if self._pixel_m2 is None else pixels * self._pixel_m2,
             share=pixels / classified if classified else 0.0,
         )
+
+
+def _rows_alike(geodesy: Geodesy, geobox: GeoBox) -> int:
+    rows, cols = geobox.shape
+    height_m = geodesy.distance_m((cols / 2, rows / 2), (cols / 2, rows / 2 + 1))
+    return int(np.clip(_STRIP_M / max(height_m, 1e-3), 1, _MOST_ROWS))
 
 
 def write_areas(path: Path, rows: Sequence[AreaRow]) -> Path:

@@ -25,8 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import pyproj
+from odc.geo import CRS
 from pyogrio import errors as faults
 
+from geoseg.grid import poles_of
 from geoseg.outputs.files import output_error, whole_file
 
 DRIVERS = {"fgb": "FlatGeobuf", "gpkg": "GPKG", "pmtiles": "PMTiles"}
@@ -223,7 +225,9 @@ def _is_beyond_tiles(table: _Table) -> bool:
     if table.bounds is None:
         return False
     to_degrees = pyproj.Transformer.from_crs(table.crs, 4326, always_xy=True)
-    _, south, _, north = to_degrees.transform_bounds(*table.bounds)
+    west, low, east, high = table.bounds
+    low, high = np.clip((low, high), *poles_of(CRS(table.crs)))  # pixels may go on behind a pole
+    _, south, _, north = to_degrees.transform_bounds(west, low, east, high)
     return bool(south > _MOST_LATITUDE or north < -_MOST_LATITUDE)
 
 

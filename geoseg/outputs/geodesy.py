@@ -10,6 +10,7 @@ and takes several times as long. Rings that the projection would tear apart are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Geod, Transformer
+
+from geoseg.grid import poles_of, round_of
 
 type Geometries = NDArray[np.object_]
 
@@ -57,10 +60,8 @@ class Geodesy:
 
     def __init__(self, crs: CRS, transform: Affine) -> None:
         self._transform = transform
-        # A grid in degrees whose rows are centred on a pole goes on for half a pixel; there is nothing behind it.
-        self._top = np.inf
-        if crs.geographic:
-            self._top = np.pi / 2 / float(crs.proj.axis_info[0].unit_conversion_factor)
+        self._around = round_of(crs)
+        self._poles = poles_of(crs)
         self._to_lonlat = Transformer.from_crs(crs.proj, 4326, always_xy=True)
         self._geod: Geod = crs.proj.get_geod() or Geod(ellps="WGS84")
         pixel_m = max(self.distance_m((0, 0), (1, 0)), 1e-6)
@@ -85,7 +86,7 @@ class Geodesy:
     def areas_m2(self, geometries: Geometries) -> NDArray[np.float64]:
         """True areas, in square metres, of polygons in pixel coordinates; holes are taken off."""
         on_grid = self._on_grid(geometries)
-        if np.isfinite(self._top):  # a grid in degrees goes on where longitudes jump
+        if self._around is not None:  # such a grid goes on where longitudes jump
             return np.asarray(shapely.area(shapely.transform(on_grid, self._unrolled)), float)
         flat = _moved(on_grid, self._to_equal_area)
         areas: NDArray[np.float64] = np.asarray(shapely.area(flat), float)
@@ -99,15 +100,23 @@ class Geodesy:
         return areas
 
     def _unrolled(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points of a grid in degrees in its equal-area projection, for which longitude is a length and never jumps."""
-        metres = self._geod.a * np.pi / 2 / self._top
-        return np.column_stack((xy[:, 0] * metres, self._to_equal_area.transform(np.zeros(len(xy)), xy[:, 1])[1]))
+        """Points of a grid in which longitude is a length, in its equal-area projection; nothing jumps."""
+        assert self._around is not None  # noqa: S101  # as the caller knows
+        middle, turn = self._around
+        north = self._to_equal_area.transform(np.full(len(xy), middle), xy[:, 1])[1]
+        return np.column_stack((xy[:, 0] * (2 * np.pi * self._geod.a / turn), north))
 
     def pixel_area_m2(self, rows: slice, cols: slice) -> float:
         """Mean true area of a pixel of a window, in square metres."""
-        box = np.array([shapely.box(cols.start, rows.start, cols.stop, rows.stop)], dtype=object)
-        area_m2 = float(self.areas_m2(box)[0])
-        return area_m2 / int((rows.stop - rows.start) * (cols.stop - cols.start))
+        return float(self.pixel_areas_m2([(rows, cols)])[0])
+
+    def pixel_areas_m2(self, windows: Sequence[tuple[slice, slice]]) -> NDArray[np.float64]:
+        """The same for many windows (rows, columns) at once."""
+        sides = np.array([(r.start, r.stop, c.start, c.stop) for r, c in windows], dtype=np.int64).reshape(-1, 4)
+        row0, row1, col0, col1 = sides.T
+        boxes: Geometries = shapely.box(col0, row0, col1, row1)
+        areas: NDArray[np.float64] = self.areas_m2(boxes) / ((row1 - row0) * (col1 - col0))
+        return areas
 
     def distance_m(self, start: tuple[float, float], end: tuple[float, float]) -> float:
         """Geodesic distance in metres between two points (column, row)."""
@@ -135,7 +144,7 @@ class Geodesy:
         return moved
 
     def _on_earth(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack((xy[:, 0], np.clip(xy[:, 1], -self._top, self._top)))
+        return np.column_stack((xy[:, 0], np.clip(xy[:, 1], *self._poles)))
 
 
 def _within_180(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from geoseg.outputs.preview import colour_classes, encoded, imagery_picture
 
 _WIDTH = 1000.0  # of the drawing; text and lines of the template are sized for it
 _MIN_PICTURE_PX = 600
+_LEAST_M = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,12 @@ def map_sheet(
         return MapSheet(_WIDTH, round(_WIDTH * rows / cols, 1), *pictures, None, 0.0, "", ())
     geodesy = Geodesy(geobox.crs, geobox.transform)
     # In halves: the way round a globe ends where it began.
-    width_m = sum(geodesy.distance_m((cols * a, rows / 2), (cols * (a + 0.5), rows / 2)) for a in (0.0, 0.5))
+    # A row along a pole has no width: the next one stands for it.
+    widths_m = (
+        sum(geodesy.distance_m((cols * a, rows * at), (cols * (a + 0.5), rows * at)) for a in (0.0, 0.5))
+        for at in (0.5, 1.0, 0.0)
+    )
+    width_m = next(filter(lambda width: width > _LEAST_M, widths_m), _LEAST_M)
     height_m = sum(geodesy.distance_m((cols / 2, rows * a), (cols / 2, rows * (a + 0.5))) for a in (0.0, 0.5))
     height = round(_WIDTH * height_m / width_m, 1)
     corners = geodesy.points(np.array([(0, 0), (cols, 0), (cols, rows), (0, rows)], float))

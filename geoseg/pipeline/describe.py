@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoseg import __version__
-from geoseg.grid import Lattice
+from geoseg.grid import Lattice, poles_of
 from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
 from geoseg.models.licences import licence_kind
@@ -182,9 +182,10 @@ def _grid(prepared: Prepared) -> GridFacts:
 
 def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     transform = prepared.lattice.crs.transformer_to_crs("EPSG:4326")
-    xs, ys = transform(np.array([x for x, _ in points]), np.array([y for _, y in points]))
+    xs, ys = transform(
+        np.array([x for x, _ in points]), np.clip([y for _, y in points], *poles_of(prepared.lattice.crs))
+    )
     wrapped = (np.asarray(xs) + 180) % 360 - 180 if prepared.lattice.crs.geographic else xs
-    ys = np.clip(ys, -90, 90)  # rows that are centred on a pole reach half a pixel past it
     turned = np.where(np.abs(xs) > 180, wrapped, xs)
     return tuple((float(x), float(y)) for x, y in zip(turned, ys, strict=True))
 

@@ -51,7 +51,6 @@ _COG_CACHE_BYTES = 64 * 2**20
 # A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
 _REGIONS_AT_ONCE = 2_000
 _LARGE_GEOJSON_BYTES = 100 * 10**6
-_STRIP_ROWS = 64  # pixels of one area, as in geoseg.outputs.areas
 
 
 def finish(
@@ -188,12 +187,20 @@ def _write_classes(
 def _count_features(
     region: Region, window: Window, rows: slice, cols: slice, classes: NDArray[np.uint8], areas: AreaTable
 ) -> None:
-    """Add a block to the areas of the features that it touches, one after the other."""
-    for name, part in region.touching(window):
+    """Add a block to the areas of the features that it touches: low ones together, others one after the other."""
+    touching = region.touching(window)
+    low = {name: part for name, part in touching if part.shape[0] <= areas.strip_rows}
+    for names, labels in region.labels(window, list(low)):
+        found, counts = _counts_of(labels, classes)
+        places = [_slices(low[names[number]], window, rows, cols) for number in found]
+        areas.add_features([names[number] for number in found], places, counts)
+    for name, part in touching:
+        if name in low:
+            continue
         inside = region.mask(part, name)
         top, left = part.row0 - window.row0, part.col0 - window.col0
-        for start in range(0, inside.shape[0], _STRIP_ROWS):
-            strip = inside[start : start + _STRIP_ROWS]
+        for start in range(0, inside.shape[0], areas.strip_rows):
+            strip = inside[start : start + areas.strip_rows]
             if strip.any():
                 at = slice(top + start, top + start + len(strip)), slice(left, left + strip.shape[1])
                 place = (
@@ -201,6 +208,22 @@ def _count_features(
                     slice(cols.start + at[1].start, cols.start + at[1].stop),
                 )
                 areas.add_counts(*place, {name: np.bincount(classes[at][strip], minlength=256)})
+
+
+def _counts_of(labels: NDArray[np.int32], classes: NDArray[np.uint8]) -> tuple[list[int], NDArray[np.int64]]:
+    """Which labels there are, less one, and how many pixels of each value they have, (label, 256)."""
+    at = labels > 0
+    pairs, pixels = np.unique((labels[at].astype(np.int64) - 1) * 256 + classes[at], return_counts=True)
+    found, place = np.unique(pairs // 256, return_inverse=True)
+    counts = np.zeros((len(found), 256), dtype=np.int64)
+    counts[place, pairs % 256] = pixels
+    return found.tolist(), counts
+
+
+def _slices(part: Window, window: Window, rows: slice, cols: slice) -> tuple[slice, slice]:
+    """A part of a block's window as rows and columns of the map."""
+    top, left = rows.start + part.row0 - window.row0, cols.start + part.col0 - window.col0
+    return slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
 
 
 def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, out: Path) -> WrittenRaster:

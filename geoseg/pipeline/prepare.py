@@ -207,7 +207,8 @@ def prepare(
     if aoi is not None:
         check_area(aoi, tile_px * (model.resolution_m or 10.0), settings.max_area_km2)
         if spec.crs is not None:
-            check_area_of_use(aoi, crs_of(spec.crs))
+            crs = crs_of(spec.crs)
+            check_area_of_use(aoi, crs, goes_on=crs.geographic)  # what scenes in degrees decide, see check_region
     allow_lacking = settings.max_failed > 0
     bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
     with ExitStack() as undo:
@@ -221,7 +222,7 @@ def prepare(
         if aoi is not None:
             check_region(aoi, found.items, lattice)
         region = place_region(aoi, found.items, lattice)
-        check_pixels(region.window, tile_px, settings.max_pixels)
+        check_pixels(region.window, tile_px, settings.max_pixels, 0 if aoi is not None else len(found.items))
         if not spec.pixel_grid:
             check_corners(lattice.geobox(region.window))
         pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)

@@ -18,9 +18,18 @@ from pyproj import Geod
 from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
-from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window, is_torn, meets_seam, outline_in_degrees, pixel_area_in, turned
-from geoseg.plan.checks import area_to_use, check_area, check_area_of_use, check_pixels, check_placed, check_uncut
+from geoseg.errors import NothingToDoError, RequestError
+from geoseg.grid import Lattice, Window, is_torn, meets_seam, on_earth, outline_in_degrees, pixel_area_in, turned
+from geoseg.plan.checks import (
+    area_to_use,
+    check_area,
+    check_area_of_use,
+    check_pixels,
+    check_placed,
+    check_resolution,
+    check_uncut,
+    fitting_crs,
+)
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.raster_checks import short_name
@@ -175,16 +184,18 @@ def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
         places = shapely.get_coordinates(aoi.geometry)[:, 0]
     else:
         rims = [
-            item.geobox.extent.geom.segmentize(max(item.geobox.extent.boundingbox.span_x / 16, 1e-9)) for item in items
+            on_earth(item.geobox).extent.geom.segmentize(max(item.geobox.extent.boundingbox.span_x / 16, 1e-9))
+            for item in items
         ]
         placed = [geom.Geometry(rim, item.geobox.crs).to_crs(crs).geom for rim, item in zip(rims, items, strict=True)]
         places = np.concatenate([shapely.get_coordinates(rim)[:, 0] for rim in placed])
-    if is_torn(places) and {item.geobox.crs for item in items} != {crs}:
-        raise RequestError(
-            f"a map in {crs} on both sides of the 180th meridian",
-            "a CRS that has no seam there",
-            f"take that of the scenes with --crs {short_name(items[0].geobox.crs or crs)}",
-        )
+    if is_torn(places) and not _goes_on(items, crs):
+        own = items[0].geobox.crs or crs
+        way = f"take that of the scenes with --crs {short_name(own)}"
+        if own.geographic and not _goes_on(items, own):
+            around = aoi.geometry if aoi is not None else on_earth(items[0].geobox).footprint("EPSG:4326").geom
+            way = f"set --crs {fitting_crs(around)} (and --resolution in its units)"
+        raise RequestError(f"a map in {crs} on both sides of the 180th meridian", "a CRS that has no seam there", way)
 
 
 def _systems(items: Sequence[Item]) -> list[CRS]:
@@ -200,10 +211,10 @@ def _main_crs(items: Sequence[Item], aoi: AOI | None) -> CRS:
     systems = _systems(items)
     if len(systems) == 1:
         return systems[0]
-    region = aoi.geometry if aoi is not None else items[0].geobox.extent.to_crs("EPSG:4326").geom
+    region = aoi.geometry if aoi is not None else on_earth(items[0].geobox).extent.to_crs("EPSG:4326").geom
 
     def share(crs: CRS) -> float:
-        use = crs.proj.area_of_use
+        use = CRS(crs.to_epsg() or crs).proj.area_of_use  # which files leave out
         return (
             0.0
             if use is None
@@ -217,8 +228,10 @@ def _resolution_in(geobox: GeoBox, crs: CRS) -> float:
     """Pixel size of a geobox in the units of a CRS: its own, or that of the middle pixel reprojected."""
     if geobox.crs == crs:
         return float(min(Lattice.from_geobox(geobox).pixel_size))
-    if meets_seam(geobox):  # the whole of it has no outline in another CRS; one of its pixels has
-        return float(f"{math.sqrt(pixel_area_in(geobox, crs)):.3g}")
+    wider = geobox.pad(1)  # as odc takes it
+    if meets_seam(geobox) or on_earth(wider) != wider:
+        # The whole of it has no outline in another CRS; one of its pixels has.
+        return float(f"{math.sqrt(pixel_area_in(on_earth(geobox), crs)):.3g}")
     size = geobox.to_crs(crs).resolution
     return float(f"{min(abs(size.x), abs(size.y)):.3g}")
 
@@ -233,7 +246,9 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
         densify: Distance between added points on edges, in units of ``crs``.
     """
     source = geom.Geometry(geometry, crs)
-    placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=densify)
+    longest = np.hypot(*np.diff(shapely.get_coordinates(geometry), axis=0).T).max(initial=0.0)
+    step = densify if longest >= densify else None  # what is short is looked at edge by edge otherwise
+    placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=step)
     a, b, c, d, e, f = (~(lattice.transform @ Affine.translation(lattice.anchor[1], lattice.anchor[0])))[:6]
     return shapely.transform(placed.geom, lambda xy: xy @ np.array([[a, d], [b, e]]) + np.array([c, f]))
 
@@ -270,7 +285,7 @@ def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
     window = lattice.window_of(item.geobox)
     if window is not None:
         return shapely.box(window.col0, window.row0, window.col1, window.row1)
-    extent = item.geobox.extent
+    extent = on_earth(item.geobox).extent
     west, south, east, north = extent.boundingbox.bbox
     step = max(east - west, north - south) / 50
     if extent.crs is not None and extent.crs != lattice.crs:
@@ -335,32 +350,32 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
         RequestError: With a CRS that fits.
     """
     try:
-        check_area_of_use(aoi, lattice.crs, goes_on=_goes_on(items, lattice))
+        check_area_of_use(aoi, lattice.crs, goes_on=_goes_on(items, lattice.crs))
     except RequestError:
-        footprints = [item.geobox.footprint("EPSG:4326").geom for item in items]
+        footprints = [on_earth(item.geobox).footprint("EPSG:4326").geom for item in items]
         if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
             raise _apart(aoi, items) from None
         raise
     _refuse_cut_scenes(items, lattice, aoi)
 
 
-def _goes_on(items: Sequence[Item], lattice: Lattice) -> bool:
-    """Whether the map is in degrees that scenes of its own CRS count on past 180."""
-    boxes = [item.geobox.boundingbox for item in items if item.geobox.crs == lattice.crs]
-    return lattice.crs.geographic and any(box.left < -180 or box.right > 180 for box in boxes)
+def _goes_on(items: Sequence[Item], crs: CRS) -> bool:
+    """Whether a CRS is one of degrees that scenes of it count on past 180."""
+    boxes = [item.geobox.boundingbox for item in items if item.geobox.crs == crs]
+    return crs.geographic and any(box.left < -180 or box.right > 180 for box in boxes)
 
 
 def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
     """Refuse scenes over the region that the CRS of the map would tear apart: reading them would leave holes."""
     for item in items:
-        if item.geobox.crs != lattice.crs and crosses(degrees := item.geobox.footprint("EPSG:4326").geom):
+        if item.geobox.crs != lattice.crs and crosses(degrees := on_earth(item.geobox).footprint("EPSG:4326").geom):
             whole = on_globe(degrees)
             if aoi is None or aoi.geometry.intersects(whole):
                 check_uncut(whole, lattice.crs, f"the scene {item.id}")
 
 
 def _apart(aoi: AOI | None, items: Sequence[Item], how: str = "") -> NothingToDoError:
-    places = [item.geobox.footprint("EPSG:4326").boundingbox.bbox for item in items]
+    places = [on_earth(item.geobox).footprint("EPSG:4326").boundingbox.bbox for item in items]
     west, south, east, north = zip(*places, strict=True)
     where = f", {box_in_words(aoi.bounds)}" if aoi is not None else ""
     return NothingToDoError(
@@ -378,19 +393,5 @@ def resolution_m(lattice: Lattice, region: Region) -> float:
         row0 + 1,
         col0 + 1,
     )
-    pixel = lattice.geobox(middle).extent.to_crs("EPSG:4326")
+    pixel = on_earth(lattice.geobox(middle)).extent.to_crs("EPSG:4326")
     return math.sqrt(abs(Geod(ellps="WGS84").geometry_area_perimeter(pixel.geom)[0]))
-
-
-def check_resolution(size: float, allowed_m: tuple[float, float] | None, model: str) -> None:
-    """Refuse pixels far from what the model was made for.
-
-    Raises:
-        ModelMismatchError: If the pixel size is outside the range.
-    """
-    if allowed_m is not None and not allowed_m[0] * 0.99 <= size <= allowed_m[1] * 1.01:
-        raise ModelMismatchError(
-            f"pixels of {size:.3g} m for the model {model}",
-            f"pixels of {allowed_m[0]:g} to {allowed_m[1]:g} m",
-            "set --resolution, or choose a model for this kind of image",
-        )

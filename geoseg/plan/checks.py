@@ -12,8 +12,8 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from geoseg.aoi import AOI, Bounds, bounds_round_the_globe, box_in_words, split_bounds
-from geoseg.errors import RequestError
-from geoseg.grid import Lattice, Window
+from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.grid import Lattice, Window, poles_of
 from geoseg.remote import is_remote, unsigned
 
 # Scenes reach past the zone of their CRS, and a little distortion is better than a refusal.
@@ -42,13 +42,14 @@ def check_area(aoi: AOI, tile_m: float, max_area_km2: float) -> None:
         )
 
 
-def check_pixels(window: Window, tile_px: int, max_pixels: int) -> None:
+def check_pixels(window: Window, tile_px: int, max_pixels: int, scenes: int = 0) -> None:
     """Refuse a map by its pixels.
 
     Args:
         window: Of the map.
         tile_px: Side of a tile.
         max_pixels: The limit.
+        scenes: So many, where the map is the box around them for want of a region.
 
     Raises:
         RequestError: If it has more.
@@ -56,10 +57,14 @@ def check_pixels(window: Window, tile_px: int, max_pixels: int) -> None:
     if window.size_px > max_pixels:
         rows, cols = window.shape
         tiles = max(1, round(window.size_px / tile_px**2))
+        around = (
+            "" if not scenes else ", the box around the scene" if scenes == 1 else f", the box around {scenes} scenes"
+        )
+        smaller = "name a region with --aoi, fewer scenes" if scenes else "ask for a smaller region"
         raise RequestError(
-            f"a map of {cols:,} x {rows:,} pixels, up to {tiles:,} tiles",
+            f"a map of {cols:,} x {rows:,} pixels, up to {tiles:,} tiles{around}",
             f"at most {max_pixels:,} pixels",
-            "ask for a smaller region or larger pixels (--resolution), or raise the limit with --max-pixels "
+            f"{smaller} or larger pixels (--resolution), or raise the limit with --max-pixels "
             f"{_rounded(window.size_px)} (GEOSEG_MAX_PIXELS)",
         )
 
@@ -77,6 +82,9 @@ def check_corners(geobox: GeoBox) -> None:
         return
     rows, cols = geobox.shape
     xs, ys = zip(*(geobox.transform @ corner for corner in ((0, 0), (cols, 0), (cols, rows), (0, rows))), strict=True)
+    south, north = poles_of(geobox.crs)
+    pixel = abs(geobox.transform.d) + abs(geobox.transform.e)
+    ys = tuple(min(max(y, south), north) if south - pixel <= y <= north + pixel else math.inf for y in ys)
     lonlat = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True).transform(xs, ys)
     if not all(map(math.isfinite, chain(*lonlat))):
         raise RequestError(
@@ -84,6 +92,20 @@ def check_corners(geobox: GeoBox) -> None:
             "with corners that lie on no place of the Earth",
             "a map whose corners have a longitude and a latitude",
             "ask for smaller pixels (--resolution), another CRS (--crs) or a region (--aoi)",
+        )
+
+
+def check_resolution(size: float, allowed_m: tuple[float, float] | None, model: str) -> None:
+    """Refuse pixels far from what the model was made for.
+
+    Raises:
+        ModelMismatchError: If the pixel size is outside the range.
+    """
+    if allowed_m is not None and not allowed_m[0] * 0.99 <= size <= allowed_m[1] * 1.01:
+        raise ModelMismatchError(
+            f"pixels of {size:.3g} m for the model {model}",
+            f"pixels of {allowed_m[0]:g} to {allowed_m[1]:g} m",
+            "set --resolution, or choose a model for this kind of image",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -75,12 +75,50 @@ class Region:
 
     def touching(self, window: Window) -> list[tuple[str, Window]]:
         """Features that may hold pixels of a window, with the part of the window in which they may lie."""
-        found = []
-        for name, geometry in self.features.items():
-            part = window & pixels_around(geometry).padded(1, 1, 1, 1)
-            if part:
-                found.append((name, part))
-        return found
+        places = list(self._places.items())
+        found = (
+            (name, window & place) for name, place in (places[n] for n in sorted(self._tree.query(box_of(window))))
+        )
+        return [(name, part) for name, part in found if part]
+
+    def labels(self, window: Window, names: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.int32]]]:
+        """Features as numbers over ``window``, (y, x): n + 1 where the pixel lies in the n-th of those that come with it.
+
+        Many small features cost little more than one of them. Those that might share a pixel come one after the other.
+
+        Args:
+            window: Where.
+            names: Features.
+        """
+        shift = Affine.translation(window.col0, window.row0)
+        groups: dict[tuple[int, bool], list[str]] = {}
+        for name in names:
+            groups.setdefault((self._shelves[name], name in self._tiny), []).append(name)
+        for (_, is_tiny), members in groups.items():
+            numbers = np.zeros(window.shape, dtype="int32")
+            shapes = [(self.features[name], number) for number, name in enumerate(members, start=1)]
+            rasterize(shapes, out=numbers, transform=shift, all_touched=is_tiny)
+            yield members, numbers
+
+    @cached_property
+    def _places(self) -> Mapping[str, Window]:
+        """Features to the windows in which their pixels may lie."""
+        return {name: pixels_around(geometry).padded(1, 1, 1, 1) for name, geometry in self.features.items()}
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree([box_of(place) for place in self._places.values()])
+
+    @cached_property
+    def _shelves(self) -> Mapping[str, int]:
+        """Features to numbers that differ where their windows meet."""
+        shelves = np.zeros(len(self._places), dtype=np.int64)
+        for number, box in enumerate(self._tree.geometries):
+            near = self._tree.query(box)
+            taken = np.unique(shelves[near[near < number]])
+            free = np.flatnonzero(taken != np.arange(len(taken)))
+            shelves[number] = free[0] if len(free) else len(taken)
+        return dict(zip(self._places, shelves.tolist(), strict=True))
 
 
 def _burn(geometry: shapely.Geometry, inside: NDArray[np.bool_], window: Window, *, all_touched: bool) -> None:

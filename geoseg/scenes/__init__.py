@@ -97,7 +97,11 @@ def _as_stated(item: Item, spec: JobSpec) -> Item:
     stated = {name: value for name in ("scale", "offset") if (value := getattr(spec, name)) is not None}
     if not stated:
         return item
-    return replace(item, bands={name: replace(source, **stated) for name, source in item.bands.items()})
+    bands, witnesses = (
+        {name: replace(source, **stated) for name, source in sources.items()}
+        for sources in (item.bands, item.witnesses)
+    )
+    return replace(item, bands=bands, witnesses=witnesses)
 
 
 def _from_rasters(spec: JobSpec, bands: Sequence[str], opener: Opener | None) -> Found:

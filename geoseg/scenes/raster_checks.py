@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import BinaryIO
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
 from odc.geo import CRS
 from rasterio.enums import ColorInterp
 
-from geoseg.errors import RequestError
-from geoseg.scenes.raster_ends import cut_short
+from geoseg.errors import AssetReadError, RequestError
+from geoseg.grid import poles_of
+from geoseg.scenes.raster_parts import cut_part, is_gdal_name, missing_parts
 
 # A block is decoded whole, in every thread that reads: above this a bound on memory cannot be kept.
 MOST_BLOCK_BYTES = 256 * 2**20
@@ -25,10 +24,11 @@ _PARTS_SHOWN = 3
 _FIRST_BYTES = 40
 # Of a pixel of a grid in degrees that may lie beyond a pole: half of one does where its rows are centred on it.
 _BEYOND_POLE_PX = 0.51
+# Of a grid in metres whose rows run along parallels: its extent is rounded to whole pixels.
+_BEYOND_POLE_METRIC_PX = 1.0
 _TURNS = 1.5  # around the Earth, from the first meridian, of a grid in degrees
+_FAR_DEGREES = 10.0
 _PLACES = 17  # rows and columns of places that are looked at, rim and inside
-# Names that only GDAL understands: its virtual folders, and its drivers' names of parts of files.
-_GDAL_NAME = re.compile(r"(^|/)(vsi[a-z0-9_]+/|[A-Za-z][A-Za-z0-9_]+:[^/]*)")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _EARTH_RADIUS_M = 6_378_137.0  # of WGS 84; ellipsoids and spheres of the Earth differ by less than 1 %
 _KINDS = (
@@ -52,13 +52,18 @@ def what_it_is(path: str) -> tuple[str, str]:
         size = Path(path).stat().st_size
         with Path(path).open("rb") as stream:
             first = stream.read(_FIRST_BYTES)
-            cut = cut_short(lambda start, stop: _between(stream, start, stop), size)
     except OSError as err:
         return f"cannot be opened: {err.strerror or err}", "check the path and who may read it"
     if not size:
         return "an empty file (0 bytes)", "fetch or write it again"
-    if cut:
+    part, cut = cut_part(path)
+    if part == path:
         return f"{cut} ({size:,} bytes)", "copy or fetch it again"
+    if part:
+        return (
+            f"made of {part}, {cut}",
+            "copy or fetch that file again, or write this one anew without it (gdalbuildvrt)",
+        )
     low = first.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     kind, todo = next(
         ((kind, todo) for magic, kind, todo in _KINDS if low.startswith(magic.lower())),
@@ -67,18 +72,13 @@ def what_it_is(path: str) -> tuple[str, str]:
     return f"{kind}, {size:,} bytes that begin with {_shown(first)}", todo
 
 
-def _between(stream: BinaryIO, start: int, stop: int) -> bytes:
-    stream.seek(max(0, start))
-    return stream.read(stop - max(0, start))
-
-
 def _shown(first: bytes) -> str:
     return ascii(first.decode("latin-1"))
 
 
 def refuse_unnamed(path: str) -> RequestError:
     """The refusal of what is no file of this machine and no address."""
-    if _GDAL_NAME.search(path):
+    if is_gdal_name(path):
         return RequestError(
             f"--scenes {path}, a name of GDAL's",
             "a file or folder on this machine, or an address that begins with https://",
@@ -109,6 +109,20 @@ def refuse_unopened(path: str, words: str) -> RequestError:
     return RequestError(f"--scenes {path}: {kind}", "a raster: GeoTIFF, JPEG 2000 or another format of GDAL", todo)
 
 
+def unreached(path: str, words: str) -> AssetReadError:
+    """A file whose server did not give it, however often it was asked: nothing is wrong with the request.
+
+    Args:
+        path: Its address.
+        words: What the last attempt met.
+    """
+    return AssetReadError(
+        f"--scenes {path}: {words}",
+        "a server that gives it; it was asked several times",
+        "run the same command again later, check the network, or copy the file to this machine and name the copy",
+    )
+
+
 def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:
     """Refuse a file of several rasters, and a virtual one whose rasters are not there.
 
@@ -124,7 +138,7 @@ def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:
             f"write the one to map to a file: gdal_translate {names[0] if names else 'NAME'} raster.tif",
         )
     is_virtual = source.driver == "VRT" and Path(path).is_file()
-    missing = list(dict.fromkeys(_missing_sources(Path(path), set()))) if is_virtual else []
+    missing = missing_parts(path) if is_virtual else []
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise RequestError(
@@ -132,26 +146,6 @@ def refuse_parts(path: str, source: rasterio.DatasetReader) -> None:
             "a virtual raster whose files exist",
             "put the files where it looks for them, or write it again with gdalbuildvrt",
         )
-
-
-def _missing_sources(path: Path, seen: set[Path]) -> list[Path]:
-    """Files of this machine that a VRT, or one that it is made of, names and that do not exist."""
-    seen.add(path)
-    try:
-        names = list(ET.parse(path).iter("SourceFilename"))  # noqa: S314  # GDAL has read it, and expat bounds entities
-    except (ET.ParseError, OSError):
-        return []
-    missing = []
-    for name in names:
-        text = name.text or ""
-        file = path.parent / text if name.get("relativeToVRT") == "1" else Path(text)
-        if "://" in text or _GDAL_NAME.search(text) or file in seen:
-            continue
-        if not file.exists():
-            missing.append(file)
-        elif file.suffix.lower() == ".vrt":
-            missing += _missing_sources(file, seen)
-    return missing
 
 
 def refuse_numbers(path: str, source: rasterio.DatasetReader) -> None:
@@ -269,6 +263,9 @@ def _refuse_off_earth(path: str, source: rasterio.DatasetReader, crs: CRS) -> No
             f"state where it lies with gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path}, or map it without a place: "
             "--pixel-grid",
         )
+    south, north = poles_of(crs)
+    if not b and not d and max(south - y.min(), y.max() - north) < _BEYOND_POLE_METRIC_PX * abs(e):
+        y = np.clip(y, south, north)
     off = 1 - float(np.isfinite(np.stack(crs.transformer_to_crs("EPSG:4326")(x, y))).all(axis=0).mean())
     if off:
         way = f"lay its part of the Earth on another grid with gdalwarp -t_srs EPSG:4326 {path} warped.tif, and map warped.tif"
@@ -279,6 +276,24 @@ def _refuse_off_earth(path: str, source: rasterio.DatasetReader, crs: CRS) -> No
             "pixels that all have a longitude and a latitude",
             f"{way}; or map it without a place: --pixel-grid",
         )
+
+
+def far_words(source: rasterio.DatasetReader) -> str:
+    """A word about a raster that lies far from where its CRS is used: its northing may be that of another one."""
+    crs = CRS(source.crs)
+    use = CRS(crs.to_epsg() or source.crs).proj.area_of_use  # which files leave out
+    x, y = source.transform @ (source.width / 2, source.height / 2)
+    (lon,), (lat,) = crs.transformer_to_crs("EPSG:4326")(np.array([x]), np.array([y]))
+    if use is None or not math.isfinite(lon) or not math.isfinite(lat):
+        return ""
+    wide = (use.east - use.west) % 360 or 360
+    beside = max(0.0, abs((lon - use.west - wide / 2 + 180) % 360 - 180) - wide / 2)
+    if max(beside, use.south - lat, lat - use.north) < _FAR_DEGREES:
+        return ""
+    return (
+        f"in {short_name(crs)} it lies at longitude {lon:.2f} and latitude {lat:.2f}, far from where that CRS is used "
+        f"(longitude {use.west:g} to {use.east:g}, latitude {use.south:g} to {use.north:g}): check the CRS"
+    )
 
 
 def _unplaced(path: str, source: rasterio.DatasetReader) -> RequestError:
@@ -303,8 +318,10 @@ def _unplaced(path: str, source: rasterio.DatasetReader) -> RequestError:
     way = f"gdal_edit.py {stated} {path}"
     if source.driver != "GTiff":
         way = f"gdal_translate {stated} {path} placed.tif, and map placed.tif"
+    beside = getattr(source, "crs_from", "")
+    vain = f" ({beside} beside it states none that PROJ knows)" if beside else ""
     return RequestError(
-        f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC",
+        f"--scenes {path} without a {' and a '.join(missing)}, ground control points or RPC{vain}",
         "a raster that says where its pixels lie: a CRS and a geotransform",
         f"state what is missing with {way}; or map it without a place: --pixel-grid",
     )

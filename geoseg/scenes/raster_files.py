@@ -73,7 +73,7 @@ def group_files(
     scenes: dict[tuple[str, str], list[_Peek]] = {}
     for number, peek in enumerate(peeks):
         alone = bool(bands) or len(wanted) == 1 or peek.count != 1 or not peek.name
-        key = (str(number), "") if alone else (str(_home(peek.path)), peek.rest)
+        key = (str(number), "") if alone else (str(home_of(peek.path)), peek.rest)
         scenes.setdefault(key, []).append(peek)
     return [_group(members, bands) for members in scenes.values()]
 
@@ -104,7 +104,7 @@ def _peek(path: str, found: bool, wanted: Sequence[str], opener: Opener) -> _Pee
         return _Peek(path, 0, 0.0, "", "", found)  # refused, with the reason, when it is described
 
 
-def _home(path: str) -> Path:
+def home_of(path: str) -> Path:
     """The folder in which the other bands of the scene lie."""
     folder = Path(path).parent
     return folder.parent if _OF_BANDS.fullmatch(folder.name) else folder

@@ -18,9 +18,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
-from geoseg.remote import redacted, unsigned
+from geoseg.remote import Trouble, redacted, unsigned
 from geoseg.scenes.raster_bands import band_names, is_band
 from geoseg.scenes.raster_checks import (
+    far_words,
     is_address,
     refuse_blocks,
     refuse_numbers,
@@ -29,6 +30,7 @@ from geoseg.scenes.raster_checks import (
     refuse_unopened,
     refuse_unplaced,
     slow_words,
+    unreached,
 )
 from geoseg.scenes.raster_files import Opener, RasterGroup
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP, BandSource
@@ -46,7 +48,10 @@ def _opened(path: str, opener: Opener) -> Iterator[rasterio.DatasetReader]:
         with opener(path) as source:
             yield source
     except RasterioError as err:
-        raise refuse_unopened(unsigned(path), redacted(str(err))) from err
+        words = redacted(str(err))
+        if isinstance(err.__cause__, Trouble) and err.__cause__.is_transient:
+            raise unreached(unsigned(path), words) from err
+        raise refuse_unopened(unsigned(path), words) from err
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,8 @@ class RasterHeader:
             names, origin = band_names(source, given, wanted, path)
             transform, crs = (PIXEL_STEP, CRS(PIXEL_CRS)) if pixel_grid else (source.transform, source.crs)
             has_mask = _has_mask(source, names, wanted)
-            words = [slow_words(source), _scaled_words(source)]
+            words = [slow_words(source), _scaled_words(source), _beside_words(source)]
+            words += [] if pixel_grid else [far_words(source)]
             return cls(
                 href,
                 names[0] if several else "data",
@@ -162,7 +168,7 @@ def _impossible_nodata(path: str, source: rasterio.DatasetReader) -> str:
     with tempfile.TemporaryDirectory(prefix="geoseg-") as folder:
         description = Path(folder) / "described.vrt"
         try:
-            rasterio.shutil.copy(source, description, driver="VRT")
+            rasterio.shutil.copy(path, description, driver="VRT")
         except RasterioError:
             return ""
         stated = ET.parse(description).findtext(".//NoDataValue")  # noqa: S314  # GDAL wrote it just now
@@ -175,6 +181,12 @@ def _scaled_words(source: rasterio.DatasetReader) -> str:
         return ""
     pairs = ", ".join(f"{s:g} and {o:g}" for s, o in zip(source.scales, source.offsets, strict=True))
     return f"the scale and offset that the file states ({pairs}) are not applied: the model gets the numbers as stored"
+
+
+def _beside_words(source: rasterio.DatasetReader) -> str:
+    """A word about a CRS that other programs may not read."""
+    stated = getattr(source, "crs_from", "")
+    return f"the CRS is that of {stated} beside the file, which has none of its own" if stated else ""
 
 
 def _sidecar(source: rasterio.DatasetReader) -> str:

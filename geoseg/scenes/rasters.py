@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioIOError
 
 from geoseg.errors import GeosegError, RequestError
+from geoseg.grid import poles_of
 from geoseg.remote import unsigned
 from geoseg.scenes.product import Product, product_of
 from geoseg.scenes.raster_bands import guess_sensor, lacking, landsat_of, name_in_path
-from geoseg.scenes.raster_files import Opener, RasterGroup, group_files
+from geoseg.scenes.raster_files import Opener, RasterGroup, group_files, home_of
 from geoseg.scenes.raster_header import ALPHA, MASK, RasterHeader
 from geoseg.scenes.recognise import sensor_named
 from geoseg.scenes.scene import BandSource, Item
@@ -165,7 +167,9 @@ def _item(
     if not set(wanted) <= set(names):
         raise lacking(unsigned(group.paths[0]), f"the bands {', '.join(names)} ({origin})", len(names), wanted)
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
-    bands, radiometry, damage = _as_delivered({band: sources[band] for band in wanted}, product, entry)
+    beside = [band for band in entry.dark_bands if band in sources and band not in wanted]
+    bands, radiometry, damage = _as_delivered({band: sources[band] for band in (*wanted, *beside)}, product, entry)
+    witnesses = {band: bands.pop(band) for band in beside}
     mask = next((sources[name] for name in (ALPHA, MASK) if name in sources), None)
     is_alpha = mask is not None
     if mask is None and entry.mask is not None and entry.mask.band in names and len(described) > 1:
@@ -188,6 +192,7 @@ def _item(
         licence="",
         document=document.to_dict(include_self_link=False, transform_hrefs=False),
         href=first.path,
+        witnesses=witnesses,
     )
     warnings = [words for file in described for words in file.warnings(entry)]
     return item, f"{entry.title}; bands {', '.join(names)} ({origin}){radiometry}", (*warnings, *damage)
@@ -209,9 +214,14 @@ def _as_delivered(
 
 
 def _stem(group: RasterGroup, wanted: Sequence[str]) -> str:
-    first = unsigned(group.paths[0])
-    own = Path(first).stem
-    return own if len(group.paths) == 1 else name_in_path(first, wanted)[1] or own
+    """A scene's name: that of its file, what the names of its files share, or that of the folder they are in."""
+    paths = [unsigned(path) for path in group.paths]
+    own = Path(paths[0]).stem
+    if len(paths) == 1:
+        return own
+    band, rest = name_in_path(paths[0], wanted)
+    shared = rest if band else os.path.commonprefix([Path(p).stem for p in paths]).rstrip("_-. ")  # noqa: RUF071  # of letters
+    return shared or home_of(paths[0]).name or own
 
 
 def _document(name: str, files: Sequence[RasterHeader], geobox: GeoBox) -> dict[str, Any]:
@@ -247,11 +257,11 @@ def _lonlat_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:
     rim = [(col * cols, row * rows) for s in along for col, row in ((s, 0), (s, 1), (0, s), (1, s))]
     x, y = zip(*(geobox.transform @ place for place in rim), strict=True)
     assert geobox.crs is not None  # noqa: S101  # as the caller knows
-    lon, lat = geobox.crs.transformer_to_crs("EPSG:4326")(np.array(x), np.array(y))
+    y = np.clip(y, *poles_of(geobox.crs))  # rows that are centred on a pole reach half a pixel past it
+    lon, lat = geobox.crs.transformer_to_crs("EPSG:4326")(np.array(x), y)
     seen = np.isfinite(lon) & np.isfinite(lat)
     if not seen.any():
         return -180.0, -90.0, 180.0, 90.0
-    lat = np.clip(lat, -90, 90)  # rows that are centred on a pole reach half a pixel past it
     return float(lon[seen].min()), float(lat[seen].min()), float(lon[seen].max()), float(lat[seen].max())
 
 

@@ -86,6 +86,7 @@ class Sensor:
         rgb: Bands to show people, red green blue.
         display_range: Values shown as black and white.
         plugin: Who adds it; ``None`` for those of this table. Set when a plug-in is loaded.
+        dark_bands: Bands whose dark end tells whether Sentinel-2's offset is in the numbers.
     """
 
     name: str
@@ -100,8 +101,11 @@ class Sensor:
     display_range: tuple[float, float] = (0.0, 255.0)
     notes: tuple[str, ...] = field(default=())
     plugin: Plugin | None = None
+    dark_bands: tuple[str, ...] = ()
 
 
+# Land is darkest there: shadow, water, vegetation.
+_S2_DARK = ("B04", "B08", "B12")
 _S2_BANDS = {
     "B01": ("coastal",),
     "B02": ("blue",),
@@ -151,6 +155,7 @@ SENSORS: Mapping[str, Sensor] = {
             mask=_SCL,
             rgb=("B04", "B03", "B02"),
             display_range=(0.0, 0.3),
+            dark_bands=_S2_DARK,
         ),
         Sensor(
             "sentinel-2-l1c",
@@ -161,6 +166,7 @@ SENSORS: Mapping[str, Sensor] = {
             nodata=0,
             rgb=("B04", "B03", "B02"),
             display_range=(0.0, 0.35),
+            dark_bands=_S2_DARK,
         ),
         Sensor(
             "landsat-c2-l2",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pystac
@@ -52,7 +53,18 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor, opener: 
         licence=str(properties.get("license", "")),
         document=_numbered(item.to_dict(include_self_link=False, transform_hrefs=False), sources.values()),
         href=item.get_self_href() or "",
+        witnesses=_witnesses(item, bands, sensor),
     )
+
+
+def _witnesses(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> dict[str, BandSource]:
+    """Dark bands that the model does not read, as far as the item has them and says what they are."""
+    found = {}
+    for band in sensor.dark_bands:
+        with suppress(ModelMismatchError):  # nothing is lost where one cannot be understood
+            if band not in bands and _place_of(item, band, sensor) is not None:
+                found[band] = _source(item, band, sensor)
+    return found
 
 
 def _percent(stated: object) -> float | None:

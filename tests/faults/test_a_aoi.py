@@ -95,6 +95,22 @@ def test_fault_04_nothing_with_an_area(ends: Ends, tmp_path: Path, document: dic
     assert f"{read} feature(s) read, none has an area" in given
 
 
+@pytest.mark.fault(3)
+@pytest.mark.parametrize(
+    ("stray", "shown"),
+    [("15.1", '"15.1"'), (True, "true"), (None, "null"), ("<b>", '"<b>"'), ({"x": 1}, '{"x": 1}')],
+)
+@pytest.mark.parametrize("kind", ["Polygon", "MultiPolygon", "GeometryCollection"])
+def test_fault_03_coordinates_are_numbers(ends: Ends, tmp_path: Path, kind: str, stray: Any, shown: str) -> None:
+    rings = [[[15.0, 45.0], [stray, 45.0], [15.1, 45.1], [15.0, 45.0]]]
+    document: dict[str, Any] = {"type": kind, "coordinates": rings if kind == "Polygon" else [rings]}
+    if kind == "GeometryCollection":
+        document = {"type": kind, "geometries": [{"type": "Polygon", "coordinates": rings}]}
+    given, expected, _ = refused(ends, written(tmp_path / "text.geojson", collection({"geometry": document})))
+    assert given.endswith(f"with the coordinate {shown}")
+    assert "numbers" in expected
+
+
 @pytest.mark.fault(5)
 @pytest.mark.parametrize("geometry", [Point(15, 45), shapely.LineString([(15, 45), (15.1, 45)])])
 def test_fault_05_points_and_lines_only(ends: Ends, tmp_path: Path, geometry: shapely.Geometry) -> None:

@@ -26,8 +26,10 @@ from geoseg.aoi import AOI
 from geoseg.cli import main
 from geoseg.errors import RequestError
 from geoseg.grid import Lattice
+from geoseg.models import ModelFolder
 from geoseg.plan import check_area_of_use, place_region, search_bounds
 from geoseg.scenes.catalogs import find_items
+from tests.faults import painted
 from tests.faults.regions import FIELD, Ends, collection, feature, km2, polygon, refused, written
 
 # 9 to 12: where on Earth
@@ -252,6 +254,25 @@ def test_fault_13_a_map_of_too_many_pixels_is_refused(ends: Ends) -> None:
     assert "1,000 pixels" in expected
     assert "--max-pixels" in todo
     assert ends(f"--aoi={aoi}", "--max-pixels", todo.split("--max-pixels ")[1].split()[0])[0] == 0
+
+
+@pytest.mark.fault(13)
+def test_fault_13_scenes_all_over_the_world_ask_for_a_region(
+    tmp_path: Path, positions: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "world"
+    for zone in (1, 20, 33, 60):
+        for half in (326, 327):
+            painted.paint(folder / f"{half}{zone:02d}.tif", (40, 40), crs=f"EPSG:{half}{zone:02d}")
+    monkeypatch.setattr(sys.modules["geoseg.pipeline.prepare"], "plan_tiles", None)  # refused before tiles are counted
+    with pytest.raises(RequestError) as refusal:
+        painted.planned(positions, folder, cache=tmp_path)
+    assert "the box around 8 scenes" in refusal.value.given
+    assert "20,000,000,000 pixels" in refusal.value.expected
+    assert "--aoi" in refusal.value.todo
+    monkeypatch.undo()
+    prepared = painted.planned(positions, folder, cache=tmp_path, aoi="14.9,45.14,15.1,45.2")  # in zone 33
+    assert painted.read(prepared)[1].sum() == 40 * 40
 
 
 @pytest.mark.fault(14)

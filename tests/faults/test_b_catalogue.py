@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from shapely.geometry import shape
 from stac_api import EVERYWHERE, Api, serving
 
 import geoseg
+from geoseg.cli import main
 from geoseg.demo import DemoCatalog, write_demo
 from geoseg.errors import CatalogError, GeosegError, ModelMismatchError, NothingToDoError
 from geoseg.inputs import with_true_grids
 from geoseg.load import Rasters
 from geoseg.remote import policy
 from geoseg.scenes import Found, changes, find_scenes
-from geoseg.scenes.catalogs import api, find_items
+from geoseg.scenes.catalogs import api, deadline, find_items
 from geoseg.spec import JobSpec
 
 BANDS = ("B02", "B04", "B11")
@@ -72,6 +73,28 @@ def copy(demo: DemoCatalog, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+type Ends = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def ends(capfd: pytest.CaptureFixture[str], demo: DemoCatalog, tmp_path: Path) -> Ends:
+    """`geoseg run` of the demo's region on a catalogue; gives the exit status and what was said."""
+
+    def call(catalog: Path | str, *words: str) -> tuple[int, str]:
+        capfd.readouterr()
+        request = ["--workflow", "demo", "--aoi", str(demo.region), "--catalog", str(catalog), "--device", "cpu"]
+        with pytest.raises(SystemExit) as ended:
+            main(["run", *request, "--out", str(tmp_path / "map"), "--quiet", *words])
+        assert isinstance(ended.value.code, int)
+        err = capfd.readouterr().err
+        if ended.value.code:
+            assert [line[:10].rstrip() for line in err.splitlines()] == ["given:", "expected:", "to do:"]
+            assert not (tmp_path / "map" / "classes.tif").exists()
+        return ended.value.code, err
+
+    return call
+
+
 def item_paths(folder: Path) -> list[Path]:
     return sorted(folder.rglob("S2*.json"))
 
@@ -106,10 +129,29 @@ def test_fault_16_a_server_that_is_away_is_named_with_the_attempts(monkeypatch: 
 
 
 @pytest.mark.fault(16)
+@pytest.mark.parametrize("fault", ["refused", "busy", "slow headers"])
+def test_fault_16_the_command_line_ends_with_1_and_names_the_host(
+    server: tuple[str, type[Api]], ends: Ends, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(deadline, "ANSWER_S", 0.1)
+    address, handler = server
+    handler.fault = "503" if fault == "busy" else fault
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}" if fault == "refused" else address
+        status, said = ends(address)
+    assert status == 1
+    assert address.removeprefix("http://") in said
+    assert ("503 Service Unavailable" if fault == "busy" else f"{api._RETRIES + 1} attempts") in said
+    assert "--catalog PATH" in said
+
+
+@pytest.mark.fault(16)
 def test_fault_16_giving_up_takes_less_than_two_minutes() -> None:
     """The sum of what the settings allow at most; the waits are those of urllib3's documented formula."""
     waits = [0.0, *(api._BACKOFF_S * 2**n + api._BACKOFF_S for n in range(1, api._RETRIES))]
-    assert (api._RETRIES + 1) * max(api._TIMEOUT_S) + sum(waits) < 120
+    assert (api._RETRIES + 1) * max(*api._TIMEOUT_S, deadline.ANSWER_S) + sum(waits) < 120
+    assert api._QUESTION_S + (api._RETRIES + 1) * deadline._LEAST_S + sum(waits) < 120
     assert (api._RETRIES + 1) * 1 + api._RETRIES * api._LONGEST_WAIT_S < 120
 
 
@@ -125,6 +167,63 @@ def test_fault_16_an_answer_that_trickles_is_given_up(
     assert server[0].removeprefix("http://") in err.given
     assert f"{api._BODY_TRIES} attempts: the server stalled" in err.given
     assert "--catalog PATH" in err.todo
+
+
+@pytest.mark.fault(16)
+@pytest.mark.parametrize("bound", ["of an answer", "of all answers"])
+def test_fault_16_headers_that_trickle_are_given_up(
+    server: tuple[str, type[Api]], monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """Each byte comes well before the time limit of a read, and no header ends."""
+    if bound == "of an answer":
+        monkeypatch.setattr(deadline, "ANSWER_S", 0.1)
+    else:
+        monkeypatch.setattr(deadline, "_LEAST_S", 0.1)
+        monkeypatch.setattr(api, "_QUESTION_S", 0.0)
+    server[1].fault = "slow headers"
+    err = refusal(CatalogError, server[0])
+    assert err.exit_code == 1
+    assert f"{server[0].removeprefix('http://')} gave no answer in {api._RETRIES + 1} attempts" in err.given
+    assert "timed out" in err.given
+    assert "--catalog PATH" in err.todo
+
+
+@pytest.mark.fault(17)
+def test_fault_17_a_server_that_trickles_after_an_empty_answer_is_not_waited_for(
+    demo: DemoCatalog, server: tuple[str, type[Api]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tries of all further questions share one time; the question itself had another."""
+    left: list[float] = []
+    timer = deadline.threading.Timer
+
+    def noted(seconds: float, *args: Any) -> Any:
+        left.append(seconds)
+        return timer(seconds, *args)
+
+    monkeypatch.setattr(api, "_HINTS_S", 0.0)
+    monkeypatch.setattr(deadline, "_LEAST_S", 0.25)
+    monkeypatch.setattr(deadline.threading, "Timer", noted)
+    with pytest.raises(NothingToDoError):
+        find_scenes(job(server[0], datetime="2030-01-01/2030-12-31"), EVERYWHERE, BANDS)
+    assert left[0] == deadline.ANSWER_S
+    assert left[-1] == deadline._LEAST_S
+
+
+@pytest.mark.fault(16)
+def test_fault_16_a_header_that_trickled_once_is_asked_for_again(
+    demo: DemoCatalog, server: tuple[str, type[Api]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "ANSWER_S", 1.0)
+    handler = server[1]
+    trickle = handler.trickle_headers
+
+    def once(self: Api) -> None:
+        handler.fault = ""
+        trickle(self)
+
+    monkeypatch.setattr(handler, "trickle_headers", once)
+    handler.fault = "slow headers"
+    assert len(find_items(server[0], "sentinel-2-l2a", EVERYWHERE, None).items) == len(demo.items)
 
 
 @pytest.mark.fault(16)
@@ -207,7 +306,23 @@ def test_fault_20_an_item_without_a_band_ends_with_2_unless_holes_are_allowed(co
 
 
 @pytest.mark.fault(20)
-def test_fault_20_two_assets_for_one_band_end_with_2(copy: Path) -> None:
+def test_fault_20_the_command_line_lists_the_assets_or_maps_what_there_is(
+    copy: Path, tmp_path: Path, ends: Ends
+) -> None:
+    path = item_paths(copy)[0]
+    document = edit(path, assets__swir16=None)
+    status, said = ends(copy)
+    assert status == 2
+    assert all(asset in said.splitlines()[0] for asset in document["assets"])
+    assert "B11" in said.splitlines()[1]
+    assert "--max-failed" in said.splitlines()[2]
+    assert ends(copy, "--max-failed", "0.5") == (0, "")
+    skipped = json.loads((tmp_path / "map" / "report.json").read_text())["scenes_skipped"]
+    assert [(entry["id"], "B11" in entry["reason"]) for entry in skipped] == [(document["id"], True)]
+
+
+@pytest.mark.fault(20)
+def test_fault_20_two_assets_for_one_band_end_with_2(copy: Path, ends: Ends) -> None:
     path = item_paths(copy)[0]
     assets = json.loads(path.read_text())["assets"]
     twin = {**assets["swir16"], "eo:bands": [{"name": "B11", "common_name": "swir16"}]}
@@ -216,6 +331,9 @@ def test_fault_20_two_assets_for_one_band_end_with_2(copy: Path) -> None:
     err = refusal(ModelMismatchError, copy)
     assert err.exit_code == 2
     assert all(word in err.given for word in ("one", "two", "B11"))
+    status, said = ends(copy)
+    assert status == 2
+    assert err.given in said.splitlines()[0]
 
 
 @pytest.mark.fault(21)
@@ -303,7 +421,10 @@ def test_fault_22_files_are_believed_and_the_plan_is_made_from_them(copy: Path) 
 
 @pytest.mark.fault(23)
 @pytest.mark.parametrize("spelt", ["02.00", "N0200"])
-def test_fault_23_of_two_processings_the_newer_one_is_used(copy: Path, spelt: str) -> None:
+def test_fault_23_of_two_processings_the_newer_one_is_used(copy: Path, spelt: str, tmp_path: Path, ends: Ends) -> None:
+    if spelt == "02.00":
+        assert ends(copy) == (0, "")
+        undisturbed = read_classes(tmp_path / "map")
     clean = found(copy)
     path = item_paths(copy)[0]
     document = json.loads(path.read_text())
@@ -317,6 +438,16 @@ def test_fault_23_of_two_processings_the_newer_one_is_used(copy: Path, spelt: st
     assert [item.id for item in both.items] == [item.id for item in clean.items]
     assert both.superseded == ((older["id"], f"superseded by {document['id']}"),)
     assert len(both.documents) == 7
+    if spelt == "02.00":
+        assert ends(copy, "--update") == (0, "")
+        np.testing.assert_array_equal(read_classes(tmp_path / "map"), undisturbed)
+        report = json.loads((tmp_path / "map" / "report.json").read_text())
+        assert older["id"] in json.dumps(report["scenes_skipped"])
+
+
+def read_classes(folder: Path) -> np.ndarray:
+    with rasterio.open(folder / "classes.tif") as file:
+        return file.read(1)
 
 
 @pytest.mark.fault(24)
@@ -356,7 +487,7 @@ def test_fault_24_a_new_search_says_what_changed_and_computes_only_that(
 
 
 @pytest.mark.fault(26)
-def test_fault_26_links_of_every_kind_are_followed_and_loops_end(copy: Path, tmp_path: Path) -> None:
+def test_fault_26_links_of_every_kind_are_followed_and_loops_end(copy: Path, tmp_path: Path, ends: Ends) -> None:
     """Relative, absolute, through `..`, as a file address; one that is broken, and one that leads back."""
     nested = tmp_path / "elsewhere" / "nested"
     nested.mkdir(parents=True)
@@ -382,6 +513,22 @@ def test_fault_26_links_of_every_kind_are_followed_and_loops_end(copy: Path, tmp
     ((name, reason),) = search.skipped
     assert name == str(nested / "gone.json")
     assert "catalog.json" in reason
+    assert ends(nested) == (0, "")
+    skipped = json.loads((tmp_path / "map" / "report.json").read_text())["scenes_skipped"]
+    assert [entry["id"] for entry in skipped] == [str(nested / "gone.json")]
+    through = read_classes(tmp_path / "map")
+    assert ends(copy, "--fresh") == (0, "")
+    np.testing.assert_array_equal(read_classes(tmp_path / "map"), through)
+
+
+@pytest.mark.fault(26)
+def test_fault_26_a_catalogue_of_broken_links_alone_names_them_and_ends_with_3(copy: Path, ends: Ends) -> None:
+    for path in item_paths(copy):
+        path.unlink()
+    status, said = ends(copy)
+    assert status == 3
+    assert "S2" in said
+    assert "leads to nothing readable" in said
 
 
 @pytest.fixture

@@ -51,10 +51,10 @@ def address(server: FaultServer, number: int = 0, query: str = "") -> str:
     return f"{server.url}/scene{number}_2022060{number + 1}.tif{query}"
 
 
-def refusal(model: ModelFolder, cache: Path, *scenes: str) -> GeosegError:
+def refusal(model: ModelFolder, cache: Path, *scenes: str, code: int = 2) -> GeosegError:
     with pytest.raises(GeosegError) as refused:
         prepare(JobSpec.build(scenes=scenes, model=str(model.path)), Settings(cache=cache, device="cpu"))
-    assert refused.value.exit_code == 2
+    assert refused.value.exit_code == code
     assert "canary" not in str(refused.value)
     return refused.value
 
@@ -102,19 +102,23 @@ def test_fault_28_headers_keep_to_the_connections_that_are_allowed(
 
 @pytest.mark.fault(34)
 @pytest.mark.parametrize(
-    ("action", "words"),
+    ("action", "words", "code"),
     [
-        (status(404), "404 Not Found"),
-        (status(503), "503 Service Unavailable"),
-        (page(), "text/html"),
-        (page(b"PK\x03\x04 an archive", "application/zip"), "application/zip"),
+        (status(404), "404 Not Found", 2),
+        (status(403), "403 Forbidden", 2),
+        (status(503), "503 Service Unavailable", 1),
+        (status(429, retry_after=0), "429 Too Many Requests", 1),
+        (reset(0.4), "no answer", 1),
+        (page(), "text/html", 2),
+        (page(b"PK\x03\x04 an archive", "application/zip"), "application/zip", 2),
     ],
 )
 def test_fault_34_what_is_no_raster_there_is_named_without_its_signature(
-    tmp_path: Path, server: FaultServer, finite: ModelFolder, quick: None, action: Action, words: str
+    tmp_path: Path, server: FaultServer, finite: ModelFolder, quick: None, action: Action, words: str, code: int
 ) -> None:
+    """What may pass is a fault of the server and no wrong request."""
     server.add(Rule(action, named("scene1_20220602.tif"), times=None))
-    err = refusal(finite, tmp_path, address(server, 0), address(server, 1, "?sig=canary-secret"))
+    err = refusal(finite, tmp_path, address(server, 0), address(server, 1, "?sig=canary-secret"), code=code)
     assert "scene1_20220602.tif" in err.given
     assert words in err.given
     assert "supported" not in err.given

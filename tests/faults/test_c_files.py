@@ -42,6 +42,28 @@ def test_fault_38_one_band_per_file_is_one_scene(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(38)
+@pytest.mark.parametrize(
+    ("names", "bands", "expected"),
+    [
+        (("B02", "B04"), (), "clip"),
+        (("R10m/B02_10m", "R10m/B04_10m"), (), "clip"),
+        (("2022_B02", "2022_B04"), (), "2022"),
+        (("field_a", "field_b"), ("B02", "B04"), "field"),
+        (("a", "b"), ("B02", "B04"), "clip"),
+    ],
+)
+def test_fault_38_a_scene_of_several_files_is_named_as_people_call_it(
+    tmp_path: Path, names: tuple[str, ...], bands: tuple[str, ...], expected: str
+) -> None:
+    for name in names:
+        worlds.write_raster(tmp_path / "clip" / f"{name}.tif", image(bands=1))
+    files = [tmp_path / "clip" / f"{name}.tif" for name in names]
+    for given in ([tmp_path / "clip"], files):
+        (item,) = found(*given, wanted=("B02", "B04"), bands=bands).items
+        assert item.id == item.document["id"] == expected
+
+
+@pytest.mark.fault(38)
 def test_fault_38_a_folder_of_finer_and_coarser_bands_gives_the_finest(tmp_path: Path) -> None:
     for folder, pixel, bands in (("R10m", 10.0, ("B02", "B04")), ("R20m", 20.0, ("B02", "B11", "SCL"))):
         for band in bands:

@@ -6,14 +6,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import worlds
 from affine import Affine
 
 import geoseg
 from geoseg.errors import RequestError
-from geoseg.load import Rasters, reading
+from geoseg.load import Rasters, lazy_item, pixels_of, reading
 from geoseg.load.shared import read_window
 from geoseg.models import ModelFolder
 from geoseg.scenes.raster_ends import cut_short
@@ -133,6 +135,49 @@ def test_fault_33_a_flip_in_a_png_fails_what_was_asked_for(tmp_path: Path) -> No
     assert failed.all()
 
 
+@pytest.mark.fault(30)
+@pytest.mark.parametrize("driver", ["PNG", "JPEG"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_fault_30_a_virtual_raster_of_a_cut_picture_is_refused(
+    tmp_path: Path, colours: ModelFolder, driver: str, depth: int
+) -> None:
+    path, virtual = virtual_of(tmp_path, driver, depth)
+    content = path.read_bytes()
+    rewrite(path, content[: int(len(content) * 0.6)])
+    out = tmp_path / "map"
+    with pytest.raises(RequestError) as refused:
+        geoseg.run(scenes=str(virtual), model=str(colours.path), out=out, cache=tmp_path / "cache", device="cpu")
+    assert refused.value.exit_code == 2
+    assert f"made of {path}, a {driver} that was cut short" in refused.value.given
+    assert "again" in refused.value.todo
+    assert not out.exists()
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize("driver", ["PNG", "JPEG"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_fault_30_a_picture_that_is_cut_later_is_a_hole_of_its_virtual_raster(
+    tmp_path: Path, driver: str, depth: int
+) -> None:
+    path, virtual = virtual_of(tmp_path, driver, depth)
+    (item,) = found(virtual).items
+    assert read(item)[0].usable.all()
+    content = path.read_bytes()
+    rewrite(path, content[: int(len(content) * 0.6)])
+    pixels, failures = read(item)
+    assert pixels.failed.all()
+    assert all(str(path) in failure.cause and "cut short" in failure.cause for failure in failures)
+
+
+def virtual_of(folder: Path, driver: str, depth: int) -> tuple[Path, Path]:
+    """A picture, and a virtual raster of it, or of such a one; the last one is not called so."""
+    path = virtual = picture(folder / f"a.{driver.lower()}", driver)
+    for number in range(depth):
+        source, virtual = virtual, folder / (f"{number}.tif" if number else "0.vrt")
+        rasterio.shutil.copy(source, virtual, driver="VRT")
+    return path, virtual
+
+
 # 33: JPEG within a TIFF
 
 
@@ -179,3 +224,47 @@ def test_fault_33_a_silenced_log_does_not_hide_the_damage(tmp_path: Path, monkey
     pixels, _ = read(item)
     assert pixels.failed[:128, :128].all()
     assert not pixels.failed[128:].any()
+
+
+def preview(path: Path) -> Any:
+    """What a look from afar gets of a raster: one pixel for 4 x 4."""
+    (item,) = found(path, bands="red,green,blue").items
+    small = item.geobox.zoom_out(4)
+    with reading(10**8):
+        lazy = lazy_item(item, small, small.shape[0], item.sensor.quantity, previews=True)
+        return pixels_of(lazy, slice(0, small.shape[0]), 2)[0]
+
+
+@pytest.mark.fault(33)
+@pytest.mark.parametrize("overviews", [(), (2, 4)], ids=["plain", "overviews"])
+@pytest.mark.parametrize("compress", [{"compress": "jpeg", "photometric": "YCBCR"}, {"compress": "lzw"}], ids=str)
+def test_fault_33_a_damaged_block_leaves_the_rest_of_a_preview(
+    tmp_path: Path, compress: dict[str, str], overviews: tuple[int, ...]
+) -> None:
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=2048, height=1536, count=3, dtype="uint8", crs="EPSG:32633", transform=PLACE,
+        tiled=True, blockxsize=128, blockysize=128, **compress,
+    ) as file:  # fmt: skip
+        file.write(image((1536, 2048)))
+    if overviews:
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews(list(overviews))
+    clean = preview(path)
+    assert clean.usable.all()
+    if overviews:
+        with rasterio.open(path, overview_level=len(overviews) - 1) as file:
+            offset, size = (int(file.get_tag_item(f"BLOCK_{what}_1_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+        content = bytearray(path.read_bytes())
+        content[offset + size // 2 : offset + size] = bytes(size - size // 2)
+        path.write_bytes(content)
+        lost = slice(0, 128), slice(128, 256)
+    else:
+        damage(path, "6_3")
+        lost = slice(96, 128), slice(192, 224)
+    holed = preview(path)
+    assert holed.failed[lost].all()
+    assert holed.failed.sum() <= 9 * holed.failed[lost].size + 4000
+    assert not holed.failed.all()
+    assert np.array_equal(holed.values[:, ~holed.failed], clean.values[:, ~holed.failed])
+    assert holed.usable[~holed.failed].all()

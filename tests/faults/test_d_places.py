@@ -60,6 +60,21 @@ def test_fault_46_two_zones_and_degrees_meet_within_half_a_pixel(tmp_path: Path,
     assert "zone that holds most" in prepared.lattice_origin
 
 
+@pytest.mark.fault(46)
+@pytest.mark.parametrize(("aoi", "zone"), [("11.985,45,12.0005,45.01", 32), ("11.9995,45,12.01,45.01", 33)])
+def test_fault_46_files_of_two_zones_are_mapped_in_that_of_the_region(
+    tmp_path: Path, positions: ModelFolder, aoi: str, zone: int
+) -> None:
+    paths = []
+    for number, lon in ((32, 11.985), (33, 12.0)):
+        x, y = Transformer.from_crs(4326, 32600 + number, always_xy=True).transform(lon, 45.01)
+        place = Affine(10, 0, round(x), 0, -10, round(y))
+        paths.append(painted.paint(tmp_path / f"{number}.tif", (100, 100), crs=f"EPSG:326{number}", transform=place))
+    for given in (paths, paths[::-1]):
+        prepared = painted.planned(positions, *given, cache=tmp_path, aoi=aoi)
+        assert prepared.lattice.crs.to_epsg() == 32600 + zone
+
+
 # 48: custom, compound and authority axis order
 
 

@@ -10,7 +10,7 @@ import pytest
 from affine import Affine
 from pyproj import Transformer
 
-from geoseg.errors import NothingToDoError
+from geoseg.errors import NothingToDoError, RequestError
 from geoseg.models import ModelFolder
 from tests.faults import painted
 
@@ -94,20 +94,28 @@ def test_a_globe_is_whole_on_any_grid(
     assert error < limit.get(region, 0.01)
 
 
-def both_sides(tmp_path: Path) -> list[Path]:
+def both_sides(tmp_path: Path, system: str = "EPSG:4326") -> list[Path]:
     return [
-        painted.paint(
-            tmp_path / f"{name}.tif", (100, 100), crs="EPSG:4326", transform=Affine(0.001, 0, x, 0, -0.001, 45)
-        )
+        painted.paint(tmp_path / f"{name}.tif", (100, 100), crs=system, transform=Affine(0.001, 0, x, 0, -0.001, 45))
         for name, x in (("east", 179.9), ("west", -180.0))
     ]
 
 
-@pytest.mark.parametrize("crs", [None, "EPSG:32601", "EPSG:32660"])
+@pytest.mark.parametrize(
+    ("crs", "system"),
+    [
+        (None, "EPSG:4326"),
+        ("EPSG:32601", "EPSG:4326"),
+        ("EPSG:32660", "EPSG:4326"),
+        ("EPSG:4326", "EPSG:4326"),
+        (None, "EPSG:4269"),
+        ("EPSG:4269", "EPSG:4269"),
+    ],
+)
 def test_a_region_across_the_seam_of_scenes_on_both_sides_is_whole(
-    tmp_path: Path, positions: ModelFolder, crs: str | None
+    tmp_path: Path, positions: ModelFolder, crs: str | None, system: str
 ) -> None:
-    paths = both_sides(tmp_path)
+    paths = both_sides(tmp_path, system)
     for given in (paths, paths[::-1]):
         prepared = painted.planned(positions, *given, cache=tmp_path, aoi="179.95,44.92,-179.95,44.98", crs=crs)
         errors, seen = painted.errors_px(prepared, paths)
@@ -132,3 +140,42 @@ def test_a_raster_far_away_is_not_on_the_map(tmp_path: Path, positions: ModelFol
     path = both_sides(tmp_path)[0]
     with pytest.raises(NothingToDoError):
         painted.planned(positions, path, cache=tmp_path, crs="EPSG:32660", aoi="176,44.9,176.1,45")
+
+
+@pytest.mark.parametrize("system", ["EPSG:4326", "EPSG:4269"])
+@pytest.mark.parametrize("west", [179.8, -180.2])
+def test_the_crs_of_scenes_that_count_on_is_that_of_the_map_when_it_is_written_out(
+    tmp_path: Path, positions: ModelFolder, system: str, west: float
+) -> None:
+    place = Affine(0.001, 0, west, 0, -0.001, 51.2)
+    path = painted.paint(tmp_path / "a.tif", (300, 400), crs=system, transform=place)
+    region = "179.9,51.02,-179.9,51.08"
+    for crs in (None, system):
+        prepared = painted.planned(positions, path, cache=tmp_path, aoi=region, crs=crs)
+        errors, seen = painted.errors_px(prepared, [path])
+        assert prepared.geobox.shape == (60, 200)
+        assert seen.all()
+        assert errors.max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("system", "place", "way"),
+    [
+        ("EPSG:32660", Affine(100, 0, 690_000, 0, -100, 5_670_000), "EPSG:32660"),
+        ("EPSG:4326", Affine(0.001, 0, 179.8, 0, -0.001, 51.2), "EPSG:4326"),
+        ("EPSG:4326", Affine(1, 0, -180, 0, -1, 90), "EPSG:32601"),
+    ],
+    ids=["metres", "counted on", "globe"],
+)
+def test_degrees_that_end_at_the_seam_are_refused_with_a_crs_that_does_not(
+    tmp_path: Path, positions: ModelFolder, system: str, place: Affine, way: str
+) -> None:
+    path = painted.paint(tmp_path / "a.tif", (180, 360), crs=system, transform=place)
+    region = "179.9,51.05,-179.9,51.1"
+    with pytest.raises(RequestError) as refused:
+        painted.planned(positions, path, cache=tmp_path, aoi=region, crs="EPSG:4269")
+    assert "180th meridian" in refused.value.given
+    assert f"--crs {way}" in refused.value.todo
+    prepared = painted.planned(positions, path, cache=tmp_path, aoi=region, crs=way)  # the way out is one
+    _, seen = painted.errors_px(prepared, [path])
+    assert seen[prepared.region.mask(prepared.region.window)].all()

@@ -6,15 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pystac
 import pytest
+from imagery import make_item
 from numpy.typing import NDArray
 from worlds import write_raster
 
 from geoseg.errors import InputsContradictError
 from geoseg.inputs import Sample, check_inputs, judge_offset, judge_range, sample_of
 from geoseg.load import Rasters
-from geoseg.scenes import Item
+from geoseg.scenes import SENSORS, Item, find_scenes
 from geoseg.scenes.rasters import items_of_rasters
+from geoseg.scenes.understand import understand
+from geoseg.spec import JobSpec
 
 BANDS = ("B04", "B08", "B12")
 CLEAR = ("20150711", "20150830", "20150909")
@@ -134,3 +138,76 @@ def test_what_the_user_states_is_believed_and_said(tmp_path: Path) -> None:
     assert "as stated" in words
     with pytest.raises(InputsContradictError, match="offset"):
         check_inputs([item], Rasters(), is_stated=False)
+
+
+L1C = "sentinel-2-l1c"  # it has no mask that would be asked for
+COLOURS = ("B02", "B03")
+
+
+def land(shift: int, side: int) -> dict[str, NDArray[np.uint16]]:
+    """Vegetated land, one pixel in two hundred of it in shadow, in bands of reflectance zero = ``shift``."""
+    shadow = np.random.default_rng(4).random((side, side)) < 0.005
+    medians = {"B02": 300, "B03": 450, "B04": 250, "B08": 2500, "B12": 500}
+    bands = {}
+    for seed, (band, median) in enumerate(medians.items()):
+        lit = median * np.exp(np.random.default_rng(seed).normal(0, 0.25, (side, side)))
+        bands[band] = (np.maximum(np.where(shadow, 60, lit), 1) + shift).astype("uint16")
+    return bands
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize("kind", ["catalogue", "stack", "a file for each band"])
+def test_fault_40_bands_that_the_model_does_not_read_tell(tmp_path: Path, kind: str) -> None:
+    """A model of two bands that tell nothing, on scenes whose red and infrared do; no overviews."""
+    for shift, right in ((0, 0.0), (1000, -0.1)):
+        folder, bands = tmp_path / str(shift), land(shift, 640)
+        if kind == "catalogue":
+            document = make_item(folder, "S2", bands, sensor=L1C).document
+            item = understand(pystac.Item.from_dict(dict(document)), COLOURS, SENSORS[L1C])
+        elif kind == "stack":
+            path = write_raster(folder / "s2.tif", np.stack(list(bands.values())), names=tuple(bands))
+            (item,) = find_scenes(JobSpec.build(scenes=str(path), model="m"), None, COLOURS).items
+        else:
+            for name, band in bands.items():
+                write_raster(folder / f"T60_{name}.tif", band[None])
+            (item,) = find_scenes(JobSpec.build(scenes=str(folder), model="m"), None, COLOURS).items
+        assert tuple(item.bands) == COLOURS
+        assert check_inputs([with_claim(item, right)], Rasters(), is_stated=False) == []
+        wrong = with_claim(item, -0.1 - right)
+        with pytest.raises(InputsContradictError, match="--offset") as stopped:
+            check_inputs([wrong], Rasters(), is_stated=False)
+        assert stopped.value.exit_code == 2
+        if shift:  # dark colours with the offset taken away twice are out of range by themselves
+            (words,) = check_inputs([replace(wrong, witnesses={})], Rasters(), is_stated=False)
+            assert words.startswith("unverified")
+
+
+def with_claim(item: Item, offset: float) -> Item:
+    """An item that claims an offset for all of its bands."""
+    witnesses = {name: replace(source, offset=offset) for name, source in item.witnesses.items()}
+    return replace(claiming(item, offset), witnesses=witnesses)
+
+
+def test_what_is_stated_holds_for_bands_that_only_tell(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "s2.tif", np.stack(list(land(1000, 128).values())), names=tuple(land(0, 1)))
+    (item,) = find_scenes(JobSpec.build(scenes=str(path), model="m", offset=-0.1), None, COLOURS).items
+    assert {source.offset for source in item.witnesses.values()} == {-0.1}
+    assert check_inputs([item], Rasters(), is_stated=True) == []
+
+
+@pytest.mark.fault(40)
+def test_fault_40_a_band_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """The run does without the file."""
+    item = make_item(tmp_path, "S2", land(0, 128), sensor=L1C)
+    item = understand(pystac.Item.from_dict(dict(item.document)), ("B02", "B04", "B08"), SENSORS[L1C])
+    assert check_inputs([item], Rasters(), is_stated=False) == []
+    Path(item.witnesses["B12"].href).unlink()
+    (words,) = check_inputs([item], Rasters(), is_stated=False)
+    assert words.startswith("unverified")
+
+
+def test_no_server_is_asked_for_a_witness_of_files_on_disk(tmp_path: Path) -> None:
+    item = make_item(tmp_path, "S2", land(0, 128), sensor=L1C)
+    item = understand(pystac.Item.from_dict(dict(item.document)), COLOURS, SENSORS[L1C])
+    away = {name: replace(source, href="http://127.0.0.1:9/x.tif") for name, source in item.witnesses.items()}
+    assert set(sample_of(replace(item, witnesses=away), Rasters()).raw) == set(COLOURS)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pystac
 
@@ -90,13 +94,38 @@ def _search(catalog: str, question: Question) -> Search:
         return _search_own(catalog, question)
 
 
+class _Here:
+    """Stands where a filter of warnings has a pattern: fits every text, but only in threads that are `unheard`."""
+
+    def match(self, text: str) -> bool:
+        """As that of a pattern."""
+        del text
+        return _is_unheard.get()
+
+
+_is_unheard: ContextVar[bool] = ContextVar("_is_unheard", default=False)
+_FILTERS = (
+    ("ignore", _Here(), UserWarning, None, 0),  # pystac's, and all that pystac-client has
+    ("ignore", _Here(), RuntimeWarning, re.compile("shapely"), 0),
+)
+_adding = threading.Lock()
+
+
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Keep off the terminal what libraries warn of in documents of others; what is wrong is in ``skipped``."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # pystac's, and all that pystac-client has
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module="shapely")
+    """Keep off the terminal what libraries warn of in documents of others; what is wrong is in ``skipped``.
+
+    In this thread only. ``warnings.catch_warnings`` puts back a list of all threads: of two that overlap, one would
+    put back what the other had set.
+    """
+    with _adding:
+        filters = cast("list[Any]", warnings.filters)  # typed as what filterwarnings makes
+        filters[:0] = [entry for entry in _FILTERS if entry not in filters]
+    token = _is_unheard.set(True)
+    try:
         yield
+    finally:
+        _is_unheard.reset(token)
 
 
 def _search_own(catalog: str, question: Question) -> Search:

@@ -26,6 +26,7 @@ from geoseg.remote import policy
 from geoseg.remote.hosts import gate_of
 from geoseg.remote.words import redacted
 from geoseg.scenes.catalogs import Search, unheard
+from geoseg.scenes.catalogs.deadline import TimedAdapter, ending_within
 from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of
 
 # What pystac and pystac-client raise about servers that answer with something else.
@@ -33,9 +34,10 @@ _UNREADABLE = (APIError, ClientTypeError, DoesNotConformTo, KeyError, OSError, T
 _PAGE_ITEMS = 100
 _AT_ONCE = 8  # requests to one host, the default of --connections
 # Five attempts that wait 0, 1, 2 and 4 s and a little by chance, or what the server asks for; a connection may take
-# 5 s and an answer 20 s. Whatever happens, a question ends within two minutes.
+# 5 s, an answer 20 s to begin, byte by byte or at once, and all together 100 s. A question ends within two minutes.
 _RETRIES, _BACKOFF_S = 4, 0.5
 _TIMEOUT_S, _LONGEST_WAIT_S = (5.0, 20.0), 20
+_QUESTION_S = 100.0
 # A body that breaks off or stalls is asked for again, once, if it did so within these seconds.
 _BODY_TRIES, _AGAIN_WITHIN_S, _CHUNK_BYTES = 2, 30.0, 2**16
 _TRANSIENT = (429, 500, 502, 503, 504)
@@ -62,7 +64,9 @@ class _Pages(StacApiIO):
             raise_on_status=False,
             retry_after_max=_LONGEST_WAIT_S,
         )
-        super().__init__(timeout=_TIMEOUT_S, max_retries=retry)
+        super().__init__(timeout=_TIMEOUT_S)
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, TimedAdapter(max_retries=retry))
 
     def request(
         self,
@@ -77,7 +81,7 @@ class _Pages(StacApiIO):
             APIError: If there is none, or no success. A body that breaks off or stalls is asked for once more.
         """
         gate, begun, tries = gate_of(href), time.monotonic(), 0
-        with gate.passing(_AT_ONCE):
+        with gate.passing(_AT_ONCE), ending_within(_QUESTION_S):
             while True:
                 tries += 1
                 try:
@@ -282,7 +286,7 @@ def helpful_change(catalog: str, question: Question) -> str:
         f"move the region (--aoi): there are items within {_WIDER_DEG:g} degree of it": {**asked, "bbox": wider},
     }
     end = time.monotonic() + _HINTS_S
-    with unheard(), suppress(*_UNREADABLE):  # it is asked for a hint only
+    with unheard(), ending_within(_HINTS_S), suppress(*_UNREADABLE):  # it is asked for a hint only
         client = Client.open(catalog, stac_io=_Pages())
         for words, filters in ways.items():
             if filters is None or time.monotonic() > end:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from geoseg.models import ModelFolder
+from geoseg.settings import Settings
 from geoseg.tiles import ChipPlan
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ class ModelLoader:
     threads: int
     layers: Sequence[str] = ()
     allow_pickle: bool = False
+
+    def here(self) -> Self:
+        """The same, with weights looked for where this machine keeps weights, too."""
+        own = Settings()
+        cache = own.cache if self.model.cache is not None else None
+        return replace(self, model=replace(self.model, search=(*self.model.search, *own.models), cache=cache))
+
+    def require(self) -> None:
+        """See that the weights are on this machine, or may be fetched.
+
+        Raises:
+            WeightsError: If they are not.
+        """
+        from geoseg.models.weights import require_weights  # noqa: PLC0415  # HTTP, where it is needed
+
+        require_weights(self.model)
 
     def load(self, passes: int) -> Predictor:
         """Load network and weights.

@@ -15,11 +15,8 @@ from geoseg import __version__
 from geoseg.budget import Share
 from geoseg.errors import GeosegError, RequestError, WeightsError
 from geoseg.load import Rasters, local_fact, reading
-from geoseg.models import ModelFolder
-from geoseg.models.weights import require_weights
 from geoseg.plan import TileTask
 from geoseg.remote import RemoteFiles, is_remote
-from geoseg.settings import Settings
 from geoseg.store import RESULTS_VERSION, Store
 from geoseg.tiles import Tile
 from geoseg.work import Done, Recipe, done_of, keep
@@ -110,7 +107,7 @@ class ModelRoom(WorkerPlugin):
         """
         with self._lock:
             if self._kept is None:
-                loader = replace(self._loader, model=_here(self._loader.model))
+                loader = self._loader.here()
                 # Others gave their workers so many threads; ours have more, so that one reads while another computes.
                 most = self._share.passes if self._share.processes else self._threads // loader.threads
                 self._kept = loader.load(max(1, min(self._share.passes, most))).__enter__()
@@ -215,12 +212,6 @@ def compute_tile(name: str, row: int, col: int, cells: bytes) -> Done:
     return room.compute(row, col, cells)
 
 
-def _here(model: ModelFolder) -> ModelFolder:
-    """A model whose weights are looked for where this machine keeps weights, too."""
-    own = Settings()
-    return replace(model, search=(*model.search, *own.models), cache=own.cache if model.cache is not None else None)
-
-
 def check(plan: RoomPlan, worker: Worker) -> None:
     """See that a worker can do the job: same geoseg, the files are here, the store is the one that all share.
 
@@ -250,7 +241,7 @@ def check(plan: RoomPlan, worker: Worker) -> None:
     except GeosegError as err:
         raise type(err)(f"{err.given} (on {who})", err.expected, err.todo) from err
     try:
-        require_weights(_here(plan.loader.model))
+        plan.loader.here().require()
     except WeightsError as err:
         raise WeightsError(f"{err.given} (on {who})", err.expected, err.todo) from err
 

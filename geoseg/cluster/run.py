@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ from geoseg.work import Done, Recipe, Tally, TileJob
 
 # Tiles that wait at a worker beside those it computes, so that it never waits for the next one.
 _WAITING = 2
+# Tiles that cost nearly nothing are sent many at a time: as many as are done in this time.
+_MOMENT_S, _MOST_WAITING = 0.25, 256
+_COUNT_S = 1.0
 _LOOK_S = 0.25  # between two looks at what has happened meanwhile
 _EVENTS = "all"  # topic under which a scheduler says who came and went
 _MOST_LOST = 3  # times that a tile is handed out again where the scheduler forgot it
@@ -72,15 +76,17 @@ class ClusterWorkers:
             for task in tasks:
                 if self.should_stop():
                     break
+                if flight is not None and flight.is_due:
+                    flight.take_off()
                 job = self._missing(task, tally, progress)
                 if job is None:
                     continue
                 if flight is None:
                     flight = stack.enter_context(self._flight(tasks[0], tally, progress))
-                flight.hand_out(job.task)
+                flight.gate.append(job.task)
                 while flight.is_full and not self.should_stop():
                     flight.land(_LOOK_S)
-            while flight is not None and flight.tiles and not self.should_stop():
+            while flight is not None and (flight.tiles or flight.gate) and not self.should_stop():
                 flight.land(_LOOK_S)
         return tally
 
@@ -159,6 +165,8 @@ class _Flight:
         share: What a worker may hold.
         tally: What was done.
         progress: Told of it.
+        gate: Tiles that are to be sent.
+        tiles: Name to what was sent.
     """
 
     team: Team
@@ -166,19 +174,35 @@ class _Flight:
     share: Share
     tally: Tally
     progress: Progress
+    gate: list[TileTask] = field(default_factory=list)
     tiles: dict[str, tuple[Future[Done], TileTask]] = field(default_factory=dict)
     _landed: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     _lost: Counter[tuple[int, int]] = field(default_factory=Counter)
     _number: int = 0
     _seats: int = 0
+    _begun: float = field(default_factory=time.monotonic)
+    _sent: float = 0.0
+    _counted: float = 0.0
 
     @property
     def is_full(self) -> bool:
         """Whether the workers have enough to do for now."""
-        if not self._seats:
+        now = time.monotonic()
+        if now - self._counted > _COUNT_S:  # workers may have come or gone
             at_once = [min(threads, self.share.tiles_in_flight) for threads in self.team.workers.values()]
-            self._seats = sum(at_once) + _WAITING * len(at_once)
-        return len(self.tiles) >= max(1, self._seats)
+            self._seats, self._counted = max(1, sum(at_once) + _WAITING * len(at_once)), now
+        return len(self.tiles) + len(self.gate) >= max(self._seats, self._quick)
+
+    @property
+    def _quick(self) -> int:
+        """Tiles that are done in a moment, at the pace of this job."""
+        seconds = max(time.monotonic() - self._begun, _MOMENT_S)
+        return min(_MOST_WAITING, int(self.tally.computed / seconds * _MOMENT_S))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a tile has waited long enough for others to be sent along with it."""
+        return bool(self.gate) and time.monotonic() - self._sent > _MOMENT_S
 
     def heard(self, event: tuple[float, Any]) -> None:
         """The scheduler says what has happened: a worker is gone, and which tiles it had."""
@@ -190,26 +214,34 @@ class _Flight:
             if match is not None:
                 self.tally.repeated.add((int(match[1]), int(match[2])))
 
-    def hand_out(self, task: TileTask) -> None:
-        """Give a tile to the workers, after those that were given before."""
-        tile = task.tile
-        again = self._lost[tile.row, tile.col]
-        key = f"geoseg-tile-{tile.row}-{tile.col}-{self.name}" + f"-{again}" * bool(again)
-        resources = {GPU: 1 / self.share.tiles_in_flight} if self.team.device == "cuda" else None
-        future = self.team.client.submit(
+    def take_off(self) -> None:
+        """Give the tiles at the gate to the workers, after those that were given before; in one message."""
+        if not self.gate:
+            return
+        tasks, self.gate = self.gate, []
+        keys = [self._key(task) for task in tasks]
+        futures = self.team.client.map(
             compute_tile,
-            f"geoseg-{self.name}",
-            tile.row,
-            tile.col,
-            np.packbits(task.cells).tobytes(),
-            key=key,
+            [f"geoseg-{self.name}"] * len(tasks),
+            [task.tile.row for task in tasks],
+            [task.tile.col for task in tasks],
+            [np.packbits(task.cells).tobytes() for task in tasks],
+            key=keys,
             pure=False,
             priority=-self._number,
-            resources=resources,
+            resources={GPU: 1 / self.share.tiles_in_flight} if self.team.device == "cuda" else None,
         )
         self._number += 1
-        self.tiles[key] = future, task
-        future.add_done_callback(lambda done: self._landed.put(done.key))
+        self._sent = time.monotonic()
+        self.tiles |= {key: (future, task) for key, future, task in zip(keys, futures, tasks, strict=True)}
+        for future in futures:
+            future.add_done_callback(lambda done: self._landed.put(done.key))
+
+    def _key(self, task: TileTask) -> str:
+        """Name of a tile on the scheduler's dashboard, which groups tasks by what comes before the numbers."""
+        row, col = task.tile.row, task.tile.col
+        again = self._lost[row, col]
+        return f"geoseg-tile-{row}-{col}-{self.name}" + f"-{again}" * bool(again)
 
     def land(self, patience_s: float) -> None:
         """Wait for tiles to finish, and count them; hand those out again that the scheduler forgot.
@@ -217,14 +249,9 @@ class _Flight:
         Raises:
             GeosegError: What a worker met, or that workers are lost again and again.
         """
+        self.take_off()
         self.team.look_after()
-        try:
-            keys = [self._landed.get(timeout=patience_s)]
-        except queue.Empty:
-            self._seats = 0  # workers may have come or gone
-            return
-        while not self._landed.empty():
-            keys.append(self._landed.get())
+        keys = self._landed_within(patience_s)
         landed = [self.tiles.pop(key) for key in keys if key in self.tiles]
         for future, task in landed:
             if future.status in {"lost", "cancelled"}:
@@ -237,6 +264,20 @@ class _Flight:
             self.tally.add(done)
             self.progress.tile_done(done.pixels, reused=False)
 
+    def _landed_within(self, patience_s: float) -> list[str]:
+        """Names of tiles that have landed: the first after a while, with those that are there too or soon will be."""
+        quick = self._quick
+        wanted, last = (quick // 2, _MOMENT_S / 4) if quick > self._seats else (_MOST_WAITING, 0.0)
+        keys: list[str] = []
+        try:
+            keys.append(self._landed.get(timeout=patience_s))
+            until = time.monotonic() + last
+            while len(keys) < wanted:
+                keys.append(self._landed.get(timeout=max(0.0, until - time.monotonic())))
+        except queue.Empty:
+            pass
+        return keys
+
     def _hand_out_again(self, task: TileTask) -> None:
         place = task.tile.row, task.tile.col
         self._lost[place] += 1
@@ -247,7 +288,7 @@ class _Flight:
                 "see to the scheduler, then run the same command again: finished tiles are kept",
             )
         self.tally.repeated.add(place)
-        self.hand_out(task)
+        self.gate.append(task)
 
     def cancel(self) -> None:
         """Take back what is not finished."""

@@ -33,7 +33,8 @@ def measure_cluster(folder: Path, model: str, side_px: int, say: Callable[[str],
     Returns:
         Throughput of two over that of one.
     """
-    bands = resolve(model).spec.bands
+    own = Settings()
+    bands = resolve(model, models_dirs=own.models, cache=own.cache, offline=own.offline).spec.bands
     scene = write_scene(folder / f"scene-{model}-{side_px}.tif", bands, side_px)
     spec = JobSpec.build(scenes=(str(scene),), model=model, sensor="sentinel-2-l2a")
     prepared = prepare(spec, Settings.with_options(tile_size=_TILE_PX, device="cpu", cache=folder / "cache"))

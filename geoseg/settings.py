@@ -92,7 +92,9 @@ class Settings(BaseSettings):
         "default tiles in the cache.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
-    backend: Literal["auto", "torch"] = Field("auto", description="What runs the network.")
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What runs the network; by default what is quicker on this machine."
+    )
     cache: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("geoseg"), description="Tile store and fetched weights."
     )

@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|oddities|cluster|scheduling``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
+"""``python -m geoseg.bench efficiency|memory|polygons|oddities|cluster|scheduling``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geoseg.errors import WeightsError
 def main() -> None:
     """Run one benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    parser.add_argument("what", choices=("efficiency", "memory", "oddities", "cluster", "scheduling"))
+    parser.add_argument("what", choices=("efficiency", "memory", "polygons", "oddities", "cluster", "scheduling"))
     parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
@@ -41,6 +41,10 @@ def main() -> None:
 
             model, side = (words.model or ["demo-landcover"])[0], (words.side or [4096])[0]
             measure_cluster(folder, model, side, sys.stdout.write)
+        elif words.what == "polygons":
+            from geoseg.bench.polygons import measure_polygons  # noqa: PLC0415
+
+            measure_polygons(folder, (words.side or [10_980])[0], sys.stdout.write)
         elif words.what == "efficiency":
             from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
 

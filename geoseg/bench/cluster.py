@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from geoseg.bench.context import describe_machine
-from geoseg.bench.sources import write_scene
 from geoseg.budget import Share
 from geoseg.cluster.loading import ModelLoader
 from geoseg.cluster.run import ClusterWorkers
 from geoseg.cluster.team import own_team
+from geoseg.demo.land import write_scene
 from geoseg.models import resolve
 from geoseg.pipeline import prepare
 from geoseg.pipeline.prepare import Prepared
@@ -37,7 +37,9 @@ def measure_cluster(folder: Path, model: str, side_px: int, say: Callable[[str],
     bands = resolve(model, models_dirs=own.models, cache=own.cache, offline=own.offline).spec.bands
     scene = write_scene(folder / f"scene-{model}-{side_px}.tif", bands, side_px)
     spec = JobSpec.build(scenes=(str(scene),), model=model, sensor="sentinel-2-l2a")
-    prepared = prepare(spec, Settings.with_options(tile_size=_TILE_PX, device="cpu", cache=folder / "cache"))
+    prepared = prepare(
+        spec, Settings.with_options(tile_size=_TILE_PX, device="cpu", backend="torch", cache=folder / "cache")
+    )
     say(f"\n{model}: {side_px} x {side_px} px in tiles of {_TILE_PX} px; {describe_machine()}\n")
     with prepared.remote:
         speeds = [_mpx_per_s(prepared, processes, folder / f"store-{processes}") for processes in (1, 2)]
@@ -55,7 +57,7 @@ def _mpx_per_s(prepared: Prepared, processes: int, store: Path) -> float:
     recipe = Recipe(
         prepared.coverage, chips, parts, prepared.asset_facts, budget.strip_bytes, 1, budget.gdal_cache_bytes
     )
-    loader = ModelLoader(prepared.model, chips, "cpu", prepared.pixel_m, 1)
+    loader = ModelLoader(prepared.model, chips, prepared.backend, prepared.pixel_m, 1)
     with own_team(share, "cpu") as team:
         workers = ClusterWorkers(recipe, loader, open_store(store), lambda: team, lambda _: share, 8, (), lambda: False)
         warm = prepared.tasks[: _WARM_UP * processes]

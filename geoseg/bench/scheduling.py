@@ -23,6 +23,7 @@ from geoseg.composite import Composite
 from geoseg.grid import Lattice, Window
 from geoseg.keys import KeyParts
 from geoseg.models import resolve
+from geoseg.models.backends import Backend
 from geoseg.plan import TileTask, cover
 from geoseg.predict import Predictor, TileResult
 from geoseg.progress import Silent
@@ -166,7 +167,7 @@ def _in_process(recipe: Recipe, tasks: list[TileTask], folder: Path) -> Tally:
 
 
 def _on(team: Team, share: Share, recipe: Recipe, tasks: list[TileTask], folder: Path) -> Tally:
-    loader = _NoLoader(resolve("demo-landcover"), recipe.chips, "cpu", 10.0, 1)
+    loader = _NoLoader(resolve("demo-landcover"), recipe.chips, Backend("torch", "cpu", "exact"), 10.0, 1)
     workers = ClusterWorkers(recipe, loader, _NoStore(folder), lambda: team, lambda _: share, 8, (), lambda: False)
     return _checked(workers.run(tasks, Silent()), tasks)
 

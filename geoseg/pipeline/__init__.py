@@ -20,6 +20,7 @@ from geoseg.cluster import ModelLoader
 from geoseg.errors import InterruptedRunError, OutputError, RequestError
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
+from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
@@ -87,13 +88,15 @@ def run(
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
     _check_writable(settings.cache)
     store = _opened_store(settings)
-    folder = _with_weights(resolve_model(spec, settings), progress)  # refused before the output folder is touched
+    folder = _with_weights(
+        resolve_model(spec, settings), spec, settings, progress
+    )  # before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
     with MemoryWatch() as memory:
         progress.stage("planning")
-        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder)
+        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder, progress.stage)
         with ready.remote:
             prepared = _with_inputs_checked(ready)
             with job.taken(prepared.found.documents):
@@ -138,14 +141,16 @@ def _opened_store(settings: Settings) -> Store:
     return store
 
 
-def _with_weights(folder: ModelFolder, progress: Progress) -> ModelFolder:
-    """A model whose weights are on this machine and are the right ones.
+def _with_weights(folder: ModelFolder, spec: JobSpec, settings: Settings, progress: Progress) -> ModelFolder:
+    """A model whose weights are on this machine and are the right ones; or which was exported, and needs none.
 
     Raises:
         WeightsError: If they are not, and cannot be had.
     """
     from geoseg.models.weights import find_weights, require_weights  # noqa: PLC0415  # HTTP, where it is needed
 
+    if is_exported(folder, settings.backend, spec.profile):
+        return folder
     if not require_weights(folder):
         model = folder.spec
         host = urlsplit(model.weights.href).hostname
@@ -251,7 +256,7 @@ class _Road:
         loader = ModelLoader(
             prepared.model,
             recipe.chips,
-            prepared.device,
+            prepared.backend,
             prepared.pixel_m,
             prepared.key_parts.threads,
             tuple(prepared.spec.layers),
@@ -282,17 +287,17 @@ class _Road:
         from geoseg.cluster.run import ClusterWorkers  # noqa: PLC0415  # an extra
         from geoseg.cluster.team import own_team, scheduler_at  # noqa: PLC0415
 
-        settings, share = prepared.settings, prepared.share
+        settings, share, device = prepared.settings, prepared.share, prepared.backend.device
 
         def team() -> Team:
             if self._team is None:
                 address = settings.scheduler
-                team = own_team(share, prepared.device) if share else scheduler_at(str(address), prepared.device)
+                team = own_team(share, device) if share else scheduler_at(str(address), device)
                 self._team = self._open.enter_context(team)
             return self._team
 
         def shared(threads: int) -> Share:
-            needs = appetite(prepared.model.spec, prepared.spec.layers)
+            needs = appetite(prepared.model.spec, prepared.backend, prepared.spec.layers)
             return share or share_of_worker(prepared.budget, settings.max_memory, threads, needs)
 
         return ClusterWorkers(

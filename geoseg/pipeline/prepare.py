@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +22,9 @@ from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.models.backends import Backend, choose_backend, has_torch
 from geoseg.models.licences import licence_warning
-from geoseg.models.weights import guard_pickle
+from geoseg.models.weights import guard_pickle, weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
@@ -50,15 +51,17 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
 
-# Chips above this side gain nothing: eager torch slows down as its temporaries outgrow the caches, and the halo of a
-# small network is already a small share. See docs/decisions/004-chips-and-memory.md.
-_BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
-_PRECISION = "float32"
+# Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
+# halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
+_BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048}
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
 _SPARE = 1.1
-# What the large libraries of networks add to a process (proportional set size after import, in bytes).
+# Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
+# join of polygons and the report.
+_STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
+# What the large libraries of networks add to torch.
 _LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
 
@@ -81,7 +84,7 @@ class Prepared:
         key_parts: What all tile keys share.
         asset_facts: Versions of the files.
         remote: Files on servers.
-        device: ``cpu`` or ``cuda``.
+        backend: What runs the network.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
     """
@@ -100,7 +103,7 @@ class Prepared:
     key_parts: KeyParts
     asset_facts: dict[str, str]
     remote: RemoteFiles
-    device: str
+    backend: Backend
     pixel_m: float
     warnings: tuple[str, ...]
 
@@ -180,6 +183,7 @@ def prepare(
     forgotten: Sequence[dict[str, Any]] = (),
     notes: Sequence[str] = (),
     folder: ModelFolder | None = None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -190,6 +194,7 @@ def prepare(
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
         notes: What is known about the job already, to be said with the rest.
         folder: The job's model, where it was resolved before.
+        say: Told what takes a while.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -200,8 +205,8 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    device = _device(settings)
-    budget, share, fewer = _sizes(settings, device, appetite(model, spec.layers))
+    backend = _backend(spec, settings, folder, say)
+    budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
     if aoi is not None:
@@ -254,10 +259,10 @@ def prepare(
             tasks=tuple(tasks),
             budget=budget,
             share=share,
-            key_parts=_key_parts(spec, model, lattice, budget, device),
+            key_parts=_key_parts(spec, model, lattice, budget, backend),
             asset_facts=asset_facts(hrefs, remote),
             remote=remote,
-            device=device,
+            backend=backend,
             pixel_m=pixel_m,
             warnings=tuple(warnings),
         )
@@ -306,18 +311,20 @@ def _check_pixel_grid(spec: JobSpec) -> None:
         )
 
 
-def appetite(model: ModelSpec, layers: Sequence[str] = ()) -> Appetite:
+def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
     """What a model costs in memory, with the further layers that are asked for."""
+    standing = _STANDING_BYTES[backend.name]
+    if backend.name == "torch":
+        standing += _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
     return appetite_of(
         len(model.bands),
         len(model.classes),
         model.cell_px,
         model.radius_px,
         model.stride_px,
-        model.workspace_bytes_per_px,
+        backend.workspace_bytes_per_px(model),
         model.chip_px,
-        # Weights are in memory twice while they are loaded.
-        _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0) + 2 * (model.weights.size_bytes or 0),
+        standing + 2 * (model.weights.size_bytes or 0),  # weights are in memory twice while they are loaded
         len(layer_names(layers, len(model.classes))),
     )
 
@@ -366,15 +373,15 @@ def _like(spec: JobSpec) -> GeoBox | None:
     return geobox
 
 
-def _sizes(settings: Settings, device: str, needs: Appetite) -> tuple[Budget, Share | None, list[str]]:
+def _sizes(settings: Settings, backend: Backend, needs: Appetite) -> tuple[Budget, Share | None, list[str]]:
     """Sizes that fit the memory, the share of each worker process where there are several, and if these are fewer, why.
 
     Raises:
         MemoryTooSmallError: If not even one tile fits.
         RequestError: If workers of this machine and of a cluster are asked for, or the library for either is missing.
     """
-    cores = usable_cores() if device == "cpu" else 1
-    budget = plan_budget(settings.max_memory, cores, settings.tile_size, _BEST_CHIP_PX[device], needs)
+    cores = usable_cores() if backend.device == "cpu" else 1
+    budget = plan_budget(settings.max_memory, cores, settings.tile_size, _BEST_CHIP_PX[backend.key], needs)
     asked = settings.workers or 1
     if asked == 1:
         return budget, None, []
@@ -385,17 +392,32 @@ def _sizes(settings: Settings, device: str, needs: Appetite) -> tuple[Budget, Sh
             "leave one of them away; a scheduler has the workers that are started for it",
         )
     require_cluster(f"--workers {asked}")
-    most = min(asked, _gpus()) if device == "cuda" else asked
-    share = share_budget(budget, settings.max_memory, cores if device == "cpu" else most, most, needs)
+    most = min(asked, _gpus()) if backend.device == "cuda" else asked
+    share = share_budget(budget, settings.max_memory, cores if backend.device == "cpu" else most, most, needs)
     now = 1 if share is None else share.processes
     why = f"this machine has {most} GPUs" if now == most else "--max-memory is not enough for more"
     return budget, share, [f"{now} of {asked} worker processes: {why}"] * (now < asked)
 
 
 def _gpus() -> int:
-    from geoseg.predict import count_gpus  # noqa: PLC0415  # torch is asked only where there is a GPU
+    from geoseg.predict.tensors import count_gpus  # noqa: PLC0415  # torch is asked only where there is a GPU
 
     return count_gpus()
+
+
+def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object]) -> Backend:
+    """What runs the network; measured only where its weights are at hand."""
+    device = _device(settings)
+    return choose_backend(
+        folder,
+        settings.backend,
+        device,
+        spec.profile,
+        usable_cores(),
+        say=say,
+        may_measure=weights_at_hand(folder) is not None,
+        allow_pickle=settings.allow_pickle,
+    )
 
 
 def _device(settings: Settings) -> str:
@@ -405,15 +427,19 @@ def _device(settings: Settings) -> str:
         from geoseg.cluster.team import offers_gpu  # noqa: PLC0415  # an extra
 
         offers = offers_gpu(settings.scheduler)  # asked in any case: a scheduler that is not there is said at once
-        return settings.device if settings.device != "auto" else "cuda" if offers else "cpu"
-    if settings.device == "cpu" or (settings.device == "auto" and not has_gpu_driver()):
+        if settings.device != "auto":
+            return settings.device
+        return "cuda" if offers and settings.backend != "openvino" else "cpu"
+    if settings.device == "auto" and settings.backend == "openvino":
         return "cpu"
-    from geoseg.predict import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
+    if settings.device == "cpu" or (settings.device == "auto" and not (has_gpu_driver() and has_torch())):
+        return "cpu"
+    from geoseg.predict.tensors import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
 
     return pick_device(settings.device)
 
 
-def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:
+def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend) -> KeyParts:
     head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
     return KeyParts(
@@ -422,8 +448,8 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         quantity=model.quantity,
         bands=tuple(model.bands),
         lattice=lattice,
-        backend=f"torch-{device}",
-        precision=_PRECISION,
+        backend=backend.key,
+        precision=backend.precision,
         threads=budget.threads_per_pass,
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),

@@ -18,7 +18,8 @@ FILES = ("classes.tif", "confidence.tif", "polygons.parquet", "areas.csv")
 
 
 def make(out: Path, scene: Path, model: ModelFolder, **options: object) -> geoseg.Result:
-    around = {"out": out, "cache": out.parent / f"{out.name}-cache", "device": "cpu", "tile_size": 1}
+    around = {"out": out, "cache": out.parent / f"{out.name}-cache", "device": "cpu", "backend": "torch"}
+    around["tile_size"] = 1
     return geoseg.run(scenes=(str(scene),), model=str(model.path), **{**around, **options})
 
 
@@ -117,6 +118,7 @@ def test_maps_of_single_dates_share_one_loaded_model(tmp_path, scene, model, sch
         out=tmp_path / "maps",
         cache=tmp_path / "cache",
         max_memory="2GB",
+        backend="torch",
     )
     assert result.report["tiles"]["computed"] == 2
     assert result.report["tiles_repeated"] == []
@@ -137,7 +139,13 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_leaves_the_workers_free(tm
             self.done += 1
 
     told = Told()
-    words = {"scenes": (str(scene),), "model": str(model.path), "scheduler": scheduler, "tile_size": 1}
+    words = {
+        "scenes": (str(scene),),
+        "model": str(model.path),
+        "scheduler": scheduler,
+        "tile_size": 1,
+        "backend": "torch",
+    }
     spec, settings = geoseg._understand(None, None, {**words, "out": tmp_path / "map", "cache": tmp_path / "cache"})
     with pytest.raises(InterruptedRunError) as stopped:
         run(spec, settings, told, lambda: told.done >= 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,8 @@ def test_number_of_passes_at_once_does_not_change_a_byte(
     """That of worker processes is in tests/cluster."""
     made = []
     for cores in (1, 2):
-        monkeypatch.setattr("geoseg.pipeline.prepare.usable_cores", lambda n=cores: n)
-        made.append(make_map(tmp_path / f"w{cores}", scene, finite, tile_size=64))
+        monkeypatch.setattr(import_module("geoseg.pipeline.prepare"), "usable_cores", lambda n=cores: n)
+        made.append(make_map(tmp_path / f"w{cores}", scene, finite, tile_size=64, backend="torch"))
     assert [result.report["settings"]["passes_at_once"] for result in made] == [1, 2]
     one, two = made
     for name in ("classes.tif", "confidence.tif", "polygons.parquet", "areas.csv", "preview.png"):

@@ -24,6 +24,7 @@ from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
+from geoseg.plan import TileTask
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -264,7 +265,7 @@ class _Road:
         )
         self._progress.stage("looking for finished tiles")
         if prepared.share is not None or prepared.settings.scheduler is not None:
-            return self._on_team(prepared, recipe, loader).run(prepared.tasks, self._progress)
+            return self._on_team(prepared, recipe, loader).run(_alike_together(prepared), self._progress)
         workers = TileWorkers(
             recipe,
             lambda: nullcontext(self._loaded(loader, budget.passes_at_once)),
@@ -272,7 +273,7 @@ class _Road:
             budget.tiles_in_flight,
             self._should_stop,
         )
-        return workers.run(prepared.tasks, self._progress)
+        return workers.run(_alike_together(prepared), self._progress)
 
     def _loaded(self, loader: ModelLoader, passes: int) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
@@ -310,6 +311,16 @@ class _Road:
             prepared.remote.sign,
             self._should_stop,
         )
+
+
+def _alike_together(prepared: Prepared) -> list[TileTask]:
+    """Tiles, those of which the map shows parts of one shape after each other: networks are compiled for shapes of chips."""
+
+    def shape(task: TileTask) -> tuple[int, int]:
+        rows, cols = (task.tile.window & prepared.region.window).shape
+        return -rows, -cols
+
+    return sorted(prepared.tasks, key=shape)
 
 
 def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:

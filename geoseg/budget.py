@@ -9,8 +9,8 @@ The rule, in this order:
    each; below 512 px it is rather fewer passes of more threads.
 4. The tile is the largest square of cells, up to 2,048 px, of which two fit (one is read while the other is predicted
    and finished). A side that the user asks for is taken, or refused where it does not fit.
-5. The number of workers changes no size and no number of threads, because a tile's bytes depend on them; it says how
-   many of the passes that fit run at the same time.
+5. The number of workers changes no size and no number of threads, because a tile's bytes depend on them. Each worker
+   process has its own libraries and network, and the room for at least one pass and one tile: ``share_budget``.
 6. After the last tile its memory is free for finishing: polygons, and a share for the mosaic. Below 2 GB of it rasters
    and polygons are written one after the other.
 """
@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from geoseg.errors import MemoryTooSmallError
 from geoseg.tiles import finite_halo, round_up
 
+# The process that plans, hands out tiles and counts while worker processes compute.
+_LEADER_BYTES = 400 * 10**6
 _MOST_TILE_PX = 2048
 # Below this the halo costs more than waiting for each other costs the threads of one pass.
 _LEAST_SHARED_CHIP_PX = 512
@@ -61,6 +63,25 @@ class Budget:
     tiles_in_flight: int
     passes_at_once: int
     threads_per_pass: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one worker process may hold at a time.
+
+    Attributes:
+        processes: How many there are on this machine; 0 where they are others'.
+        passes: Forward passes at the same time.
+        tiles_in_flight: Tiles that may hold pixels at the same time.
+        gdal_cache_bytes: GDAL's block cache.
+        strip_bytes: For one strip of all dates of a composite.
+    """
+
+    processes: int
+    passes: int
+    tiles_in_flight: int
+    gdal_cache_bytes: int
+    strip_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +125,12 @@ def appetite_of(
     return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes, layers)
 
 
-def plan_budget(
-    max_memory: int, cores: int, workers: int | None, tile_px: int | None, best_chip_px: int, appetite: Appetite
-) -> Budget:
+def plan_budget(max_memory: int, cores: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
     """Divide the memory.
 
     Args:
         max_memory: Bytes for the whole process tree.
         cores: Cores that compute; 1 where another device does.
-        workers: Most forward passes at the same time; ``None`` is one per core.
         tile_px: Side of a tile that the user asked for.
         best_chip_px: Side above which the device gains nothing from larger chips.
         appetite: Costs of the model.
@@ -140,17 +158,64 @@ def plan_budget(
         side_px = _largest(cell, _MOST_TILE_PX, lambda side: _tile_bytes(appetite, side) <= tiles / _TILES_PLANNED)
     chip_px = min(chip_px, side_px)
     passes = max(1, min(cores, int(forward // _forward_bytes(appetite, chip_px))))
-    at_once = min(workers or cores, passes)
     return Budget(
         tile_cells=side_px // cell,
         chip_cells=chip_px // cell,
         gdal_cache_bytes=int(cache),
         strip_bytes=int(tiles / _TILES_PLANNED),
         finish_bytes=int(forward + tiles),
-        tiles_in_flight=max(_TILES_PLANNED, min(at_once + 1, int(tiles // _tile_bytes(appetite, side_px)))),
-        passes_at_once=at_once,
+        tiles_in_flight=max(_TILES_PLANNED, min(passes + 1, int(tiles // _tile_bytes(appetite, side_px)))),
+        passes_at_once=passes,
         threads_per_pass=max(1, cores // passes),
     )
+
+
+def share_budget(budget: Budget, max_memory: int, cores: int, workers: int, appetite: Appetite) -> Share | None:
+    """Divide the memory among worker processes of this machine. Sizes stay those of the budget.
+
+    Args:
+        budget: Of the job.
+        max_memory: Bytes for the whole process tree.
+        cores: Cores that compute, all together.
+        workers: Processes that are asked for.
+        appetite: Costs of the model.
+
+    Returns:
+        The share of each; of fewer processes where the memory is not enough for all, ``None`` where it is for one only.
+    """
+    for processes in range(workers, 1, -1):
+        room = (max_memory - _LEADER_BYTES) / processes - appetite.standing_bytes
+        share = _share(budget, room, max(1, cores // processes), processes, appetite)
+        if share is not None:
+            return share
+    return None
+
+
+def share_of_worker(budget: Budget, max_memory: int, cores: int, appetite: Appetite) -> Share:
+    """What a worker process of a cluster may hold, each within the memory that the job was planned for.
+
+    Args:
+        budget: Of the job.
+        max_memory: Bytes of each worker process.
+        cores: Threads that it has, at most.
+        appetite: Costs of the model.
+    """
+    share = _share(budget, max_memory - appetite.standing_bytes, cores, 0, appetite)
+    return share or Share(0, 1, 1, budget.gdal_cache_bytes, budget.strip_bytes)
+
+
+def _share(budget: Budget, room: float, cores: int, processes: int, appetite: Appetite) -> Share | None:
+    """The share of a process with so much room beyond its libraries; ``None`` if not even one tile fits."""
+    divisor = max(1, processes)
+    cache = max(budget.gdal_cache_bytes / divisor, _LEAST_CACHE_BYTES)
+    forward = _forward_bytes(appetite, budget.chip_cells * appetite.cell_px)
+    tile = _tile_bytes(appetite, budget.tile_cells * appetite.cell_px)
+    most = max(1, cores // budget.threads_per_pass)
+    for passes in range(most, 0, -1):
+        in_flight = int((room - cache - passes * forward) // tile)
+        if in_flight >= 1:
+            return Share(processes, passes, min(passes + 1, in_flight), int(cache), int(budget.strip_bytes / divisor))
+    return None
 
 
 def _least_bytes(appetite: Appetite, side_px: int) -> int:

@@ -6,6 +6,7 @@ signature of an address.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from geoseg.grid import Lattice
 from geoseg.load import local_fact
 from geoseg.remote import RemoteFiles, is_remote, unsigned
 from geoseg.scenes import SENSOR_TABLE_VERSION, BandSource, Item
-from geoseg.store import RESULTS_VERSION, digest_of
+from geoseg.store import RESULTS_VERSION, canonical
 from geoseg.tiles import Tile
 
 # Layers of every record.
@@ -82,24 +83,60 @@ class KeyParts:
             items: Items that touch what the tile reads, in the order of the rule.
             facts: Versions of the files, from ``asset_facts``.
         """
-        content: dict[str, Any] = {
-            "results": RESULTS_VERSION,
-            "sensors": SENSOR_TABLE_VERSION,
-            "model": self.model,
-            "composite": self.composite,
-            "quantity": self.quantity,
-            "bands": self.bands,
-            "grid": _grid_facts(self.lattice),
-            "backend": self.backend,
-            "precision": self.precision,
-            "threads": self.threads,
-            "chip": self.chip,
-            "layers": self.layers,
-            "tile": (tile.row, tile.col, tile.side_cells, tile.cell_px),
-            "items": [_item_facts(item, facts) for item in items],
-            **({"head": self.head} if self.head else {}),
-        }
-        return digest_of(content)
+        return Keys(self, facts).of(tile, items)
+
+
+class Keys:
+    """Keys of one job's tiles. What many tiles share is put into words once: they are asked for by the million.
+
+    Args:
+        parts: What all tiles share.
+        facts: Versions of the files, from ``asset_facts``.
+    """
+
+    def __init__(self, parts: KeyParts, facts: Mapping[str, str]) -> None:
+        self._parts, self._facts = parts, facts
+        self._items: dict[str, str] = {}
+        shared = canonical(_shared_facts(parts))
+        # Canonical: sorted by name. No text can hold these words, because its quotation marks are escaped.
+        self._head, rest = shared.split('"items":null', 1)
+        self._middle, self._tail = rest.split('"tile":null', 1)
+
+    def __reduce__(self) -> tuple[type[Keys], tuple[KeyParts, Mapping[str, str]]]:
+        return Keys, (self._parts, self._facts)
+
+    def of(self, tile: Tile, items: Iterable[Item]) -> str:
+        """Key of a tile; see ``KeyParts.key``."""
+        place = canonical((tile.row, tile.col, tile.side_cells, tile.cell_px))
+        named = ",".join([self._item(item) for item in items])
+        text = f'{self._head}"items":[{named}]{self._middle}"tile":{place}{self._tail}'
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _item(self, item: Item) -> str:
+        found = self._items.get(item.key)
+        if found is None:
+            found = self._items[item.key] = canonical(_item_facts(item, self._facts))
+        return found
+
+
+def _shared_facts(parts: KeyParts) -> dict[str, Any]:
+    return {
+        "results": RESULTS_VERSION,
+        "sensors": SENSOR_TABLE_VERSION,
+        "model": parts.model,
+        "composite": parts.composite,
+        "quantity": parts.quantity,
+        "bands": parts.bands,
+        "grid": _grid_facts(parts.lattice),
+        "backend": parts.backend,
+        "precision": parts.precision,
+        "threads": parts.threads,
+        "chip": parts.chip,
+        "layers": parts.layers,
+        "tile": None,
+        "items": None,
+        **({"head": parts.head} if parts.head else {}),
+    }
 
 
 def _grid_facts(lattice: Lattice) -> list[Any]:

@@ -15,7 +15,7 @@ from geoseg.errors import OutputError
 from geoseg.grid import Window
 from geoseg.pixels import NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
 from geoseg.plan import Region, TileTask
-from geoseg.store import TileRecord, TileStore
+from geoseg.store import Store, TileRecord
 
 # Larger blocks make the tracing of noisy maps need more memory than they save time.
 _MOST_BLOCK_PX = 512
@@ -64,7 +64,7 @@ class Mosaic:
         region: Region,
         tasks: Sequence[TileTask],
         keys: Mapping[tuple[int, int], str],
-        store: TileStore,
+        store: Store,
         memory_bytes: int = 64 * 2**20,
         layers: Sequence[str] = (),
     ) -> None:

@@ -81,7 +81,15 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=256,
-        description="Forward passes at the same time, where the memory allows; default one per core.",
+        description="Worker processes on this machine, where the memory allows; default 1, this process.",
+    )
+    scheduler: str | None = Field(
+        None, description="Address of a dask.distributed scheduler whose workers compute the tiles."
+    )
+    store: str | None = Field(
+        None,
+        description="Where finished tiles are kept: a folder, or an address such as s3://bucket/prefix; "
+        "default tiles in the cache.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
     backend: Literal["auto", "torch", "openvino"] = Field(
@@ -115,6 +123,11 @@ class Settings(BaseSettings):
             if rule != "planetary-computer" and ("://" not in prefix or "://" not in desk):
                 raise ValueError("PREFIX=TOKEN_ADDRESS, or planetary-computer")
         return rules
+
+    @field_validator("store", mode="after")
+    @classmethod
+    def _place(cls, place: str | None) -> str | None:
+        return place if place is None or "://" in place else str(Path(place).expanduser().absolute())
 
     @field_validator("cache", "out", mode="after")
     @classmethod

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 
 from geoseg.composite import Composite, make_composite
 from geoseg.grid import Window
-from geoseg.keys import KeyParts, is_known
+from geoseg.keys import KeyParts, Keys, is_known
 from geoseg.load import Rasters, reading
 from geoseg.pixels import NEAR_FAILED_BIT, Reason
 from geoseg.plan import Coverage, TileTask
 from geoseg.progress import Progress
 from geoseg.remote import redacted, unsigned
 from geoseg.scenes import Scene
-from geoseg.store import TileRecord, TileStore
+from geoseg.store import Store, TileRecord
 from geoseg.tiles import ChipPlan, around
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class TileJob:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """What all tiles of a job share.
 
@@ -80,12 +81,23 @@ class Recipe:
         scenes = self.coverage.touching(reach)
         wanted = around(chip.window for chip in self.chips.chips(task.tile, task.cells))
         items = [item for scene in scenes for item in scene.items]
-        return TileJob(task, wanted, scenes, self.key_parts.key(task.tile, items, self.facts))
+        return TileJob(task, wanted, scenes, self._keys.of(task.tile, items))
+
+    @cached_property
+    def _keys(self) -> Keys:
+        return Keys(self.key_parts, self.facts)
 
     def narrowed(self, job: TileJob, cells: NDArray[np.bool_]) -> TileJob:
         """The same tile, for some of its cells only."""
         window = around(chip.window for chip in self.chips.chips(job.task.tile, cells))
         return TileJob(TileTask(job.task.tile, cells), window, job.scenes, job.key)
+
+    def left_of(self, job: TileJob, older: TileRecord | None) -> TileJob | None:
+        """What is to be computed of a tile whose record is there already; ``None`` when all is."""
+        if older is None or older.incomplete:
+            return job
+        cells = job.task.cells & ~older.cells
+        return self.narrowed(job, cells) if cells.any() else None
 
     def knows(self, job: TileJob) -> bool:
         """Whether the versions of all files of a tile are known."""
@@ -110,6 +122,29 @@ class Recipe:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A computed tile, without its pixels: small enough to be sent.
+
+    Attributes:
+        place: Its (row, col).
+        pixels: Of the cells that were computed.
+        cells: How many these are.
+        incomplete: Whether a read failed in or near it.
+        failures: File to the reason why it could not be read.
+        facts: Those of its record.
+        seconds: Stage to seconds.
+    """
+
+    place: tuple[int, int]
+    pixels: int
+    cells: int
+    incomplete: bool
+    failures: Mapping[str, str]
+    facts: Mapping[str, Any]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Tally:
     """What was done, for the report.
@@ -125,6 +160,7 @@ class Tally:
         seconds: Stage to seconds, summed over threads.
         keys: (row, col) of a tile to its key.
         model_failures: Chip for which the network gave no answer, to the reason; reused tiles included.
+        repeated: (row, col) of tiles that were with a worker when it was lost, and were given to another.
     """
 
     computed: int = 0
@@ -137,12 +173,29 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "predict": 0.0, "store": 0.0})
     keys: dict[tuple[int, int], str] = field(default_factory=dict)
     model_failures: dict[Window, str] = field(default_factory=dict)
+    repeated: set[tuple[int, int]] = field(default_factory=set)
 
-    def use(self, record: TileRecord) -> None:
+    def reuse(self, record: TileRecord) -> None:
+        """Count a tile whose record was complete."""
+        self.reused += 1
+        self._use(record.facts)
+
+    def add(self, done: Done) -> None:
+        """Count a computed tile."""
+        self._use(done.facts)
+        self.computed += 1
+        self.computed_px += done.pixels
+        self.computed_cells += done.cells
+        self.incomplete += done.incomplete
+        self.failures.update(done.failures)
+        for stage, seconds in done.seconds.items():
+            self.seconds[stage] += seconds
+
+    def _use(self, facts: Mapping[str, Any]) -> None:
         """Add the items that a record of the map was made from, and where its network failed."""
-        for item, count in record.facts.get("used_px", {}).items():
+        for item, count in facts.get("used_px", {}).items():
             self.used_px[item] = self.used_px.get(item, 0) + count
-        for *corners, why in record.facts.get("model_failures", ()):
+        for *corners, why in facts.get("model_failures", ()):
             self.model_failures[Window(*corners)] = why
 
 
@@ -165,7 +218,7 @@ class TileWorkers:
         self,
         recipe: Recipe,
         predictor: Callable[[], AbstractContextManager[Predictor]],
-        store: TileStore,
+        store: Store,
         in_flight: int,
         should_stop: Callable[[], bool],
     ) -> None:
@@ -230,15 +283,11 @@ class TileWorkers:
         job = self._recipe.job(task)
         tally.keys[(task.tile.row, task.tile.col)] = job.key
         older = self._store.get(job.key)
-        if older is None or older.incomplete:
-            return job
-        cells = task.cells & ~older.cells
-        if not cells.any():
+        left = self._recipe.left_of(job, older)
+        if left is None and older is not None:
             with self._lock:
-                tally.reused += 1
-                tally.use(older)
-            return None
-        return self._recipe.narrowed(job, cells)
+                tally.reuse(older)
+        return left
 
     def _read(self, job: TileJob, tally: Tally) -> Composite:
         if self._stopping():
@@ -263,14 +312,9 @@ class TileWorkers:
     ) -> int:
         made, composite = result.result(), image.result()
         with self._timed("store", tally):
-            record = self._store.add(job.key, _record_of(job, made, composite, self._recipe.knows(job)))
+            done = keep(self._recipe, self._store, job, made, composite)
         with self._lock:
-            tally.use(record)
-            tally.computed += 1
-            tally.computed_px += job.task.pixels
-            tally.computed_cells += int(job.task.cells.sum())
-            tally.incomplete += record.incomplete
-            tally.failures.update({href: redacted(cause) for href, cause in composite.failures.items()})
+            tally.add(done)
         return job.task.pixels
 
     @contextmanager
@@ -281,6 +325,22 @@ class TileWorkers:
         finally:
             with self._lock:
                 tally.seconds[stage] += time.perf_counter() - start
+
+
+def keep(recipe: Recipe, store: Store, job: TileJob, made: TileResult, image: Composite) -> Done:
+    """Write the record of a computed tile.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    record = store.add(job.key, _record_of(job, made, image, recipe.knows(job)))
+    return done_of(job, record, {href: redacted(cause) for href, cause in image.failures.items()})
+
+
+def done_of(job: TileJob, record: TileRecord, failures: Mapping[str, str]) -> Done:
+    """What there is to say of a tile whose record is written."""
+    tile, cells = job.task.tile, int(job.task.cells.sum())
+    return Done((tile.row, tile.col), job.task.pixels, cells, record.incomplete, failures, record.facts)
 
 
 def _record_of(job: TileJob, made: TileResult, image: Composite, is_known: bool) -> TileRecord:

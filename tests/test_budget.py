@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
+from geoseg.budget import Appetite, Budget, appetite_of, plan_budget, share_budget, share_of_worker
 from geoseg.errors import MemoryTooSmallError
 from geoseg.settings import parse_size
 
@@ -35,7 +36,7 @@ def appetites(draw):
 
 MEMORY = st.integers(900_000_000, 64_000_000_000)
 CORES = st.integers(1, 64)
-WORKERS = st.none() | st.integers(1, 8)
+WORKERS = st.integers(2, 8)
 CHIPS = st.sampled_from([256, 1024, 2048])
 
 
@@ -57,35 +58,59 @@ def least_of(refusal: MemoryTooSmallError) -> int:
     return parse_size(match[1])
 
 
-@given(MEMORY, CORES, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
-def test_what_is_planned_fits_what_was_given(memory, cores, workers, best_chip, tile_px, appetite):
+@given(MEMORY, CORES, CHIPS, st.none() | st.integers(1, 5000), appetites())
+def test_what_is_planned_fits_what_was_given(memory, cores, best_chip, tile_px, appetite):
     try:
-        budget = plan_budget(memory, cores, workers, tile_px, best_chip, appetite)
+        budget = plan_budget(memory, cores, tile_px, best_chip, appetite)
     except MemoryTooSmallError:
         assume(False)
     assert planned_bytes(budget, appetite) <= memory + 1
-    assert 1 <= budget.passes_at_once <= min(workers or cores, cores)
+    assert 1 <= budget.passes_at_once <= cores
     assert 1 <= budget.passes_at_once * budget.threads_per_pass <= cores
     assert 2 <= budget.tiles_in_flight <= max(2, budget.passes_at_once + 1)
     assert BASE + budget.gdal_cache_bytes + budget.finish_bytes <= memory
     assert 1 <= budget.chip_cells <= budget.tile_cells
 
 
-@given(MEMORY, CORES, WORKERS, CHIPS, st.none() | st.integers(1, 5000), appetites())
-def test_the_number_of_workers_changes_no_size(memory, cores, workers, best_chip, tile_px, appetite):
-    """Sizes and threads are part of what a tile's bytes and key depend on."""
-    assume(plan_budget_or_none(memory, cores, tile_px, appetite) is not None)
-    free = plan_budget(memory, cores, None, tile_px, best_chip, appetite)
-    bound = plan_budget(memory, cores, workers, tile_px, best_chip, appetite)
-    for name in ("tile_cells", "chip_cells", "strip_bytes", "threads_per_pass"):
-        assert getattr(free, name) == getattr(bound, name), name
+@given(MEMORY, CORES, WORKERS, appetites())
+def test_shares_of_workers_fit_together_into_what_was_given(memory, cores, workers, appetite):
+    budget = plan_budget_or_none(memory, cores, None, appetite)
+    assume(budget is not None)
+    share = share_budget(budget, memory, cores, workers, appetite)
+    if share is None:
+        return
+    assert 2 <= share.processes <= workers
+    assert 1 <= share.passes * budget.threads_per_pass <= max(budget.threads_per_pass, cores // share.processes)
+    one = planned_bytes(
+        replace(
+            budget,
+            passes_at_once=share.passes,
+            tiles_in_flight=share.tiles_in_flight,
+            gdal_cache_bytes=share.gdal_cache_bytes,
+        ),
+        appetite,
+    )
+    assert share.processes * (one - BASE + 600_000_000) + 400_000_000 <= memory + share.processes
+    more = share_budget(budget, memory + GIGABYTE, cores, workers, appetite)
+    assert more is not None
+    assert more.processes >= share.processes
+
+
+@given(MEMORY, CORES, st.integers(1, 64), appetites())
+def test_a_worker_of_a_cluster_has_at_least_a_seat(memory, cores, threads, appetite):
+    budget = plan_budget_or_none(memory, cores, None, appetite)
+    assume(budget is not None)
+    share = share_of_worker(budget, memory, threads, appetite)
+    assert share.passes >= 1
+    assert share.tiles_in_flight >= 1
+    assert share.passes * budget.threads_per_pass <= max(threads, budget.threads_per_pass)
 
 
 @given(MEMORY, CORES, appetites())
 def test_cores_work_alone_on_chips_that_are_large_enough(memory, cores, appetite):
     """One thread per pass, all cores busy, wherever the chip is more than the least that is worth sharing."""
     assume(plan_budget_or_none(memory, cores, None, appetite) is not None)
-    budget = plan_budget(memory, cores, None, None, 2048, appetite)
+    budget = plan_budget(memory, cores, None, 2048, appetite)
     if budget.chip_cells * appetite.cell_px > max(512, appetite.cell_px):
         assert (budget.passes_at_once, budget.threads_per_pass) == (cores, 1)
 
@@ -93,10 +118,10 @@ def test_cores_work_alone_on_chips_that_are_large_enough(memory, cores, appetite
 @given(MEMORY, st.integers(0, 10 * GIGABYTE), CORES, CHIPS, st.none() | st.integers(1, 5000), appetites())
 def test_more_memory_never_plans_less(memory, more, cores, best_chip, tile_px, appetite):
     try:
-        less = plan_budget(memory, cores, None, tile_px, best_chip, appetite)
+        less = plan_budget(memory, cores, tile_px, best_chip, appetite)
     except MemoryTooSmallError:
         assume(False)
-    larger = plan_budget(memory + more, cores, None, tile_px, best_chip, appetite)
+    larger = plan_budget(memory + more, cores, tile_px, best_chip, appetite)
     for name in ("tile_cells", "chip_cells", "gdal_cache_bytes", "strip_bytes", "finish_bytes"):
         assert getattr(larger, name) >= getattr(less, name), name
 
@@ -105,21 +130,21 @@ def test_more_memory_never_plans_less(memory, more, cores, best_chip, tile_px, a
 def test_too_little_names_what_is_enough_and_what_is_hardly_less_is_not(memory, cores, tile_px, appetite):
     assume(plan_budget_or_none(memory, cores, tile_px, appetite) is None)
     with pytest.raises(MemoryTooSmallError) as refused:
-        plan_budget(memory, cores, None, tile_px, 1024, appetite)
+        plan_budget(memory, cores, tile_px, 1024, appetite)
     least = least_of(refused.value)
     assert refused.value.exit_code == 2
     assert "raise --max-memory" in refused.value.todo
     assert least > memory
-    plan_budget(least, cores, None, tile_px, 1024, appetite)
+    plan_budget(least, cores, tile_px, 1024, appetite)
     with pytest.raises(MemoryTooSmallError):
-        plan_budget(least - 2 * 10**7, cores, None, tile_px, 1024, appetite)
+        plan_budget(least - 2 * 10**7, cores, tile_px, 1024, appetite)
 
 
 @given(MEMORY, CORES, appetites())
 def test_the_largest_square_that_fits_is_taken(memory, cores, appetite):
     """Sides double; the next one is too large for the memory, or past what any device gains from."""
     try:
-        budget = plan_budget(memory, cores, None, None, 1024, appetite)
+        budget = plan_budget(memory, cores, None, 1024, appetite)
     except MemoryTooSmallError:
         assume(False)
     side = budget.tile_cells * appetite.cell_px
@@ -131,7 +156,7 @@ def test_the_largest_square_that_fits_is_taken(memory, cores, appetite):
 
 def plan_budget_or_none(memory: int, cores: int, tile_px: int | None, appetite: Appetite) -> Budget | None:
     try:
-        return plan_budget(memory, cores, None, tile_px, 1024, appetite)
+        return plan_budget(memory, cores, tile_px, 1024, appetite)
     except MemoryTooSmallError:
         return None
 
@@ -141,12 +166,12 @@ SMALL = appetite_of(3, 4, 32, (36, 36, 29, 29), 8, 400.0, None, BASE)
 
 @pytest.mark.parametrize(("asked", "cells"), [(1, 1), (32, 1), (33, 2), (96, 3), (500, 16)])
 def test_a_tile_size_is_rounded_up_to_whole_cells(asked, cells):
-    assert plan_budget(4 * GIGABYTE, 1, None, asked, 1024, SMALL).tile_cells == cells
+    assert plan_budget(4 * GIGABYTE, 1, asked, 1024, SMALL).tile_cells == cells
 
 
 def test_a_tile_that_does_not_fit_is_refused_and_not_made_smaller_in_silence():
     with pytest.raises(MemoryTooSmallError) as refused:
-        plan_budget(GIGABYTE, 1, None, 50_000, 1024, SMALL)
+        plan_budget(GIGABYTE, 1, 50_000, 1024, SMALL)
     assert "--tile-size 50000" in refused.value.given
     assert "--tile-size" in refused.value.todo
 
@@ -166,9 +191,9 @@ def test_the_margin_is_the_widest_halo_or_the_chip(radius, stride):
 @given(MEMORY, CORES, appetites())
 def test_more_cores_never_get_larger_pieces(memory, cores, appetite):
     try:
-        many = plan_budget(memory, cores + 1, None, None, 1024, appetite)
+        many = plan_budget(memory, cores + 1, None, 1024, appetite)
     except MemoryTooSmallError:
         assume(False)
-    few = plan_budget(memory, cores, None, None, 1024, appetite)
+    few = plan_budget(memory, cores, None, 1024, appetite)
     assert few.tile_cells >= many.tile_cells
     assert few.chip_cells >= many.chip_cells

@@ -10,7 +10,7 @@ import worlds
 import geoseg
 from geoseg.store import RESULTS_VERSION
 
-# Classes of the job below. Made by this test; when it fails, raise RESULTS_VERSION in geoseg/store.py and put the new
+# Classes of the job below. Made by this test; when it fails, raise RESULTS_VERSION in geoseg/store/record.py and put the new
 # digest here, together, in one commit. Version 2 changed pixels at the antimeridian and of damaged JPEGs, not these.
 GOLDEN = {2: "c5a787a5ce68fe346e58702a04954cad52ef9e7ddce46dbb724913c6003bf477"}
 

@@ -297,6 +297,8 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "max_pixels": (10**6, 10**6),
     "tile_size": (512, 512),
     "workers": (3, 3),
+    "scheduler": ("tcp://head:8786", "tcp://head:8786"),
+    "store": ("s3://bucket/tiles", "s3://bucket/tiles"),
     "device": ("cpu", "cpu"),
     "backend": ("torch", "torch"),
     "connections": (4, 4),

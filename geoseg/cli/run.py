@@ -200,7 +200,27 @@ TileSize = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    _where("Forward passes at the same time, 1 to 256. Default: one per core, if the memory allows.", "--workers"),
+    _where(
+        "Worker processes on this machine, 1 to 256, each with its share of cores and memory; one for each GPU with "
+        "--device cuda. Default: 1, which is this process with all cores.",
+        "--workers",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    _where(
+        "Address of a dask.distributed scheduler, such as tcp://head:8786, whose workers compute the tiles; "
+        "--max-memory is then that of each worker. Default: none, the tiles are computed on this machine.",
+        "--scheduler",
+    ),
+]
+Store = Annotated[
+    str | None,
+    _where(
+        "Where finished tiles are kept: a folder, or an address such as s3://bucket/prefix, which all workers reach. "
+        "Default: GEOSEG_STORE, else tiles in the cache of this machine.",
+        "--store",
+    ),
 ]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
 Backend = Annotated[
@@ -252,6 +272,8 @@ def run_command(
     max_pixels: MaxPixels = None,
     tile_size: TileSize = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
+    store: Store = None,
     device: Device = None,
     backend: Backend = None,
     connections: Connections = None,
@@ -316,6 +338,8 @@ def plan_command(
     max_pixels: MaxPixels = None,
     tile_size: TileSize = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
+    store: Store = None,
     device: Device = None,
     backend: Backend = None,
     connections: Connections = None,

@@ -114,7 +114,7 @@ def show_before(prepared: Prepared) -> None:
         ("model", _model_words(facts["model"], prepared.model.spec.title)),
         ("weights", _weights_words(facts["weights"])),
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx"),
-        ("backend", _backend_words(prepared.backend)),
+        ("backend", _backend_words(prepared.backend) + _hands(prepared)),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
     if prepared.spec.pixel_grid:
@@ -124,6 +124,13 @@ def show_before(prepared: Prepared) -> None:
     for name, text in lines:
         if text:
             out.print(f"{name:>10}  {text}", markup=False)
+
+
+def _hands(prepared: Prepared) -> str:
+    """What computes beside this process."""
+    if prepared.workers == 1:
+        return ""
+    return f", {prepared.workers} processes" if prepared.workers else f", workers of {prepared.settings.scheduler}"
 
 
 def _backend_words(backend: Backend) -> str:
@@ -165,6 +172,8 @@ def show_after(result: Result) -> None:
     tiles, pixels = report["tiles"], report["pixels"]
     inside = max(1, pixels["aoi"])
     out.print(f"tiles: {tiles['computed']} computed, {tiles['reused']} reused", markup=False)
+    if repeated := len(report.get("tiles_repeated", ())):
+        out.print(f"tiles repeated because a worker was lost: {repeated}", markup=False)
     for words, count in (
         ("without data in any scene", pixels["nodata_unobserved"]),
         ("masked on every date", pixels["nodata_masked"]),

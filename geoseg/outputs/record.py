@@ -312,11 +312,13 @@ class RunSettings(_Part):
     threads_per_pass: int
     """Threads of one forward pass."""
     workers: int
-    """Forward passes at the same time, at most."""
+    """Processes that compute tiles; 0 for those of a scheduler, which may come and go."""
+    passes_at_once: int = 1
+    """Forward passes at the same time in each of them, at most."""
     max_memory_bytes: int
-    """The limit that was given."""
+    """The limit that was given; with a scheduler, of each of its workers."""
     peak_memory_bytes: int | None = None
-    """Measured, proportional set size of the process tree."""
+    """Measured, proportional set size of the process tree on this machine."""
     allow_pickle: bool = False
     """Whether weights that are pickles were allowed."""
 
@@ -346,6 +348,9 @@ class Record(_Part):
     """Scenes that were found and not used."""
     tiles: TileCounts
     """Tiles."""
+    tiles_repeated: tuple[tuple[int, int], ...] = ()
+    """Row and column (on the lattice of tiles, as a scheduler's dashboard names them) of tiles that were with a worker
+    when it was lost, and were given to another."""
     pixels: PixelCounts
     """Pixels."""
     areas: tuple[AreaFacts, ...] = ()

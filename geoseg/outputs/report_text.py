@@ -12,6 +12,7 @@ from geoseg.outputs.legend import FAILED_COLOUR, FAILED_NAME, rgba
 from geoseg.outputs.record import AreaFacts, ClassFacts, PixelCounts, Record
 
 _UNITS = (("km²", 1e6), ("ha", 1e4), ("m²", 1.0))
+_PLACES_NAMED = 20
 _COVERED, _MASKED, _UNOBSERVED = "#2f8f7f", "#9aa8b4", "#d3d9dc"
 
 
@@ -224,6 +225,7 @@ def facts(record: Record) -> list[FactGroup]:
                 ("Width x height", f"{count(grid.shape[1])} x {count(grid.shape[0])} px"),
                 ("Cell, tile, halo", f"{grid.cell_px}, {grid.tile_px}, {grid.halo_px} px"),
                 ("Tiles", f"{count(tiles.total)}: {count(tiles.computed)} computed, {count(tiles.reused)} reused"),
+                *_repeated(record),
             ),
         ),
         FactGroup(
@@ -231,12 +233,30 @@ def facts(record: Record) -> list[FactGroup]:
             (
                 ("Settings of", f"the workflow {record.job.workflow}, and the options given with it"),
                 ("Device", f"{settings.device}, {settings.backend}, {settings.precision}"),
-                ("Workers", f"{settings.workers}, with {settings.threads_per_pass} threads per pass"),
+                ("Workers", _workers(record)),
                 ("Memory", limits),
                 ("Speed", _speed(record)),
             ),
         ),
     ]
+
+
+def _repeated(record: Record) -> tuple[tuple[str, str], ...]:
+    """Tiles that lost workers left to others."""
+    places = [f"{row}, {col}" for row, col in record.tiles_repeated]
+    if not places:
+        return ()
+    more = f" and {count(len(places) - _PLACES_NAMED)} more" if len(places) > _PLACES_NAMED else ""
+    named = "; ".join(places[:_PLACES_NAMED])
+    return (("Repeated tiles", f"{count(len(places))}, because a worker was lost: row, column {named}{more}"),)
+
+
+def _workers(record: Record) -> str:
+    settings = record.settings
+    each = f"{settings.passes_at_once} forward passes of {settings.threads_per_pass} threads at the same time, at most"
+    if settings.workers == 1:
+        return f"this process, {each}"
+    return f"{settings.workers} processes, each {each}" if settings.workers else f"those of a scheduler, each {each}"
 
 
 def _speed(record: Record) -> str:

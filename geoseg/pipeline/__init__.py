@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,27 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from geoseg.errors import InterruptedRunError, RequestError
-from geoseg.heads import make_head
+from geoseg.budget import Share, share_of_worker
+from geoseg.cluster import ModelLoader
+from geoseg.errors import InterruptedRunError, OutputError, RequestError
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
-from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
+from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
 from geoseg.plan import TileTask
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
-from geoseg.store import TileStore
+from geoseg.store import Store, open_store
 from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
+    from geoseg.cluster import ClusterWorkers, Team
     from geoseg.models import ModelFolder
-    from geoseg.predict import Arrays, Predictor
+    from geoseg.predict import Predictor
 
 __all__ = ["Prepared", "prepare", "resolve_model", "run"]
 
@@ -85,6 +88,7 @@ def run(
     """
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
     _check_writable(settings.cache)
+    store = _opened_store(settings)
     folder = _with_weights(
         resolve_model(spec, settings), spec, settings, progress
     )  # before the output folder is touched
@@ -100,7 +104,7 @@ def run(
                 if before is not None:
                     before(prepared)
                 clock.lap("plan")
-                with _Road(TileStore(settings.cache / "tiles"), progress, should_stop, memory) as road:
+                with _Road(store, progress, should_stop, memory) as road:
                     if spec.composite == PER_DATE:
                         return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
                     return Result(out, road.make(prepared, out, clock=clock))
@@ -119,6 +123,23 @@ def _check_writable(folder: Path) -> None:
         Path(name).unlink()
     except OSError as err:
         raise RequestError(f"the folder {folder}: {err}", "a folder that can be written", "choose another one") from err
+
+
+def _opened_store(settings: Settings) -> Store:
+    """Where tiles are kept; refuses a place that somebody named and that cannot be written, before any work.
+
+    Raises:
+        RequestError: If it cannot.
+    """
+    store = open_store(settings.store or settings.cache / "tiles")
+    if settings.store is not None:
+        probe = f".probe-{uuid.uuid4().hex}"
+        try:
+            store.leave(probe, b"")
+            store.forget(probe)
+        except OutputError as err:
+            raise RequestError(f"--store {settings.store}: {err.given}", err.expected, "correct --store") from err
+    return store
 
 
 def _with_weights(folder: ModelFolder, spec: JobSpec, settings: Settings, progress: Progress) -> ModelFolder:
@@ -178,7 +199,7 @@ class _Road:
 
     def __init__(
         self,
-        store: TileStore,
+        store: Store,
         progress: Progress,
         should_stop: Callable[[], bool],
         memory: MemoryWatch,
@@ -188,6 +209,7 @@ class _Road:
         self._should_stop = should_stop
         self._memory = memory
         self._predictor: Predictor | None = None
+        self._team: Team | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -215,7 +237,7 @@ class _Road:
             raise _interrupted(prepared, tally)
         if not again:
             self._open.close()
-            self._predictor = None
+            self._predictor = self._team = None
         release_memory()  # what forward passes left behind would add to what finishing needs
         return finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
 
@@ -232,24 +254,63 @@ class _Road:
             gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
             rasters=prepared.rasters,
         )
+        loader = ModelLoader(
+            prepared.model,
+            recipe.chips,
+            prepared.backend,
+            prepared.pixel_m,
+            prepared.key_parts.threads,
+            tuple(prepared.spec.layers),
+            prepared.settings.allow_pickle,
+        )
         self._progress.stage("looking for finished tiles")
+        if prepared.share is not None or prepared.settings.scheduler is not None:
+            return self._on_team(prepared, recipe, loader).run(_alike_together(prepared), self._progress)
         workers = TileWorkers(
             recipe,
-            lambda: nullcontext(self._loaded(prepared, recipe.chips)),
+            lambda: nullcontext(self._loaded(loader, budget.passes_at_once)),
             self._store,
             budget.tiles_in_flight,
             self._should_stop,
         )
         return workers.run(_alike_together(prepared), self._progress)
 
-    def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
+    def _loaded(self, loader: ModelLoader, passes: int) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
         if self._predictor is None:
             self._progress.stage("loading the model")
-            predictor = _predictor(prepared, chips)
-            self._predictor = self._open.enter_context(predictor)
+            self._predictor = self._open.enter_context(loader.load(passes))
         self._progress.stage("computing tiles")
         return self._predictor
+
+    def _on_team(self, prepared: Prepared, recipe: Recipe, loader: ModelLoader) -> ClusterWorkers:
+        """The same tiles by worker processes, which are the same for all maps of a job."""
+        from geoseg.cluster.run import ClusterWorkers  # noqa: PLC0415  # an extra
+        from geoseg.cluster.team import own_team, scheduler_at  # noqa: PLC0415
+
+        settings, share, device = prepared.settings, prepared.share, prepared.backend.device
+
+        def team() -> Team:
+            if self._team is None:
+                address = settings.scheduler
+                team = own_team(share, device) if share else scheduler_at(str(address), device)
+                self._team = self._open.enter_context(team)
+            return self._team
+
+        def shared(threads: int) -> Share:
+            needs = appetite(prepared.model.spec, prepared.backend, prepared.spec.layers)
+            return share or share_of_worker(prepared.budget, settings.max_memory, threads, needs)
+
+        return ClusterWorkers(
+            recipe,
+            loader,
+            self._store,
+            team,
+            shared,
+            settings.connections,
+            prepared.remote.sign,
+            self._should_stop,
+        )
 
 
 def _alike_together(prepared: Prepared) -> list[TileTask]:
@@ -260,28 +321,6 @@ def _alike_together(prepared: Prepared) -> list[TileTask]:
         return -rows, -cols
 
     return sorted(prepared.tasks, key=shape)
-
-
-def _predictor(prepared: Prepared, chips: ChipPlan) -> Predictor:
-    """Loads the network; torch, where it is what runs it, is imported when pixels are about to be computed."""
-    from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
-
-    budget, backend, threads = prepared.budget, prepared.backend, prepared.key_parts.threads
-    network = backend.load(prepared.model, threads, allow_pickle=prepared.settings.allow_pickle)
-    arrays: Arrays = NumpyArrays()
-    if backend.name == "torch":
-        from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
-
-        arrays = Tensors(backend.device)
-    return Predictor(
-        make_head(network),
-        chips,
-        arrays,
-        prepared.pixel_m,
-        threads=threads,
-        passes=budget.passes_at_once,
-        layers=prepared.spec.layers,
-    )
 
 
 def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:

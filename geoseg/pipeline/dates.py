@@ -160,6 +160,7 @@ def _summed(prepared: Prepared, reports: Mapping[str, dict[str, Any]]) -> dict[s
         "dates": [_line(day, report) for day, report in reports.items()],
         "pixels": pixels,
         "tiles": tiles,
+        "tiles_repeated": [place for report in reports.values() for place in report["tiles_repeated"]],
         "scenes_skipped": [{"id": name, "reason": reason} for name, reason in prepared.found.skipped],
         "warnings": [f"{day}: {text}" for day, text in said if text not in prepared.warnings] + [*prepared.warnings],
     }

@@ -85,7 +85,8 @@ def describe(
             backend=prepared.backend.name,
             precision=prepared.key_parts.precision,
             threads_per_pass=prepared.key_parts.threads,
-            workers=prepared.budget.passes_at_once,
+            workers=prepared.workers,
+            passes_at_once=prepared.share.passes if prepared.share else prepared.budget.passes_at_once,
             max_memory_bytes=prepared.settings.max_memory,
             peak_memory_bytes=memory.peak_bytes,
             allow_pickle=prepared.settings.allow_pickle,
@@ -121,6 +122,7 @@ def describe(
         tiles=TileCounts(
             total=len(prepared.tasks), computed=tally.computed, reused=tally.reused, incomplete=tally.incomplete
         ),
+        tiles_repeated=tuple(sorted(tally.repeated)),
         pixels=_pixels(counts, by_class),
         areas=tuple(
             AreaFacts(

@@ -34,7 +34,7 @@ from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
 from geoseg.pixels import layer_names
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
-from geoseg.store import TileStore
+from geoseg.store import Store
 from geoseg.work import Tally
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _LARGE_GEOJSON_BYTES = 100 * 10**6
 def finish(
     prepared: Prepared,
     tally: Tally,
-    store: TileStore,
+    store: Store,
     out: Path,
     progress: Progress,
     clock: Clock,

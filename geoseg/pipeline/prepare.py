@@ -12,7 +12,8 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from geoseg.aoi import AOI
-from geoseg.budget import Appetite, Budget, appetite_of, plan_budget
+from geoseg.budget import Appetite, Budget, Share, appetite_of, plan_budget, share_budget
+from geoseg.cluster import require_cluster
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
@@ -79,6 +80,7 @@ class Prepared:
         coverage: Scenes on the grid, in the order of the rule.
         tasks: Tiles with their wanted cells.
         budget: Sizes that fit the memory.
+        share: What each worker process of this machine may hold; ``None`` where this process computes, or a cluster.
         key_parts: What all tile keys share.
         asset_facts: Versions of the files.
         remote: Files on servers.
@@ -97,6 +99,7 @@ class Prepared:
     coverage: Coverage
     tasks: tuple[TileTask, ...]
     budget: Budget
+    share: Share | None
     key_parts: KeyParts
     asset_facts: dict[str, str]
     remote: RemoteFiles
@@ -140,9 +143,17 @@ class Prepared:
         return tuple(sorted(filter(None, used), key=str))
 
     @property
+    def workers(self) -> int:
+        """Processes that compute tiles; 0 for those of a scheduler."""
+        return 0 if self.settings.scheduler is not None else self.share.processes if self.share else 1
+
+    @property
     def speed_key(self) -> str:
         """Under which this machine remembers the model's speed."""
-        cores = self.budget.passes_at_once * self.key_parts.threads
+        passes = self.share.processes * self.share.passes if self.share else self.budget.passes_at_once
+        cores = passes * self.key_parts.threads
+        if self.settings.scheduler is not None:
+            return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.settings.scheduler}"
         return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {cores} cores"
 
     @property
@@ -195,14 +206,7 @@ def prepare(
     model = folder.spec
     aoi, like = spec.region, _like(spec)
     backend = _backend(spec, settings, folder, say)
-    budget = plan_budget(
-        settings.max_memory,
-        usable_cores() if backend.device == "cpu" else 1,
-        settings.workers,
-        settings.tile_size,
-        _BEST_CHIP_PX[backend.key],
-        appetite(model, backend, spec.layers),
-    )
+    budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
     if aoi is not None:
@@ -236,7 +240,7 @@ def prepare(
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
         found = replace(found, notes=(*notes, *found.notes))
-        warnings = _warnings(spec, aoi, found, model, pixel_m)
+        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
         if any(map(is_remote, hrefs)):  # a share of the cache that is planned for GDAL
@@ -254,6 +258,7 @@ def prepare(
             coverage=coverage,
             tasks=tuple(tasks),
             budget=budget,
+            share=share,
             key_parts=_key_parts(spec, model, lattice, budget, backend),
             asset_facts=asset_facts(hrefs, remote),
             remote=remote,
@@ -368,9 +373,41 @@ def _like(spec: JobSpec) -> GeoBox | None:
     return geobox
 
 
+def _sizes(settings: Settings, backend: Backend, needs: Appetite) -> tuple[Budget, Share | None, list[str]]:
+    """Sizes that fit the memory, the share of each worker process where there are several, and if these are fewer, why.
+
+    Raises:
+        MemoryTooSmallError: If not even one tile fits.
+        RequestError: If workers of this machine and of a cluster are asked for, or the library for either is missing.
+    """
+    cores = usable_cores() if backend.device == "cpu" else 1
+    budget = plan_budget(settings.max_memory, cores, settings.tile_size, _BEST_CHIP_PX[backend.key], needs)
+    asked = settings.workers or 1
+    if asked == 1:
+        return budget, None, []
+    if settings.scheduler is not None:
+        raise RequestError(
+            f"--workers {asked} with --scheduler {settings.scheduler}",
+            "worker processes of this machine, or those of the scheduler",
+            "leave one of them away; a scheduler has the workers that are started for it",
+        )
+    require_cluster(f"--workers {asked}")
+    most = min(asked, _gpus()) if backend.device == "cuda" else asked
+    share = share_budget(budget, settings.max_memory, cores if backend.device == "cpu" else most, most, needs)
+    now = 1 if share is None else share.processes
+    why = f"this machine has {most} GPUs" if now == most else "--max-memory is not enough for more"
+    return budget, share, [f"{now} of {asked} worker processes: {why}"] * (now < asked)
+
+
+def _gpus() -> int:
+    from geoseg.predict.tensors import count_gpus  # noqa: PLC0415  # torch is asked only where there is a GPU
+
+    return count_gpus()
+
+
 def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object]) -> Backend:
     """What runs the network; measured only where its weights are at hand."""
-    device = "cpu" if settings.device == "auto" and settings.backend == "openvino" else _device(settings)
+    device = _device(settings)
     return choose_backend(
         folder,
         settings.backend,
@@ -385,6 +422,16 @@ def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callab
 
 def _device(settings: Settings) -> str:
     """``cpu`` or ``cuda``; torch is asked only where the answer depends on it."""
+    if settings.scheduler is not None:
+        require_cluster(f"--scheduler {settings.scheduler}")
+        from geoseg.cluster.team import offers_gpu  # noqa: PLC0415  # an extra
+
+        offers = offers_gpu(settings.scheduler)  # asked in any case: a scheduler that is not there is said at once
+        if settings.device != "auto":
+            return settings.device
+        return "cuda" if offers and settings.backend != "openvino" else "cpu"
+    if settings.device == "auto" and settings.backend == "openvino":
+        return "cpu"
     if settings.device == "cpu" or (settings.device == "auto" and not (has_gpu_driver() and has_torch())):
         return "cpu"
     from geoseg.predict.tensors import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait

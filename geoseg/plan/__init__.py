@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -75,13 +77,16 @@ class Coverage:
 
     def touching(self, window: Window) -> tuple[Scene, ...]:
         """Scenes with the items that touch a window, in the order of the rule."""
-        box = shapely.box(window.col0, window.row0, window.col1, window.row1)
-        found = []
-        for scene in self.scenes:
-            items = tuple(item for item in scene.items if self.outlines[item.key].intersects(box))
-            if items:
-                found.append(Scene(items))
-        return tuple(found)
+        tree, places = self._index
+        near = np.sort(tree.query(box_of(window), predicate="intersects"))
+        found = itertools.groupby((places[number] for number in near), key=lambda place: place[0])
+        return tuple(Scene(tuple(item for _, item in members)) for _, members in found)
+
+    @cached_property
+    def _index(self) -> tuple[shapely.STRtree, tuple[tuple[int, Item], ...]]:
+        """Outlines of all items in the order of the rule, and which scene each belongs to."""
+        places = tuple((number, item) for number, scene in enumerate(self.scenes) for item in scene.items)
+        return shapely.STRtree([self.outlines[item.key] for _, item in places]), places
 
     @property
     def items(self) -> tuple[Item, ...]:

@@ -340,7 +340,7 @@ class Predictor:
             raise GeosegError(
                 f"a chip of {rows} x {cols} px, too large for the device's memory",
                 "room for one forward pass",
-                "lower --tile-size or --workers, or use --device cpu; finished tiles are kept",
+                "lower --tile-size, or use --device cpu; finished tiles are kept",
             ) from err
 
     def _forward(self, values: Any, valid: Any) -> Any:

@@ -14,6 +14,11 @@ from geoseg.pixels import NO_CONFIDENCE
 from geoseg.predict.arrays import Decision
 
 
+def count_gpus() -> int:
+    """CUDA devices that torch can use."""
+    return torch.cuda.device_count()
+
+
 def pick_device(wanted: str) -> str:
     """``cpu`` or ``cuda``: what was asked for, or the better one that is there for ``auto``.
 

@@ -6,7 +6,7 @@ import os
 import ssl
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import BinaryIO, Self
 
@@ -152,8 +152,8 @@ class RemoteFile:
 
     def _settle(self, version: Version) -> None:
         """Take the first version as the job's; refuse others."""
-        known = self._version
-        if known is None:
+        known = self._version or self._files.planned(self.href)
+        if known is None or (self._version is None and not known.contradicts(version)):
             self._version = version
         elif known.contradicts(version):
             raise AssetChangedError(
@@ -171,6 +171,7 @@ class RemoteFiles:
         connections: Requests at the same time to one host.
         sign: Rules for signatures, see ``geoseg.remote.signing.signers_of``.
         patience: Bounds of a request.
+        facts: File to its version at planning, where another process planned the job, see ``fact``.
     """
 
     def __init__(
@@ -179,12 +180,14 @@ class RemoteFiles:
         connections: int = 8,
         sign: Sequence[str] = (),
         patience: Patience | None = None,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         patience = patience or policy.PATIENT
         keep_signatures_out_of_logs()
         self.cache_bytes = cache_bytes  # what was planned; the least one is small, and empty where nothing is remote
         self.pages = Pages(max(_LEAST_CACHE_BYTES, cache_bytes))
         self.connections = connections
+        self.sign = tuple(sign)
         self._client = httpx.Client(
             follow_redirects=True,
             timeout=patience.timeout,
@@ -196,6 +199,12 @@ class RemoteFiles:
         self._files: dict[str, RemoteFile] = {}
         self._lock = threading.Lock()
         self._scratch_bytes = 0
+        self._facts = facts or {}
+
+    def planned(self, href: str) -> Version | None:
+        """The version that a job was planned with, where it is known."""
+        fact = self._facts.get(href)
+        return None if fact is None else Version.of_fact(fact)
 
     def keep(self, cache_bytes: int) -> None:
         """Set the bound of what is kept, once it is planned."""

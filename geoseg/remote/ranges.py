@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import httpx
 
 from geoseg.remote.policy import Patience
 from geoseg.remote.trouble import Trouble, trouble_of_error, trouble_of_status
 
+_FACT = re.compile(r"length=(\d*)(?:, etag=(.*?))?(?:, last-modified=(.*))?")
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)$")
 
 
@@ -39,6 +40,15 @@ class Version:
         stated = [("etag", self.etag), ("last-modified", self.modified)]
         length = "" if self.length is None else self.length
         return ", ".join([f"length={length}", *(f"{name}={value}" for name, value in stated if value)])
+
+    @classmethod
+    def of_fact(cls, fact: str) -> Self | None:
+        """The version that a line of ``fact`` tells of; ``None`` where it tells none."""
+        match = _FACT.fullmatch(fact)
+        if match is None:
+            return None
+        length, etag, modified = match.groups(default="")
+        return cls(int(length) if length else None, etag, modified)
 
     def contradicts(self, other: Version) -> bool:
         """Whether the two are sure to be of different content.

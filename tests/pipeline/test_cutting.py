@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +104,16 @@ def test_larger_region_agrees_on_the_shared_part(
     assert (around != 255).sum() > shared.sum()
 
 
-def test_number_of_workers_does_not_change_a_byte(tmp_path: Path, scene: Path, finite: ModelFolder) -> None:
-    one, two = (make_map(tmp_path / f"w{n}", scene, finite, tile_size=64, workers=n) for n in (1, 2))
+def test_number_of_passes_at_once_does_not_change_a_byte(
+    tmp_path: Path, scene: Path, finite: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of worker processes is in tests/cluster."""
+    made = []
+    for cores in (1, 2):
+        monkeypatch.setattr(import_module("geoseg.pipeline.prepare"), "usable_cores", lambda n=cores: n)
+        made.append(make_map(tmp_path / f"w{cores}", scene, finite, tile_size=64, backend="torch"))
+    assert [result.report["settings"]["passes_at_once"] for result in made] == [1, 2]
+    one, two = made
     for name in ("classes.tif", "confidence.tif", "polygons.parquet", "areas.csv", "preview.png"):
         assert (one.out / name).read_bytes() == (two.out / name).read_bytes(), name
     stores = [

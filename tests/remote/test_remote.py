@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.errors import RasterioIOError
 
+from geoseg.errors import AssetChangedError
 from geoseg.load import Rasters
 from geoseg.remote import RemoteFiles, Trouble, redacted, unsigned
 from geoseg.remote.hosts import Breaker, Gate
@@ -236,3 +237,26 @@ def test_fault_94_libraries_log_addresses_without_queries(server, caplog):
 def test_an_address_keeps_what_chooses_its_content():
     assert unsigned("https://u:p@host/a?v=2&sig=x&se=y#z") == "https://host/a?v=2"
     assert unsigned("/data/a.tif") == "/data/a.tif"
+
+
+@given(st.none() | st.integers(0, 10**12), st.text('abc0/W"-', max_size=9), st.text("MonTue 0123:,", max_size=12))
+def test_a_version_comes_back_from_its_line(length, etag, modified):
+    """Another process of the job knows a file by this line."""
+    version = Version(length, etag, modified)
+    assert Version.of_fact(version.fact).fact == version.fact
+
+
+@pytest.mark.parametrize("fact", ["missing", "unknown: timeout", "remote", "10 bytes, 5 ns"])
+def test_what_is_no_version_of_a_server_is_none(fact):
+    assert Version.of_fact(fact) is None
+
+
+def test_a_file_that_is_not_the_planned_one_is_refused_by_another_process(server, tmp_path):
+    href = f"{server.url}/a.bin"
+    with RemoteFiles() as files:
+        facts = {href: files.fact(href)}
+    with RemoteFiles(facts=facts) as files:
+        assert files.file(href).read(0, 10) == CONTENT[:10]
+    (tmp_path / "a.bin").write_bytes(CONTENT[::-1])
+    with RemoteFiles(facts=facts) as files, pytest.raises(AssetChangedError, match=r"a\.bin"):
+        files.file(href).read(0, 10)

@@ -1,0 +1,98 @@
+"""What runs the network, as a description that can be sent: it is loaded where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from geoseg.errors import WeightsError
+from geoseg.models import ModelFolder
+from geoseg.models.backends import Backend
+from geoseg.models.registry import BUILTIN
+from geoseg.settings import Settings
+from geoseg.tiles import ChipPlan
+
+if TYPE_CHECKING:
+    from geoseg.predict import Arrays, Predictor
+
+
+@dataclass(frozen=True)
+class ModelLoader:
+    """How to make the predictor of a job.
+
+    Attributes:
+        model: The model's folder.
+        chips: Chip shapes.
+        backend: What runs the network.
+        pixel_m: Pixel size on the ground.
+        threads: Threads of one forward pass.
+        layers: Further layers to keep.
+        allow_pickle: Whether weights may be a pickle.
+    """
+
+    model: ModelFolder
+    chips: ChipPlan
+    backend: Backend
+    pixel_m: float
+    threads: int
+    layers: Sequence[str] = ()
+    allow_pickle: bool = False
+
+    def here(self) -> Self:
+        """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
+        own, model, export = Settings(), self.model, self.backend.export
+        builtin = BUILTIN / model.path.name
+        if not model.path.is_dir() and builtin.is_dir():
+            if export is not None and export.path.is_relative_to(model.path):
+                export = replace(export, path=builtin / export.path.relative_to(model.path))
+            model = replace(model, path=builtin)
+        cache = own.cache if model.cache is not None else None
+        model = replace(model, search=(*model.search, *own.models), cache=cache)
+        return replace(self, model=model, backend=replace(self.backend, export=export))
+
+    def require(self) -> None:
+        """See that the network is on this machine, or may be fetched.
+
+        Raises:
+            WeightsError: If it is not.
+        """
+        from geoseg.models.weights import require_weights  # noqa: PLC0415  # HTTP, where it is needed
+
+        export = self.backend.export
+        if export is None:
+            require_weights(self.model)
+        elif not export.path.is_dir():
+            raise WeightsError(
+                f"{export.path}, which is not there",
+                f"the exported network of the model {self.model.spec.name!r}, on every worker",
+                "put it on a path that all machines share, or run with --backend torch",
+            )
+
+    def load(self, passes: int) -> Predictor:
+        """Load network and weights.
+
+        Args:
+            passes: Forward passes at the same time.
+
+        Raises:
+            GeosegError: If they are not here, or cannot be used.
+        """
+        from geoseg.heads import make_head  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+        from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
+
+        network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)
+        arrays: Arrays = NumpyArrays()
+        if self.backend.name == "torch":
+            from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
+
+            arrays = Tensors(self.backend.device)
+        return Predictor(
+            make_head(network),
+            self.chips,
+            arrays,
+            self.pixel_m,
+            threads=self.threads,
+            passes=passes,
+            layers=self.layers,
+        )

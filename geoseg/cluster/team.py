@@ -1,0 +1,226 @@
+"""Hands for the tile list: a scheduler and its workers, of this machine or of a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from distributed import Client, LocalCluster
+
+from geoseg.budget import Share
+from geoseg.cluster.loading import ModelLoader
+from geoseg.cluster.room import ModelRoom
+from geoseg.errors import GeosegError, RequestError
+
+GPU = "GPU"  # resource of workers that have one
+
+_LOOPBACK = "127.0.0.1"
+_ANSWER_S, _START_S = 10.0, 60.0
+# Processes of ours that end are replaced, but not for ever.
+_MOST_REPLACED = 8
+# What `geoseg.machine.tune_allocator` sets, in glibc's words: a worker has threads before any code of ours runs.
+_ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+
+
+@dataclass
+class Team:
+    """A scheduler, seen by the process that hands out tiles.
+
+    Attributes:
+        client: Connected to the scheduler.
+        device: ``cpu`` or ``cuda``: workers that count are those with the resource ``GPU`` for the latter.
+        crew: Worker processes of this machine; ``None`` where they are others'.
+    """
+
+    client: Client
+    device: str
+    crew: _Crew | None = None
+    _models: list[tuple[ModelLoader, str]] = field(default_factory=list)
+
+    def model(self, loader: ModelLoader, share: Share) -> str:
+        """Name of the plugin that has a model, in all workers for as long as the team is there."""
+        for known, kept in self._models:
+            if known == loader:
+                return kept
+        name = f"geoseg-model-{uuid.uuid4().hex[:12]}"
+        self.client.register_plugin(ModelRoom(name, loader, share))
+        self._models.append((loader, name))
+        return name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _loader, name in self._models:
+            self.client.unregister_worker_plugin(name)
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Address of each worker that counts, to its threads."""
+        known = self.client.scheduler_info(n_workers=-1)["workers"]
+        wanted = {name: facts for name, facts in known.items() if self.device == "cpu" or facts["resources"].get(GPU)}
+        return {name: int(facts["nthreads"]) for name, facts in wanted.items()}
+
+    def look_after(self) -> None:
+        """Replace processes of ours that have ended.
+
+        Raises:
+            GeosegError: If they end again and again.
+        """
+        if self.crew is not None:
+            self.crew.replace_ended()
+
+
+@contextmanager
+def scheduler_at(address: str, device: str) -> Iterator[Team]:
+    """The team of a running scheduler.
+
+    Args:
+        address: Such as ``tcp://head:8786``.
+        device: See ``Team``.
+
+    Raises:
+        RequestError: If it does not answer, or has no worker.
+    """
+    with _connected(address) as client:
+        team = Team(client, device)
+        if not team.workers:
+            lacking = "no worker" if device == "cpu" else "no worker with the resource GPU"
+            start = f"dask worker {address}" + " --resources GPU=1" * (device != "cpu")
+            raise RequestError(f"--scheduler {address}, which has {lacking}", "at least one", f"start one: {start}")
+        with team:
+            yield team
+
+
+def offers_gpu(address: str) -> bool:
+    """Whether a scheduler has workers with the resource ``GPU``.
+
+    Raises:
+        RequestError: If it does not answer.
+    """
+    with _connected(address) as client:
+        return bool(Team(client, "cuda").workers)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout=_ANSWER_S, set_as_default=False, name="geoseg")
+    except (OSError, ValueError, TypeError) as err:
+        raise RequestError(
+            f"--scheduler {address}: {err}",
+            "the address of a running scheduler, such as tcp://127.0.0.1:8786",
+            "start one with: dask scheduler, and workers with: dask worker ADDRESS",
+        ) from err
+    try:
+        yield client
+    finally:
+        client.close(timeout=_ANSWER_S)
+
+
+@contextmanager
+def own_team(share: Share, device: str) -> Iterator[Team]:
+    """A scheduler in this process, and worker processes on this machine.
+
+    Args:
+        share: How many processes, and what each may hold.
+        device: ``cpu``, or ``cuda``: a GPU for each process, by position.
+
+    Raises:
+        GeosegError: If they do not start.
+    """
+    with ExitStack() as stack:
+        cluster = stack.enter_context(
+            LocalCluster(n_workers=0, host=_LOOPBACK, dashboard_address=f"{_LOOPBACK}:0", silence_logs=logging.CRITICAL)
+        )
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="geoseg-workers-", ignore_cleanup_errors=True))
+        crew = stack.enter_context(
+            _Crew(cluster.scheduler_address, share.processes, device, share.tiles_in_flight, Path(folder))
+        )
+        client = stack.enter_context(
+            Client(cluster.scheduler_address, timeout=_ANSWER_S, set_as_default=False, name="geoseg")
+        )
+        try:
+            client.wait_for_workers(share.processes, timeout=_START_S)
+        except TimeoutError as err:
+            raise GeosegError(
+                f"{share.processes} worker processes, which did not start within {_START_S:g} s: {crew.last_words}",
+                "processes that start",
+                "leave --workers away, or see what the machine is busy with",
+            ) from err
+        with Team(client, device, crew) as team:
+            yield team
+
+
+@dataclass
+class _Crew:
+    """Worker processes of this machine.
+
+    They are sessions of their own: a Ctrl-C is for the process that hands out tiles, which ends them. When that one is
+    gone, they lose their scheduler and end by themselves.
+    """
+
+    address: str
+    count: int
+    device: str
+    threads: int
+    folder: Path
+    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    replaced: int = 0
+
+    def __enter__(self) -> Self:
+        for number in range(self.count):
+            self._start(number)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+
+    def _start(self, number: int) -> None:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--nworkers", "1"]
+        command += ["--nthreads", str(self.threads), "--memory-limit", "0", "--no-dashboard"]
+        command += ["--host", _LOOPBACK, "--dashboard-address", f"{_LOOPBACK}:0"]
+        command += ["--name", f"geoseg-{number}-{self.replaced}", "--local-directory", str(self.folder)]
+        command += ["--death-timeout", f"{_START_S:g}"]
+        environment = {**_ALLOCATOR, **os.environ}
+        if self.device == "cuda":
+            command += ["--resources", f"{GPU}=1"]
+            seen = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+            environment["CUDA_VISIBLE_DEVICES"] = seen[number] if number < len(seen) else str(number)
+        with (self.folder / "worker.log").open("ab") as log:
+            self.processes[number] = subprocess.Popen(  # noqa: S603  # our own words
+                command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    @property
+    def last_words(self) -> str:
+        """The end of what they said."""
+        with suppress(OSError):
+            lines = (self.folder / "worker.log").read_text(errors="replace").strip().splitlines()
+            return lines[-1] if lines else "they said nothing"
+        return "they said nothing"
+
+    def replace_ended(self) -> None:
+        for number, process in list(self.processes.items()):
+            if process.poll() is None:
+                continue
+            self.replaced += 1
+            if self.replaced > _MOST_REPLACED:
+                raise GeosegError(
+                    f"worker processes that end again and again, the last one with {process.returncode}: {self.last_words}",
+                    "processes that stay",
+                    "lower --workers or raise --max-memory: the system may have ended them for want of memory",
+                )
+            self._start(number)

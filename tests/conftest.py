@@ -12,6 +12,9 @@ import pytest
 # Before any import of a library that reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Most tests make networks of their own, and converting each would take longer than running it. Here too, because fixtures
+# of modules are made before those of tests.
+os.environ["GEOSEG_BACKEND"] = "torch"
 # Threads that spin while they wait take the other process's core (`make test` runs two).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -55,6 +58,5 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test sees the settings or the cache of the person who runs it."""
     for name in [name for name in os.environ if name.startswith("GEOSEG_") and name != "GEOSEG_SHARED"]:
         monkeypatch.delenv(name)
-    # Most tests make networks of their own; converting each would take longer than running it.
     monkeypatch.setenv("GEOSEG_BACKEND", "torch")
     monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(_numbers))))

@@ -329,7 +329,7 @@ def plan_command(
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes)
+        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, asks_files=False)
     (show_licence if quiet else show_before)(prepared)
     if as_json:
         typer.echo(json.dumps(plan_facts(prepared)))

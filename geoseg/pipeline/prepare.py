@@ -27,7 +27,7 @@ from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
     Region,
-    TileTask,
+    TileTasks,
     check_area,
     check_area_of_use,
     check_pixels,
@@ -56,7 +56,9 @@ _PRECISION = "float32"
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
-_SPARE = 1.1
+_SPARE, _NOT_LARGER = 1.1, 1.001
+# Items whose headers a plan reads, spread over all where there are more.
+_HEADERS_PLANNED = 64
 # What the large libraries of networks add to a process (proportional set size after import, in bytes).
 _LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
@@ -92,7 +94,7 @@ class Prepared:
     lattice_origin: str
     region: Region
     coverage: Coverage
-    tasks: tuple[TileTask, ...]
+    tasks: TileTasks
     budget: Budget
     key_parts: KeyParts
     asset_facts: dict[str, str]
@@ -128,7 +130,7 @@ class Prepared:
     @property
     def pixels(self) -> int:
         """Pixels of the wanted cells."""
-        return sum(task.pixels for task in self.tasks)
+        return self.tasks.pixels
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -169,6 +171,8 @@ def prepare(
     forgotten: Sequence[dict[str, Any]] = (),
     notes: Sequence[str] = (),
     folder: ModelFolder | None = None,
+    *,
+    asks_files: bool = True,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -179,6 +183,8 @@ def prepare(
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
         notes: What is known about the job already, to be said with the rest.
         folder: The job's model, where it was resolved before.
+        asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
+            looks at the headers of some.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -213,7 +219,7 @@ def prepare(
         found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
         hrefs = {source.href for item in found.items for source in item.sources}
         check_offline(sorted(hrefs), offline=settings.offline)
-        found = _believing_files(found, spec, Rasters(remote))
+        found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
         lattice, origin = choose_lattice(spec, found.items, aoi, like)
         if aoi is not None:
             check_region(aoi, found.items, lattice)
@@ -222,11 +228,13 @@ def prepare(
         if not spec.pixel_grid:
             check_corners(lattice.geobox(region.window))
         pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
-        if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
+        if not documents and pixel_m > _NOT_LARGER * (
+            model.resolution_m or 10.0
+        ):  # larger pixels reach farther than was searched
             found = find_scenes(
                 spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
             )
-            found = _believing_files(found, spec, Rasters(remote))
+            found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
             hrefs = {source.href for item in found.items for source in item.sources}
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
@@ -247,10 +255,10 @@ def prepare(
             lattice_origin=origin,
             region=region,
             coverage=coverage,
-            tasks=tuple(tasks),
+            tasks=tasks,
             budget=budget,
             key_parts=_key_parts(spec, model, lattice, budget, device),
-            asset_facts=asset_facts(hrefs, remote),
+            asset_facts=asset_facts(hrefs, remote) if asks_files else {},
             remote=remote,
             device=device,
             pixel_m=pixel_m,
@@ -271,11 +279,19 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     return warnings
 
 
-def _believing_files(found: Found, spec: JobSpec, rasters: Rasters) -> Found:
+def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:
     """Items of a catalogue with the pixel grids that their files have."""
     if spec.scenes:
         return found
-    items, warnings = with_true_grids(found.items, rasters)
+    step = 1 if whole else -(-len(found.items) // _HEADERS_PLANNED)
+    items, warnings = with_true_grids(found.items[::step], rasters)
+    if step > 1:
+        believed = list(found.items)
+        believed[::step] = items
+        words = (
+            f"the grids of {len(items):,} of {len(believed):,} items were held against their files; a run looks at all"
+        )
+        return replace(found, items=tuple(believed), warnings=(*found.warnings, *warnings, words))
     return replace(found, items=items, warnings=(*found.warnings, *warnings))
 
 

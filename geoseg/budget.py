@@ -2,7 +2,7 @@
 
 The rule, in this order:
 
-1. What the process needs before it computes (libraries, network, report) is set aside: ``_BASE_BYTES``.
+1. What the process needs before it computes (libraries, network, report) is set aside: ``Appetite.standing_bytes``.
 2. Of the rest, 5 % (16 MiB at least) goes to GDAL's block cache; what is left is shared by forward passes and tiles in
    flight as 60 to 35.
 3. The chip is the largest square of cells (up to the device's best) of which a forward pass per core fits, one thread
@@ -24,9 +24,6 @@ from dataclasses import dataclass
 from geoseg.errors import MemoryTooSmallError
 from geoseg.tiles import finite_halo, round_up
 
-# Proportional set size of a process that has loaded torch and the pipeline (0.56 GB when it was looked at), and room for
-# the join of polygons and the report.
-_BASE_BYTES = 800 * 10**6
 _MOST_TILE_PX = 2048
 # Below this the halo costs more than waiting for each other costs the threads of one pass.
 _LEAST_SHARED_CHIP_PX = 512
@@ -77,7 +74,7 @@ class Appetite:
         margin_px: Pixels read around a tile on one side, at most.
         workspace_bytes_per_px: Peak of one forward pass per chip pixel, without the input.
         chip_px: Side of a chip of a global network, ``None`` for a finite one.
-        standing_bytes: What the network and its libraries take beyond those of the shipped models.
+        standing_bytes: What the process takes before it computes: libraries, network, the join of polygons, report.
         layers: Further layers that are kept of every pixel.
     """
 
@@ -87,7 +84,7 @@ class Appetite:
     margin_px: int
     workspace_bytes_per_px: float
     chip_px: int | None
-    standing_bytes: int = 0
+    standing_bytes: int
     layers: int = 0
 
 
@@ -99,7 +96,7 @@ def appetite_of(
     stride_px: int,
     workspace_bytes_per_px: float,
     chip_px: int | None,
-    standing_bytes: int = 0,
+    standing_bytes: int,
     layers: int = 0,
 ) -> Appetite:
     """The costs of a model from the facts in its spec."""
@@ -133,7 +130,7 @@ def plan_budget(
             f"at least {least / 1e9:.2f} GB for this model",
             "raise --max-memory" + " or lower --tile-size" * (side_px > cell),
         )
-    free = max_memory - _BASE_BYTES - appetite.standing_bytes
+    free = max_memory - appetite.standing_bytes
     cache = max(free * _CACHE_SHARE, _LEAST_CACHE_BYTES)
     forward, tiles = (free - cache) * _FORWARD_SHARE, (free - cache) * _TILE_SHARE
     alone_px = _largest(cell, best_chip_px, lambda side: _forward_bytes(appetite, side) <= forward)
@@ -163,7 +160,7 @@ def _least_bytes(appetite: Appetite, side_px: int) -> int:
         _tile_bytes(appetite, side_px) * _TILES_PLANNED / _TILE_SHARE,
     )
     free = max(shared / (1 - _CACHE_SHARE), shared + _LEAST_CACHE_BYTES)
-    return round_up(math.ceil(_BASE_BYTES + appetite.standing_bytes + free), 10**7)
+    return round_up(math.ceil(appetite.standing_bytes + free), 10**7)
 
 
 def _largest(cell: int, most: int, fits: Callable[[int], bool]) -> int:

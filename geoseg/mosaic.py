@@ -10,6 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.compiled import count_values
 from geoseg.errors import OutputError
 from geoseg.grid import Window
 from geoseg.pixels import NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
@@ -144,20 +145,22 @@ class Mosaic:
         """Add a block's pixels, by reason."""
         window = self.window(block_row, block_col)
         inside = self._region.mask(window)
-        total = int(inside.sum())
+        total = int(np.count_nonzero(inside))
         counts.aoi += total
         counts.outside += inside.size - total
         layers = self._layers(window)
         if layers is None:
             counts.unobserved += total
             return
-        reason = layers["reason"][inside]
-        by_reason = np.bincount(reason & ~np.uint8(NEAR_FAILED_BIT), minlength=len(Reason))
+        reason = layers["reason"] if total == inside.size else layers["reason"][inside][None]
+        by_value = count_values(reason, reason.shape[0] + 1).sum(axis=0)
+        values = np.arange(256)
+        by_reason = np.bincount(values & ~NEAR_FAILED_BIT, by_value, minlength=len(Reason))
         counts.unobserved += int(by_reason[Reason.UNOBSERVED])
         counts.masked += int(by_reason[Reason.MASKED])
         counts.failed += int(by_reason[Reason.FAILED])
         counts.failed_model += int(by_reason[Reason.MODEL])
-        counts.near_failed += int(np.count_nonzero(reason & NEAR_FAILED_BIT))
+        counts.near_failed += int(by_value[(values & NEAR_FAILED_BIT) > 0].sum())
 
     def _layers(self, window: Window) -> dict[str, NDArray[np.uint8]] | None:
         """The layers of a block's record, cut to the block."""

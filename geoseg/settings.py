@@ -84,7 +84,9 @@ class Settings(BaseSettings):
         description="Forward passes at the same time, where the memory allows; default one per core.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
-    backend: Literal["auto", "torch"] = Field("auto", description="What runs the network.")
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What runs the network; by default what is quicker on this machine."
+    )
     cache: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("geoseg"), description="Tile store and fetched weights."
     )

@@ -58,6 +58,10 @@ class JobSpec(BaseModel):
     layers: tuple[Literal["scores", "entropy", "margin"], ...] = Field(
         (), description="Further rasters: the probability of every class, their entropy, the lead of the first choice."
     )
+    profile: Literal["exact", "bf16", "int8"] = Field(
+        "exact",
+        description="How exactly the network computes: float32, or quicker ways that were measured and accepted.",
+    )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
 

@@ -55,4 +55,6 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test sees the settings or the cache of the person who runs it."""
     for name in [name for name in os.environ if name.startswith("GEOSEG_") and name != "GEOSEG_SHARED"]:
         monkeypatch.delenv(name)
+    # Most tests make networks of their own; converting each would take longer than running it.
+    monkeypatch.setenv("GEOSEG_BACKEND", "torch")
     monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(_numbers))))

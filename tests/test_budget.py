@@ -29,6 +29,7 @@ def appetites(draw):
         stride,
         draw(st.floats(0, 20_000)),
         chip,
+        BASE,
     )
 
 
@@ -46,7 +47,7 @@ def planned_bytes(budget: Budget, appetite: Appetite) -> float:
     forward = chip**2 * (appetite.workspace_bytes_per_px + 4 * (appetite.bands + appetite.classes))
     pixels = (tile + margin) ** 2 * (12 * appetite.bands + 16)
     sums = tile**2 * 4 * (appetite.classes + 1) if appetite.chip_px else 0
-    standing = BASE + appetite.standing_bytes + budget.gdal_cache_bytes
+    standing = appetite.standing_bytes + budget.gdal_cache_bytes
     return standing + budget.passes_at_once * forward + budget.tiles_in_flight * (pixels + sums)
 
 
@@ -135,7 +136,7 @@ def plan_budget_or_none(memory: int, cores: int, tile_px: int | None, appetite: 
         return None
 
 
-SMALL = appetite_of(3, 4, 32, (36, 36, 29, 29), 8, 400.0, None)
+SMALL = appetite_of(3, 4, 32, (36, 36, 29, 29), 8, 400.0, None, BASE)
 
 
 @pytest.mark.parametrize(("asked", "cells"), [(1, 1), (32, 1), (33, 2), (96, 3), (500, 16)])
@@ -151,15 +152,15 @@ def test_a_tile_that_does_not_fit_is_refused_and_not_made_smaller_in_silence():
 
 
 def test_a_network_that_states_no_workspace_is_not_free():
-    assert appetite_of(3, 4, 32, (0, 0, 0, 0), 8, 0.0, None).workspace_bytes_per_px > 0
+    assert appetite_of(3, 4, 32, (0, 0, 0, 0), 8, 0.0, None, BASE).workspace_bytes_per_px > 0
 
 
 @given(st.tuples(*[st.integers(0, 400)] * 4), st.integers(1, 64))
 def test_the_margin_is_the_widest_halo_or_the_chip(radius, stride):
-    finite = appetite_of(3, 4, stride * 8, radius, stride, 100.0, None)
+    finite = appetite_of(3, 4, stride * 8, radius, stride, 100.0, None, BASE)
     assert finite.margin_px % stride == 0
     assert max(radius) <= finite.margin_px < max(radius) + stride
-    assert appetite_of(3, 4, stride * 8, radius, stride, 100.0, 512).margin_px == 512
+    assert appetite_of(3, 4, stride * 8, radius, stride, 100.0, 512, BASE).margin_px == 512
 
 
 @given(MEMORY, CORES, appetites())

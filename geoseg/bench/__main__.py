@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|oddities``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from geoseg.errors import WeightsError
 def main() -> None:
     """Run one benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    parser.add_argument("what", choices=("efficiency", "memory", "oddities"))
+    parser.add_argument("what", choices=("efficiency", "memory", "planning", "polygons", "oddities"))
     parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument("--dates", type=int, default=40, help="memory: dates of the median; 0 leaves it out")
+    parser.add_argument("--tiles", type=int, default=1_000_000, help="planning: tiles of the region, about")
+    parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     words = parser.parse_args()
@@ -29,6 +31,14 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
+        elif words.what == "planning":
+            from geoseg.bench.planning import measure_planning  # noqa: PLC0415
+
+            measure_planning(folder, (words.model or ["demo-landcover"])[0], words.tiles, words.items, sys.stdout.write)
+        elif words.what == "polygons":
+            from geoseg.bench.polygons import measure_polygons  # noqa: PLC0415
+
+            measure_polygons(folder, (words.side or [10_980])[0], sys.stdout.write)
         elif words.what == "efficiency":
             from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
 

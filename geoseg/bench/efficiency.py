@@ -9,28 +9,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
-import torch
 from numpy.typing import NDArray
 
 from geoseg.bench.context import describe_machine
-from geoseg.bench.sources import write_scene
+from geoseg.demo.land import write_scene
 from geoseg.machine import tune_allocator, usable_cores
-from geoseg.models import resolve
-from geoseg.models.network import Network, load_network
+from geoseg.models import ModelFolder, resolve
+from geoseg.models.backends import Backend, choose_backend
+from geoseg.predict import Arrays, NumpyArrays
 from geoseg.settings import Settings
 
-_REFERENCE_CHIPS_PX = (512, 1024)
-_WARM_UP = 2
+_REFERENCE_CHIPS_PX = (512, 1024, 2048)
 
 
 def measure_efficiency(
@@ -43,13 +42,17 @@ def measure_efficiency(
     """
     tune_allocator()  # as the command line does
     settings = Settings()
-    found = resolve(model, models_dirs=settings.models, cache=settings.cache, offline=settings.offline)
+    cache = folder / "cache"
+    found = resolve(model, models_dirs=settings.models, cache=cache, offline=settings.offline)
+    cores = usable_cores()
+    backend = choose_backend(found, settings.backend, "cpu", "exact", cores, say=lambda words: say(f"{words}\n"))
     scene = write_scene(folder / f"scene-{model}-{side_px}.tif", found.spec.bands, side_px)
-    reference_s, chip_px = reference_seconds(load_network(found), scene)
-    wall_s, report = _run(folder, model, scene, max_memory)
+    wall_s, report = _run(cache, model, backend, scene, max_memory)
+    reference_s, how = reference_seconds(found, backend, scene, cores)
     mpx, limit_gb = side_px**2 / 1e6, report["settings"]["max_memory_bytes"] / 1e9
     say(f"\n{model}: {side_px} x {side_px} px, {len(found.spec.bands)} bands; {describe_machine()}\n")
-    say(f"  reference      {reference_s:8.2f} s  {mpx / reference_s:7.3f} Mpx/s  (chips of {chip_px} px, no overlap)\n")
+    say(f"  backend        {backend.name} {backend.why}\n")
+    say(f"  reference      {reference_s:8.2f} s  {mpx / reference_s:7.3f} Mpx/s  ({how}, no overlap)\n")
     say(
         f"  run            {wall_s:8.2f} s  {mpx / wall_s:7.3f} Mpx/s  (limit {limit_gb:.1f} GB; a whole process, imports included)\n"
     )
@@ -61,46 +64,62 @@ def measure_efficiency(
     return reference_s / wall_s
 
 
-def _run(folder: Path, model: str, scene: Path, max_memory: str | None) -> tuple[float, dict[str, Any]]:
+def _run(
+    cache: Path, model: str, backend: Backend, scene: Path, max_memory: str | None
+) -> tuple[float, dict[str, Any]]:
     """Wall seconds of a whole run in a process of its own with an empty tile store, and its report."""
-    out, cache = folder / f"map-{model}", folder / "cache"
+    out = cache.parent / f"map-{model}"
     shutil.rmtree(cache / "tiles", ignore_errors=True)
     command = [sys.executable, "-m", "geoseg", "run", "--scenes", str(scene), "--model", model, "--fresh", "--quiet"]
-    command += ["--sensor", "sentinel-2-l2a", "--out", str(out)]
+    command += ["--sensor", "sentinel-2-l2a", "--backend", backend.name, "--out", str(out)]
     command += ["--max-memory", max_memory] if max_memory else []
     start = time.perf_counter()
     subprocess.run(command, env={**os.environ, "GEOSEG_CACHE": str(cache)}, check=True)  # noqa: S603  # our own words
     return time.perf_counter() - start, json.loads((out / "report.json").read_text())
 
 
-def reference_seconds(network: Network, scene: Path) -> tuple[float, int]:
-    """Seconds for transform, forward and argmax of a whole scene without overlap, and the better chip side."""
-    torch.set_num_threads(usable_cores())
+def reference_seconds(model: ModelFolder, backend: Backend, scene: Path, cores: int) -> tuple[float, str]:
+    """Seconds for transform, forward and argmax of a whole scene without overlap, at the best shape of a chip; which it is.
+
+    Args:
+        model: The model.
+        backend: What runs it.
+        scene: Digital numbers that are reflectance times 10,000.
+        cores: Threads: of one pass, or of as many passes of one thread.
+    """
     with rasterio.open(scene) as file:
         pixels = file.read().astype("float32") / np.float32(10_000)
-    timed = {side: _seconds_with(network, pixels, side) for side in _REFERENCE_CHIPS_PX}
-    best = min(timed, key=lambda side: timed[side])
-    return timed[best], best
+    timed = {
+        (side, passes): _seconds_with(model, backend, pixels, side, passes, cores // passes)
+        for side in _REFERENCE_CHIPS_PX
+        for passes in sorted({1, cores})
+    }
+    side, passes = min(timed, key=lambda shape: timed[shape])
+    return timed[side, passes], f"chips of {side} px, {passes} at once"
 
 
-def _seconds_with(network: Network, pixels: NDArray[np.float32], side: int) -> float:
+def _seconds_with(
+    model: ModelFolder, backend: Backend, pixels: NDArray[np.float32], side: int, passes: int, threads: int
+) -> float:
     """Time of all chips of one size; chips at the border have the size that is left."""
+    network = backend.load(model, threads)
+    arrays: Arrays = NumpyArrays()
+    if backend.name == "torch":
+        from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
+
+        arrays = Tensors(backend.device)
+
+    def classify(chip: NDArray[np.float32]) -> None:
+        values = arrays.put(np.ascontiguousarray(chip)[None])
+        scores = network.scores(values, arrays.put(np.ones((1, *chip.shape[1:]), bool)))
+        arrays.decide(scores[0])
+
     rows, cols = pixels.shape[1:]
     chips = [
         pixels[:, row : row + side, col : col + side] for row in range(0, rows, side) for col in range(0, cols, side)
     ]
-    for _ in range(_WARM_UP):
-        _classify(network, chips[0])
-    seconds = []
-    for chip in chips:
+    with ThreadPoolExecutor(passes, initializer=arrays.start_thread, initargs=(threads,)) as pool:
+        list(pool.map(classify, chips[:1] * passes))  # buffers are made, caches are filled
         start = time.perf_counter()
-        _classify(network, chip)
-        seconds.append(time.perf_counter() - start)
-    # The median guards the reference against a disturbed chip; all full chips cost the same.
-    full = statistics.median(seconds)
-    return sum(min(value, full * 1.5) for value in seconds)
-
-
-def _classify(network: Network, chip: NDArray[np.float32]) -> None:
-    values = torch.from_numpy(np.ascontiguousarray(chip))[None]
-    network.scores(values, torch.ones((1, *values.shape[2:]), dtype=torch.bool)).argmax(dim=1)
+        list(pool.map(classify, chips))
+        return time.perf_counter() - start

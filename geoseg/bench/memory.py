@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from geoseg.bench.context import describe_machine
-from geoseg.bench.sources import write_repeated, write_scene
+from geoseg.bench.sources import write_repeated
+from geoseg.demo.land import write_scene
 from geoseg.machine import MemoryWatch
 from geoseg.models import resolve
 from geoseg.settings import Settings, parse_size

@@ -73,10 +73,9 @@ def write_region(path: Path, tiles: int) -> Path:
     """A region of about so many tiles whose coast has thousands of points, as GeoJSON."""
     angles = np.linspace(0, 2 * np.pi, _COAST_POINTS, endpoint=False)
     generator = np.random.default_rng(_COAST_SEED)
-    wobble = sum(
-        np.sin(angles * turns + generator.uniform(0, 2 * np.pi)) * 0.3 / turns for turns in (2, 3, 5, 9, 17, 60, 200)
-    )
-    radius = 1 + wobble
+    radius = np.ones_like(angles)
+    for turns in (2, 3, 5, 9, 17, 60, 200):
+        radius += np.sin(angles * turns + generator.uniform(0, 2 * np.pi)) * 0.3 / turns
     radius *= math.sqrt(tiles * (_TILE_PX * _PIXEL_M) ** 2 / (np.pi * np.mean(radius**2)))
     to_plane = Transformer.from_crs("EPSG:4326", _CRS, always_xy=True)
     x, y = to_plane.transform(*_MIDDLE)
@@ -120,7 +119,7 @@ def _squares(bounds: tuple[float, float, float, float]) -> Iterator[tuple[int, i
             for upper in range(int(bottom // _STEP_M) * _STEP_M, int(top // _STEP_M + 2) * _STEP_M, _STEP_M):
                 for left in range(100_000, 900_000, _STEP_M):
                     square = shapely.box(left, upper - _SQUARE_M, left + _SQUARE_M, upper)
-                    lon, lat = there.transform(*square.exterior.xy, direction="INVERSE")
+                    lon, lat = there.transform(square.exterior.xy[0], square.exterior.xy[1], direction="INVERSE")
                     outline = shapely.Polygon(np.column_stack([lon, lat]))
                     if abs(outline.centroid.x - middle) < 3.5 and outline.intersects(shapely.box(*bounds)):
                         yield code, left, upper, outline

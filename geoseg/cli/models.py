@@ -181,3 +181,56 @@ def add(
     if warning := licence_warning(spec.name, spec.licence):
         typer.echo(f"note: {warning}", err=True)
     typer.echo(f"added {path.name} ({path}); use it with: geoseg run --model {path.name}")
+
+
+@app.command("export")
+def export(
+    model: Reference,
+    profile: Annotated[
+        str,
+        typer.Option("--profile", help="exact, or bf16 or int8, which round and are refused where they lose too much."),
+    ] = "exact",
+    format_: Annotated[str, typer.Option("--format", help="openvino, or onnx for other programs.")] = "openvino",
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Make a model folder here with the export in it. Default: keep it in the cache."),
+    ] = None,
+    scenes: Annotated[
+        list[str] | None,
+        typer.Option("--scenes", help="Raster to calibrate and measure on; repeat. Default: a generated scene."),
+    ] = None,
+    allow_pickle: AllowPickle = False,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """Make a network that runs without torch, and say how far it is from the original."""
+    del debug
+    from geoseg.models.adding import gather  # noqa: PLC0415  # imports torch, as all that follows
+    from geoseg.models.exports.record import EXPORTS, profile_of  # noqa: PLC0415
+    from geoseg.models.exports.trials import export_apart  # noqa: PLC0415
+    from geoseg.pipeline.calibration import calibration_images  # noqa: PLC0415
+
+    wanted = profile_of(profile)
+    if format_ not in {"openvino", "onnx"}:
+        raise RequestError(f"--format {format_}", "openvino or onnx", "use one of the two")
+    settings = _settings(offline=offline, allow_pickle=allow_pickle)
+    folder = _folder(model, settings)
+    target = None
+    if to is not None:
+        to.mkdir(parents=True, exist_ok=True)
+        gather(folder, to.absolute(), allow_pickle=settings.allow_pickle)
+        folder = _folder(str(to.absolute()), settings)
+        target = folder.path / EXPORTS / f"{format_}-{wanted}"
+    images, source = calibration_images(folder, scenes or (), settings) if scenes or wanted != "exact" else ([], "")
+    made = export_apart(
+        folder,
+        wanted,
+        images,
+        source,
+        onnx=format_ == "onnx",
+        target=target,
+        allow_pickle=settings.allow_pickle,
+    )
+    typer.echo(made.agreement.describe())
+    typer.echo(f"memory: {made.workspace_bytes_per_px:g} bytes per pixel of a chip")
+    typer.echo(f"exported to {made.path}")

@@ -153,6 +153,13 @@ Layers = Annotated[
         autocompletion=completion.layers,
     ),
 ]
+Profile = Annotated[
+    str | None,
+    _job(
+        "exact (default), or bf16 or int8: quicker and rounded, once `geoseg models export` has accepted the loss.",
+        "--profile",
+    ),
+]
 MinArea = Annotated[
     float | None,
     _job(
@@ -196,7 +203,9 @@ Workers = Annotated[
     _where("Forward passes at the same time, 1 to 256. Default: one per core, if the memory allows.", "--workers"),
 ]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
-Backend = Annotated[str | None, _where("What runs the network: auto (default) or torch.", "--backend")]
+Backend = Annotated[
+    str | None, _where("What runs the network: torch, openvino, or auto (default), the quicker one.", "--backend")
+]
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
 ]
@@ -231,6 +240,7 @@ def run_command(
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
     layers: Layers = None,
+    profile: Profile = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,
@@ -294,6 +304,7 @@ def plan_command(
     like: Like = None,
     format: Format = None,  # noqa: A002  # the option's name
     layers: Layers = None,
+    profile: Profile = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
     out: Out = None,

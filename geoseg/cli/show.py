@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from geoseg.cli.progress import console
+from geoseg.models.backends import Backend
 from geoseg.models.licences import licence_kind, licence_warning
 from geoseg.models.weights import weights_at_hand
 from geoseg.outputs.geodesy import area_m2
@@ -112,7 +113,8 @@ def show_before(prepared: Prepared) -> None:
         ("time range", prepared.spec.datetime or ""),
         ("model", _model_words(facts["model"], prepared.model.spec.title)),
         ("weights", _weights_words(facts["weights"])),
-        ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx on {prepared.device}"),
+        ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx"),
+        ("backend", _backend_words(prepared.backend)),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
     if prepared.spec.pixel_grid:
@@ -122,6 +124,11 @@ def show_before(prepared: Prepared) -> None:
     for name, text in lines:
         if text:
             out.print(f"{name:>10}  {text}", markup=False)
+
+
+def _backend_words(backend: Backend) -> str:
+    rounding = "" if backend.profile == "exact" else f", {backend.profile}"
+    return f"{backend.name} on {backend.device}{rounding}" + (f" ({backend.why})" if backend.why else "")
 
 
 def _model_words(model: dict[str, Any], title: str) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.models import ClassInfo
 
-if TYPE_CHECKING:
-    from torch import Tensor
+#: A tensor of torch, or a NumPy array where the network runs outside torch.
+type Array = Any
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Chips:
         lonlat: Longitude and latitude of the chips' centres in degrees, ``(b, 2)``, or ``None`` without georeference.
     """
 
-    inputs: Mapping[str, Tensor]
-    valid: Tensor
+    inputs: Mapping[str, Array]
+    valid: Array
     times: tuple[datetime, ...] = ()
     gsd_m: float | None = None
     lonlat: NDArray[np.float64] | None = None
@@ -44,8 +44,8 @@ class HeadOutput:
         layers: Further uint8 or uint16 layers ``(b, h, w)`` by name.
     """
 
-    scores: Tensor
-    layers: Mapping[str, Tensor] = field(default_factory=dict)
+    scores: Array
+    layers: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Head(Protocol):

@@ -92,7 +92,7 @@ def add_model(
         _check_name(name, places, replace_it=replace_it)
     with _stage(places.cache) as stage:
         given = places.resolve(reference) if item is None else _described(reference, item, stage, places)
-        _gather(given, stage, allow_pickle=allow_pickle)
+        gather(given, stage, allow_pickle=allow_pickle)
         name = name or given.spec.name
         _check_name(name, places, replace_it=replace_it)
         report = check_model(ModelFolder.open(stage, measured=False), write=True)
@@ -176,8 +176,8 @@ def _files(document: Mapping[str, Any]) -> Iterator[str]:
             yield path.as_posix()
 
 
-def _gather(given: ModelFolder, stage: Path, *, allow_pickle: bool) -> None:
-    """Have item, weights and words of a model on the stage, with the weights beside the item."""
+def gather(given: ModelFolder, stage: Path, *, allow_pickle: bool) -> None:
+    """Have item, weights and words of a model in a folder, with the weights beside the item."""
     weights = given.spec.weights
     guard_pickle(weights, allow_pickle=allow_pickle)
     found = find_weights(given)

@@ -5,6 +5,8 @@ This module is the only door between pixels and logits. Importing it imports tor
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -25,9 +27,10 @@ class Network:
         spec: The model's facts.
         module: The network with its weights; it is put into eval mode and on the device.
         device: ``cpu`` or ``cuda``.
+        bfloat16: Compile the network and let it compute in bfloat16 where that is safe; inputs and scores stay float32.
     """
 
-    def __init__(self, spec: ModelSpec, module: nn.Module, device: str = "cpu") -> None:
+    def __init__(self, spec: ModelSpec, module: nn.Module, device: str = "cpu", *, bfloat16: bool = False) -> None:
         self.spec = spec
         self.device = _device(device)
         self.module = module.eval().requires_grad_(requires_grad=False)
@@ -36,6 +39,9 @@ class Network:
         self._fill = torch.tensor(spec.fill, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         if self.device.type == "cuda":
             _make_reproducible()
+        # Compiled for each shape of chip, of which a job has few.
+        self._run: Callable[[Tensor], object] = torch.compile(self.module, dynamic=False) if bfloat16 else self.module
+        self._bfloat16 = bfloat16
 
     @torch.inference_mode()
     def scores(self, values: Tensor, valid: Tensor) -> Tensor:
@@ -60,6 +66,22 @@ class Network:
             return torch.cat([1 - positive, positive], dim=1)
         return torch.softmax(logits, dim=1)
 
+    def traced_scores(self, values: Tensor, valid: Tensor) -> Tensor:
+        """``scores`` as one graph of whole arrays without questions, for those who export it.
+
+        Args:
+            values: As for ``scores``.
+            valid: ``(b, h, w)``, boolean.
+        """
+        own = self._transform.torch_(values.clone())
+        logits = self.module(torch.where(valid[:, None], own, self._fill))
+        if logits.shape[1] == 1:
+            positive = torch.sigmoid(logits)
+            scores = torch.cat([1 - positive, positive], dim=1)
+        else:
+            scores = torch.softmax(logits, dim=1)
+        return torch.where((logits - logits == 0).all(dim=1, keepdim=True), scores, torch.nan)
+
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
         bands, stride = len(self.spec.bands), self.spec.stride_px
@@ -78,7 +100,8 @@ class Network:
     @torch.inference_mode()
     def _logits(self, normalised: Tensor) -> Tensor:
         """Forward pass; checks what comes out."""
-        logits = self.module(normalised)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            logits = self._run(normalised)
         classes = len(self.spec.classes)
         outputs = {classes, 1} if classes == 2 else {classes}
         if not isinstance(logits, Tensor) or logits.ndim != 4 or logits.shape[1] not in outputs:
@@ -97,13 +120,16 @@ class Network:
         return logits.float()
 
 
-def load_network(folder: ModelFolder, device: str = "cpu", *, allow_pickle: bool = False) -> Network:
+def load_network(
+    folder: ModelFolder, device: str = "cpu", *, allow_pickle: bool = False, bfloat16: bool = False
+) -> Network:
     """Find, verify and read the weights of a model and build its network.
 
     Args:
         folder: The model.
         device: ``cpu`` or ``cuda``.
         allow_pickle: Read ``.pth`` and ``.ckpt`` files too (``weights_only``, and still only by checksum).
+        bfloat16: See ``Network``.
 
     Raises:
         RequestError: If the weights are a pickle that is not allowed, or there is no such device.
@@ -118,7 +144,7 @@ def load_network(folder: ModelFolder, device: str = "cpu", *, allow_pickle: bool
     module = build(spec)
     put_state(module, read_state(path, spec.weights, folder.path), spec.name)
     fold_norms(module.eval())
-    return Network(spec, module, device)
+    return Network(spec, module, device, bfloat16=bfloat16)
 
 
 def _device(name: str) -> torch.device:

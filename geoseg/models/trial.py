@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geoseg.models.network import Network
+from geoseg.models.spec import ModelSpec
 
 _SIDE_PX = 256
 #: Scores of an image alone and in a batch may differ by what sums in another order do.
@@ -22,7 +23,7 @@ def try_scores(network: Network) -> list[str]:
     Args:
         network: With its weights; its device is used.
     """
-    images, valid = _noise(network)
+    images, valid = noise(network.spec)
     first, again = network.scores(images[:1], valid[:1]), network.scores(images[:1], valid[:1])
     together = network.scores(images, valid)
     problems = []
@@ -35,10 +36,14 @@ def try_scores(network: Network) -> list[str]:
     return problems
 
 
-def _noise(network: Network) -> tuple[Tensor, Tensor]:
-    """Two images (b, c, h, w) in the model's own quantity, and where they are to be believed."""
-    spec = network.spec
-    side = spec.chip_px or max(1, round(_SIDE_PX / spec.stride_px)) * spec.stride_px
+def noise(spec: ModelSpec, side_px: int = _SIDE_PX) -> tuple[Tensor, Tensor]:
+    """Two images (b, c, h, w) in a model's own quantity, and where they are to be believed.
+
+    Args:
+        spec: The model's facts; a global model's chips are as large as it wants them.
+        side_px: About so large.
+    """
+    side = spec.chip_px or max(1, round(side_px / spec.stride_px)) * spec.stride_px
     generator = torch.Generator().manual_seed(5)
     images = torch.rand(2, len(spec.bands), side, side, generator=generator)
     if spec.quantity == "digital-number":  # 8 bits or 16: every order of magnitude

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
-import resource
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from functools import partial
 
-import psutil
 import torch
 
 from geoseg.models.folder import ModelFolder
 from geoseg.models.network import load_network
+from geoseg.models.peak import growth_bytes
 
 #: Side of the measured chip of a finite model: large enough that the pass outweighs what the allocator keeps.
 _SIDE_PX = 512
@@ -23,7 +20,7 @@ _PASSES = 3
 
 
 def measure_workspace(folder: ModelFolder, *, allow_pickle: bool = False) -> float:
-    """Peak memory of one float32 forward pass, in bytes per chip pixel; what the caller hands over is not counted.
+    """Peak memory of one float32 forward pass in torch, in bytes per chip pixel; what the caller hands over is not counted.
 
     Args:
         folder: The model; its weights are read again in the process that measures.
@@ -44,34 +41,5 @@ def _peak_per_px(folder: ModelFolder, side: int, warm_up: int, *, allow_pickle: 
     for chip_px in (warm_up, *[side] * _PASSES):
         values = torch.rand(1, len(folder.spec.bands), chip_px, chip_px)
         valid = torch.ones(1, chip_px, chip_px, dtype=torch.bool)
-        _return_freed_memory()
-        resident = int(psutil.Process().memory_info().rss)
-        _reset_peak()
-        network.scores(values, valid)
-        peaks.append(max(_peak_bytes() - resident, 0))
+        peaks.append(growth_bytes(partial(network.scores, values, valid)))
     return max(peaks[1:]) / float(side**2)
-
-
-def _return_freed_memory() -> None:
-    """Give back what the allocator keeps: the pass would use it again, and it would not be counted."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:  # glibc
-        trim(0)
-
-
-def _reset_peak() -> None:
-    """Ask Linux to count the peak from now on; elsewhere the peak since the start stands in for it."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _peak_bytes() -> int:
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from geoseg.compiled import count_values
 from geoseg.outputs.files import whole_file
 from geoseg.outputs.geodesy import Geodesy
 from geoseg.outputs.legend import FAILED, ClassTable, LegendClass
@@ -82,30 +83,37 @@ class AreaTable:
             block: Classes, uint8 of shape (row, col); nodata outside the AOI.
             inside: For each feature that touches the block: which of its pixels lie in it, bool of the block's shape.
         """
-        for start in range(0, block.shape[0], self.strip_rows):
-            strip = slice(start, min(start + self.strip_rows, block.shape[0]))
-            at = slice(rows.start + strip.start, rows.start + strip.stop)
-            counts = {ALL: np.bincount(block[strip].ravel(), minlength=256)}
+        counted = count_values(block, self.strip_rows)
+        strips = [
+            (k, slice(k * self.strip_rows, min((k + 1) * self.strip_rows, block.shape[0]))) for k in range(len(counted))
+        ]
+        strips = [(k, strip) for k, strip in strips if counted[k, :FAILED].any()]
+        if not strips:
+            return
+        places = [(slice(rows.start + strip.start, rows.start + strip.stop), cols) for _, strip in strips]
+        pixels_m2 = np.zeros(len(places)) if self._geodesy is None else self._geodesy.pixel_areas_m2(places)
+        for (k, strip), pixel_m2 in zip(strips, pixels_m2.tolist(), strict=True):
+            self._add(ALL, counted[k], pixel_m2)
             for name, mask in (inside or {}).items():
-                counts[name] = np.bincount(block[strip][mask[strip]], minlength=256)
-            if counts[ALL][:FAILED].any():
-                self.add_counts(at, cols, counts)
+                self._add(name, np.bincount(block[strip][mask[strip]], minlength=256), pixel_m2)
 
     def add_counts(self, rows: slice, cols: slice, counts: Mapping[str, NDArray[np.int64]]) -> None:
         """Counts a window whose pixels have about one area, from pixels per value (256 of them) per feature and ``all``."""
         pixel_m2 = 0.0 if self._geodesy is None else self._geodesy.pixel_area_m2(rows, cols)
         for name, values in counts.items():
-            self._pixels[name] += values
-            self._areas_m2[name] += values * pixel_m2
+            self._add(name, values, pixel_m2)
+
+    def _add(self, name: str, values: NDArray[np.int64], pixel_m2: float) -> None:
+        self._pixels[name] += values
+        self._areas_m2[name] += values * pixel_m2
 
     def add_features(
         self, names: Sequence[str], windows: Sequence[tuple[slice, slice]], counts: NDArray[np.int64]
     ) -> None:
         """Counts windows of features as `add_counts` does, many at once: each name with its window and its counts."""
         pixel_m2 = np.zeros(len(names)) if self._geodesy is None else self._geodesy.pixel_areas_m2(windows)
-        for name, values, area_m2 in zip(names, counts, pixel_m2, strict=True):
-            self._pixels[name] += values
-            self._areas_m2[name] += values * area_m2
+        for name, values, area_m2 in zip(names, counts, pixel_m2.tolist(), strict=True):
+            self._add(name, values, area_m2)
 
     def rows(self) -> list[AreaRow]:
         """A row per feature and class, classes without a pixel included."""

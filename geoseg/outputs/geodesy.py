@@ -56,6 +56,10 @@ class Geodesy:
     Args:
         crs: CRS of the grid.
         transform: From (column, row) to the CRS.
+
+    Attributes:
+        pixel_m: Width of the first pixel, in metres.
+        edge_px: Longer edges get vertices in between, in pixels.
     """
 
     def __init__(self, crs: CRS, transform: Affine) -> None:
@@ -64,8 +68,8 @@ class Geodesy:
         self._poles = poles_of(crs)
         self._to_lonlat = Transformer.from_crs(crs.proj, 4326, always_xy=True)
         self._geod: Geod = crs.proj.get_geod() or Geod(ellps="WGS84")
-        pixel_m = max(self.distance_m((0, 0), (1, 0)), 1e-6)
-        self._edge_px = float(np.clip(np.sqrt(_EDGE_PX2_M / pixel_m), 1.0, _MAX_EDGE_PX))
+        self.pixel_m = max(self.distance_m((0, 0), (1, 0)), 1e-6)
+        self.edge_px = float(np.clip(np.sqrt(_EDGE_PX2_M / self.pixel_m), 1.0, _MAX_EDGE_PX))
         middle = float(self.points(np.zeros((1, 2)))[0, 0])
         equal_area = f"+proj=cea +lon_0={middle!r} +a={self._geod.a!r} +b={self._geod.b!r} +units=m +type=crs"
         self._to_equal_area = Transformer.from_crs(crs.proj, equal_area, always_xy=True)
@@ -98,6 +102,13 @@ class Geodesy:
                 abs(self._geod.geometry_area_perimeter(part)[0]) for part in shapely.orient_polygons(parts)
             )
         return areas
+
+    def flat(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (column, row), float64 of shape (point, 2), to metres in an equal-area projection."""
+        on_grid = self._on_earth(_apply(self._transform, xy))
+        if self._around is not None:
+            return self._unrolled(on_grid)
+        return np.column_stack(self._to_equal_area.transform(on_grid[:, 0], on_grid[:, 1]))
 
     def _unrolled(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points of a grid in which longitude is a length, in its equal-area projection; nothing jumps."""
@@ -136,10 +147,10 @@ class Geodesy:
     def _on_grid(self, geometries: Geometries) -> Geometries:
         """In the grid's CRS, with vertices added along long edges (few polygons have any)."""
         bounds = shapely.bounds(geometries).reshape(-1, 4)
-        long = (bounds[:, 2:] - bounds[:, :2]).max(axis=1) > self._edge_px if len(bounds) else np.zeros(0, bool)
+        long = (bounds[:, 2:] - bounds[:, :2]).max(axis=1) > self.edge_px if len(bounds) else np.zeros(0, bool)
         if long.any():
             geometries = geometries.copy()
-            geometries[long] = shapely.segmentize(geometries[long], self._edge_px)
+            geometries[long] = shapely.segmentize(geometries[long], self.edge_px)
         moved: Geometries = shapely.transform(to_grid(geometries, self._transform), self._on_earth)
         return moved
 

@@ -19,6 +19,7 @@ from geoseg.outputs.legend import NODATA, ClassTable, colour_table, rgba
 MAX_SIDE_PX = 1200
 
 _CLASS_OPACITY = 0.6
+_OPTIONS: dict[str, dict[str, int]] = {"PNG": {"compress_level": 3}, "WEBP": {"quality": 85}}
 
 
 def preview_geobox(geobox: GeoBox, max_side_px: int = MAX_SIDE_PX) -> GeoBox:
@@ -100,5 +101,5 @@ def imagery_picture(imagery: NDArray[np.uint8], valid: NDArray[np.bool_] | None 
 def encoded(picture: Image.Image, kind: Literal["PNG", "WEBP"]) -> bytes:
     """The picture as the bytes of a file."""
     stream = io.BytesIO()
-    picture.save(stream, format=kind, **({} if kind == "PNG" else {"quality": 85}))
+    picture.save(stream, format=kind, **_OPTIONS[kind])
     return stream.getvalue()

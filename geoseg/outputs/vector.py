@@ -12,20 +12,24 @@ from typing import Protocol, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo import CRS
 
 from geoseg.outputs.files import WholeFile, output_error
-from geoseg.outputs.geodesy import Geodesy, Geometries, to_grid
+from geoseg.outputs.flattened import FlatAreas, Outlines, geometry_of
+from geoseg.outputs.geodesy import Geodesy
 from geoseg.outputs.geojson import GeoJSONSpool
 from geoseg.outputs.legend import ClassTable
+from geoseg.outputs.wkb import to_wkb
+
+Float = NDArray[np.float64]
 
 GEOJSON_LIMIT = 20_000
 
 _GROUP_ROWS = 65_536
 _GROUP_VERTICES = 1_000_000
+_HELD_VERTICES = 2_000_000
 _BBOX = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -36,8 +40,8 @@ class PolygonBatch(Protocol):
     """
 
     @property
-    def geometry(self) -> Geometries:
-        """Shapely polygons in pixel coordinates of the map: x = column, y = row."""
+    def polygons(self) -> Outlines:
+        """The polygons, in pixel coordinates of the map: x = column, y = row."""
 
     @property
     def class_index(self) -> NDArray[np.uint8]:
@@ -102,16 +106,23 @@ class PolygonWriter:
         self.pixels = np.zeros(256, np.int64)
         self._crs, self._transform = crs, transform
         self._geodesy = None if crs is None else Geodesy(crs, transform)
+        self._flat = None if self._geodesy is None else FlatAreas(self._geodesy)
         self._legend = _Legend(classes)
         self._metadata = dict(metadata or {})
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_vertices = 0
+        self._held: list[tuple[Outlines, pa.RecordBatch]] = []
+        self._held_vertices = 0
         self._parquet = WholeFile(folder / "polygons.parquet")
         self._geojson: GeoJSONSpool | None = None
         with self._parquet.writing():
             self._writer = pq.ParquetWriter(
-                self._parquet.temporary, self._legend.schema, compression="zstd", write_page_checksum=True
+                self._parquet.temporary,
+                self._legend.schema,
+                compression="zstd",
+                write_page_checksum=True,
+                use_dictionary=["class", "name", "code", "confidence_p10", "split"],  # what repeats itself
             )
             if self._geodesy is not None:
                 limit = None if "geojson" in formats else geojson_limit
@@ -130,25 +141,27 @@ class PolygonWriter:
             OutputError: If the disk refuses.
             ValueError: If a class is not in the table.
         """
-        if len(batch.geometry) == 0:
+        if len(batch.class_index) == 0:
             return
-        geometry = shapely.orient_polygons(to_grid(batch.geometry, self._transform))
-        areas = None if self._geodesy is None else self._geodesy.areas_m2(batch.geometry)
-        rows = self._legend.rows(batch, geometry, areas)
+        geometry, bounds = to_wkb(batch.polygons, self._transform)
+        areas = None if self._flat is None else self._flat.areas_m2(batch.polygons)
+        rows = self._legend.rows(batch, geometry, bounds, areas)
         self.count += len(rows)
         self.split_count += int(np.count_nonzero(batch.split))
         np.add.at(self.pixels, batch.class_index, batch.pixels)
-        total = shapely.total_bounds(geometry)
-        self._bounds = np.concatenate(
-            (np.minimum(self._bounds[:2], total[:2]), np.maximum(self._bounds[2:], total[2:]))
-        )
+        self._bounds[:2] = np.minimum(self._bounds[:2], bounds[:, :2].min(axis=0))
+        self._bounds[2:] = np.maximum(self._bounds[2:], bounds[:, 2:].max(axis=0))
         self._waiting.append(rows)
-        self._waiting_vertices += int(shapely.get_num_coordinates(geometry).sum())
+        self._waiting_vertices += len(batch.polygons.vertices)
         if sum(map(len, self._waiting)) >= _GROUP_ROWS or self._waiting_vertices >= _GROUP_VERTICES:
             self._flush()
-        if self._geojson is not None and self._geodesy is not None and self._geojson.takes(len(rows)):
-            with self._geojson.writing():
-                self._geojson.add(self._geodesy.lonlat(batch.geometry), rows)
+        if self._geojson is not None and self._geojson.takes(sum(len(held) for _, held in self._held) + len(rows)):
+            self._held.append((batch.polygons, rows))
+            self._held_vertices += len(batch.polygons.vertices)
+            if self._held_vertices > _HELD_VERTICES:
+                self._write_held()
+        else:
+            self._held = []
 
     def close(self) -> list[Path]:
         """Finishes the files, reads them back and gives them their names.
@@ -160,6 +173,7 @@ class PolygonWriter:
             OutputError: If a file could not be written whole.
         """
         self._flush()
+        self._write_held()
         path = self._parquet.path
         with self._parquet.writing():
             self._writer.add_key_value_metadata({"geo": json.dumps(self._geo())} | self._metadata)
@@ -196,6 +210,14 @@ class PolygonWriter:
             with self._parquet.writing():
                 self._writer.write_table(pa.Table.from_batches(self._waiting).combine_chunks())
         self._waiting, self._waiting_vertices = [], 0
+
+    def _write_held(self) -> None:
+        """What is held back for GeoJSON, until it shows whether there are too many polygons for it."""
+        if self._geojson is not None and self._geodesy is not None:
+            for polygons, rows in self._held:
+                with self._geojson.writing():
+                    self._geojson.add(self._geodesy.lonlat(geometry_of(polygons)), rows)
+        self._held, self._held_vertices = [], 0
 
     def _geo(self) -> dict[str, object]:
         column: dict[str, object] = {
@@ -253,11 +275,11 @@ class _Legend:
             ]
         )
 
-    def rows(self, batch: PolygonBatch, geometry: Geometries, areas: NDArray[np.float64] | None) -> pa.RecordBatch:
+    def rows(self, batch: PolygonBatch, geometry: pa.Array, bounds: Float, areas: Float | None) -> pa.RecordBatch:
         classes = np.asarray(batch.class_index, np.uint8)
         if not self._known[classes].all():
             raise ValueError(f"classes {np.unique(classes[~self._known[classes]]).tolist()} are not in the class table")
-        sides = [pa.array(side) for side in shapely.bounds(geometry).T]
+        sides = [pa.array(side) for side in bounds.T]
         mean, low = np.asarray(batch.confidence_mean, float), np.asarray(batch.confidence_p10, np.uint8)
         columns = [
             pa.array(batch.first_pixel, pa.int64()),
@@ -270,7 +292,7 @@ class _Legend:
             pa.array(batch.pixels, pa.int64()),
             pa.array(batch.split, pa.bool_()),
             pa.StructArray.from_arrays(sides, list(_BBOX)),
-            pa.array(shapely.to_wkb(geometry, flavor="iso"), pa.binary()),
+            geometry,
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 

@@ -18,6 +18,7 @@ from geoseg.errors import InterruptedRunError, RequestError
 from geoseg.heads import make_head
 from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
+from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
@@ -32,8 +33,7 @@ from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
     from geoseg.models import ModelFolder
-    from geoseg.models.network import Network
-    from geoseg.predict import Predictor
+    from geoseg.predict import Arrays, Predictor
 
 __all__ = ["Prepared", "prepare", "resolve_model", "run"]
 
@@ -84,13 +84,15 @@ def run(
     """
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
     _check_writable(settings.cache)
-    folder = _with_weights(resolve_model(spec, settings), progress)  # refused before the output folder is touched
+    folder = _with_weights(
+        resolve_model(spec, settings), spec, settings, progress
+    )  # before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
     with MemoryWatch() as memory:
         progress.stage("planning")
-        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder)
+        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder, progress.stage)
         with ready.remote:
             prepared = _with_inputs_checked(ready)
             with job.taken(prepared.found.documents):
@@ -118,14 +120,16 @@ def _check_writable(folder: Path) -> None:
         raise RequestError(f"the folder {folder}: {err}", "a folder that can be written", "choose another one") from err
 
 
-def _with_weights(folder: ModelFolder, progress: Progress) -> ModelFolder:
-    """A model whose weights are on this machine and are the right ones.
+def _with_weights(folder: ModelFolder, spec: JobSpec, settings: Settings, progress: Progress) -> ModelFolder:
+    """A model whose weights are on this machine and are the right ones; or which was exported, and needs none.
 
     Raises:
         WeightsError: If they are not, and cannot be had.
     """
     from geoseg.models.weights import find_weights, require_weights  # noqa: PLC0415  # HTTP, where it is needed
 
+    if is_exported(folder, settings.backend, spec.profile):
+        return folder
     if not require_weights(folder):
         model = folder.spec
         host = urlsplit(model.weights.href).hostname
@@ -240,27 +244,33 @@ class _Road:
     def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
         if self._predictor is None:
-            from geoseg.predict import Predictor  # noqa: PLC0415
-
             self._progress.stage("loading the model")
-            predictor = Predictor(
-                make_head(_network(prepared)),
-                chips,
-                prepared.device,
-                prepared.pixel_m,
-                threads=prepared.key_parts.threads,
-                passes=prepared.budget.passes_at_once,
-                layers=prepared.spec.layers,
-            )
+            predictor = _predictor(prepared, chips)
             self._predictor = self._open.enter_context(predictor)
         self._progress.stage("computing tiles")
         return self._predictor
 
 
-def _network(prepared: Prepared) -> Network:
-    from geoseg.models.network import load_network  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+def _predictor(prepared: Prepared, chips: ChipPlan) -> Predictor:
+    """Loads the network; torch, where it is what runs it, is imported when pixels are about to be computed."""
+    from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
 
-    return load_network(prepared.model, prepared.device, allow_pickle=prepared.settings.allow_pickle)
+    budget, backend, threads = prepared.budget, prepared.backend, prepared.key_parts.threads
+    network = backend.load(prepared.model, threads, allow_pickle=prepared.settings.allow_pickle)
+    arrays: Arrays = NumpyArrays()
+    if backend.name == "torch":
+        from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
+
+        arrays = Tensors(backend.device)
+    return Predictor(
+        make_head(network),
+        chips,
+        arrays,
+        prepared.pixel_m,
+        threads=threads,
+        passes=budget.passes_at_once,
+        layers=prepared.spec.layers,
+    )
 
 
 def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:

@@ -81,8 +81,8 @@ def describe(
         job=JobFacts(key=spec.key, workflow=spec.workflow, spec=spec.model_dump(mode="json")),
         software=_software(prepared),
         settings=RunSettings(
-            device=prepared.device,
-            backend="torch",
+            device=prepared.backend.device,
+            backend=prepared.backend.name,
             precision=prepared.key_parts.precision,
             threads_per_pass=prepared.key_parts.threads,
             workers=prepared.budget.passes_at_once,

@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoseg.errors import NothingToDoError
-from geoseg.grid import Window
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts, Mosaic
-from geoseg.outputs.areas import AreaTable, write_areas
+from geoseg.outputs.areas import write_areas
 from geoseg.outputs.exports import DRIVERS, export_polygons
 from geoseg.outputs.item import build_item, output_file, write_item
 from geoseg.outputs.layers import write_layers
-from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
-from geoseg.outputs.raster import WrittenRaster, write_cog
+from geoseg.outputs.raster import WrittenRaster
 from geoseg.outputs.record import PolygonCounts, Record, write_record
 from geoseg.outputs.report import write_report
 from geoseg.outputs.style import confidence_style, polygon_style, raster_style, write_style
@@ -32,8 +30,8 @@ from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
 from geoseg.pixels import layer_names
-from geoseg.plan import Region
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import TileStore
@@ -46,10 +44,8 @@ Block = tuple[slice, slice, NDArray[np.uint8]]
 
 # Rasters and polygons are written at the same time where the memory holds what both need of a wide map.
 _BESIDE_BYTES = 2 * 10**9
-# GDAL needs a few rows of blocks and gains nothing from more.
-_COG_CACHE_BYTES = 64 * 2**20
 # A row of blocks ends with all regions that cross it; writing makes several copies of what it is given.
-_REGIONS_AT_ONCE = 2_000
+_VERTICES_AT_ONCE = 200_000
 _LARGE_GEOJSON_BYTES = 100 * 10**6
 
 
@@ -73,17 +69,19 @@ def finish(
     """
     layers = layer_names(prepared.spec.layers, len(prepared.model.spec.classes))
     mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
-    source = _sieved(prepared, mosaic)
-    counts, areas = Counts(), AreaTable(prepared.geobox, prepared.model.spec.classes, list(_features(prepared)))
     progress.stage("writing rasters and polygons")
-    with ThreadPoolExecutor(1, "rasters") as beside:
-        rasters = beside.submit(_write_rasters, prepared, mosaic, source, counts, areas, out)
+    with (
+        Rasters(prepared, mosaic, _sieved(prepared, mosaic), out) as rasters,
+        ThreadPoolExecutor(1, "rasters") as beside,
+    ):
+        counts, areas = rasters.counts, rasters.areas
+        polygons, files = _write_polygons(prepared, rasters, out)
+        finishing = beside.submit(_finish_rasters, prepared, mosaic, rasters, out)
         if prepared.budget.finish_bytes < _BESIDE_BYTES:
-            rasters.result()
+            finishing.result()
             release_memory()
-        polygons, files = _write_polygons(prepared, source, out)
         remarks = _write_exports(prepared, out, files, polygons.count)
-        classes, further, picture = rasters.result()
+        classes, further, picture = finishing.result()
     write_areas(out / "areas.csv", areas.rows())
     clock.lap("rasters and polygons")
     release_memory()
@@ -106,12 +104,11 @@ class _Picture:
     valid: NDArray[np.bool_] | None
 
 
-def _write_rasters(
-    prepared: Prepared, mosaic: Mosaic, source: ClassSource, counts: Counts, areas: AreaTable, out: Path
+def _finish_rasters(
+    prepared: Prepared, mosaic: Mosaic, rasters: Rasters, out: Path
 ) -> tuple[WrittenRaster, list[str], _Picture]:
-    """Classes, confidence, what else was asked for, and the preview; counts pixels and areas on the way."""
-    classes = _write_classes(prepared, mosaic, source, counts, areas, out)
-    _write_confidence(prepared, mosaic, source, out)
+    """Classes and confidence, which were written already, what else was asked for, and the preview."""
+    classes = rasters.close()
     further = _write_layers(prepared, mosaic, out)
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
@@ -141,105 +138,12 @@ def _way_to_pixels(prepared: Prepared) -> str:
     return "widen --datetime, or move the region (--aoi)"
 
 
-def _features(prepared: Prepared) -> tuple[str, ...]:
-    """Features that deserve rows of their own: those of an AOI with several."""
-    names = tuple(prepared.region.features)
-    return names if len(names) > 1 else ()
-
-
 def _sieved(prepared: Prepared, mosaic: Mosaic) -> ClassSource:
     """The map with the minimum mapping unit applied, if there is one."""
     if prepared.spec.min_area_m2 <= 0:
         return mosaic
     least = int(np.ceil(prepared.spec.min_area_m2 / prepared.planar_pixel_m**2 - 1e-9))
     return sieve(mosaic, least)
-
-
-def _write_classes(
-    prepared: Prepared, mosaic: Mosaic, source: ClassSource, counts: Counts, areas: AreaTable, out: Path
-) -> WrittenRaster:
-    features = _features(prepared)
-
-    def blocks() -> Iterator[Block]:
-        for block in mosaic.blocks():
-            rows, cols = mosaic.slices(*block)
-            classes, _ = source.read(*block)
-            mosaic.count(counts, *block)
-            areas.add(rows, cols, classes)
-            if features:
-                _count_features(prepared.region, mosaic.window(*block), rows, cols, classes, areas)
-            yield rows, cols, classes
-
-    table = prepared.model.spec.classes
-    return write_cog(
-        out / "classes.tif",
-        prepared.geobox,
-        blocks(),
-        colours=colour_table(table),
-        names=name_table(table),
-        overview_resampling="mode",
-        description="class",
-        memory_bytes=_COG_CACHE_BYTES,
-        threads=usable_cores(),
-    )
-
-
-def _count_features(
-    region: Region, window: Window, rows: slice, cols: slice, classes: NDArray[np.uint8], areas: AreaTable
-) -> None:
-    """Add a block to the areas of the features that it touches: low ones together, others one after the other."""
-    touching = region.touching(window)
-    low = {name: part for name, part in touching if part.shape[0] <= areas.strip_rows}
-    for names, labels in region.labels(window, list(low)):
-        found, counts = _counts_of(labels, classes)
-        places = [_slices(low[names[number]], window, rows, cols) for number in found]
-        areas.add_features([names[number] for number in found], places, counts)
-    for name, part in touching:
-        if name in low:
-            continue
-        inside = region.mask(part, name)
-        top, left = part.row0 - window.row0, part.col0 - window.col0
-        for start in range(0, inside.shape[0], areas.strip_rows):
-            strip = inside[start : start + areas.strip_rows]
-            if strip.any():
-                at = slice(top + start, top + start + len(strip)), slice(left, left + strip.shape[1])
-                place = (
-                    slice(rows.start + at[0].start, rows.start + at[0].stop),
-                    slice(cols.start + at[1].start, cols.start + at[1].stop),
-                )
-                areas.add_counts(*place, {name: np.bincount(classes[at][strip], minlength=256)})
-
-
-def _counts_of(labels: NDArray[np.int32], classes: NDArray[np.uint8]) -> tuple[list[int], NDArray[np.int64]]:
-    """Which labels there are, less one, and how many pixels of each value they have, (label, 256)."""
-    at = labels > 0
-    pairs, pixels = np.unique((labels[at].astype(np.int64) - 1) * 256 + classes[at], return_counts=True)
-    found, place = np.unique(pairs // 256, return_inverse=True)
-    counts = np.zeros((len(found), 256), dtype=np.int64)
-    counts[place, pairs % 256] = pixels
-    return found.tolist(), counts
-
-
-def _slices(part: Window, window: Window, rows: slice, cols: slice) -> tuple[slice, slice]:
-    """A part of a block's window as rows and columns of the map."""
-    top, left = rows.start + part.row0 - window.row0, cols.start + part.col0 - window.col0
-    return slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
-
-
-def _write_confidence(prepared: Prepared, mosaic: Mosaic, source: ClassSource, out: Path) -> WrittenRaster:
-    def blocks() -> Iterator[Block]:
-        for block in mosaic.blocks():
-            yield *mosaic.slices(*block), source.read(*block)[1]
-
-    return write_cog(
-        out / "confidence.tif",
-        prepared.geobox,
-        blocks(),
-        overview_resampling="average",
-        description="confidence of the class in percent",
-        memory_bytes=_COG_CACHE_BYTES,
-        threads=usable_cores(),
-    )
 
 
 def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
@@ -251,28 +155,41 @@ def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
 
     wanted, classes = prepared.spec.layers, prepared.model.spec.classes
     written = write_layers(
-        out, prepared.geobox, wanted, classes, blocks, memory_bytes=_COG_CACHE_BYTES, threads=usable_cores()
+        out, prepared.geobox, wanted, classes, blocks, memory_bytes=COG_CACHE_BYTES, threads=usable_cores()
     )
     return [path.name for path in written]
 
 
 def _write_beside(writer: PolygonWriter, batches: Iterable[RegionBatch]) -> None:
-    """Write what was outlined while the next regions are: one works outside the interpreter's lock, the other inside."""
+    """Write what was outlined while the next regions are, so many at once that a batch costs nothing by itself."""
     with ThreadPoolExecutor(1, "polygons") as pool:
         written: Future[None] | None = None
-        for batch in batches:
-            for start in range(0, len(batch), _REGIONS_AT_ONCE):
-                part = batch.take(np.arange(start, min(start + _REGIONS_AT_ONCE, len(batch))))
-                if written is not None:
-                    written.result()
-                written = pool.submit(writer.add, part)
+        for batch in _of_one_size(batches):
+            if written is not None:
+                written.result()
+            written = pool.submit(writer.add, batch)
         if written is not None:
             written.result()
 
 
+def _of_one_size(batches: Iterable[RegionBatch]) -> Iterator[RegionBatch]:
+    """The same regions in batches of about as many vertices; single regions may have more."""
+    waiting: list[RegionBatch] = []
+    vertices = 0
+    for batch in batches:
+        for part in batch.parts(_VERTICES_AT_ONCE):
+            if waiting and vertices + len(part.polygons.vertices) > _VERTICES_AT_ONCE:
+                yield RegionBatch.chained(waiting)
+                waiting, vertices = [], 0
+            waiting.append(part)
+            vertices += len(part.polygons.vertices)
+    if waiting:
+        yield RegionBatch.chained(waiting)
+
+
 def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple[PolygonCounts, list[str]]:
     spec, model = prepared.spec, prepared.model.spec
-    batches = polygonize(source)
+    batches = polygonize(source, threads=usable_cores())
     if spec.simplify_m > 0:
         tolerance_px = spec.simplify_m / prepared.planar_pixel_m
         batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)

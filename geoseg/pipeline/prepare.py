@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +21,9 @@ from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.models.backends import Backend, choose_backend, has_torch
 from geoseg.models.licences import licence_warning
-from geoseg.models.weights import guard_pickle
+from geoseg.models.weights import guard_pickle, weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
@@ -49,17 +50,19 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
 
-# Chips above this side gain nothing: eager torch slows down as its temporaries outgrow the caches, and the halo of a
-# small network is already a small share. See docs/decisions/004-chips-and-memory.md.
-_BEST_CHIP_PX = {"cpu": 1024, "cuda": 2048}
-_PRECISION = "float32"
+# Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
+# halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
+_BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048}
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
 _SPARE, _NOT_LARGER = 1.1, 1.001
 # Items whose headers a plan reads, spread over all where there are more.
 _HEADERS_PLANNED = 64
-# What the large libraries of networks add to a process (proportional set size after import, in bytes).
+# Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
+# join of polygons and the report.
+_STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
+# What the large libraries of networks add to torch.
 _LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
 
@@ -81,7 +84,7 @@ class Prepared:
         key_parts: What all tile keys share.
         asset_facts: Versions of the files.
         remote: Files on servers.
-        device: ``cpu`` or ``cuda``.
+        backend: What runs the network.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
     """
@@ -99,7 +102,7 @@ class Prepared:
     key_parts: KeyParts
     asset_facts: dict[str, str]
     remote: RemoteFiles
-    device: str
+    backend: Backend
     pixel_m: float
     warnings: tuple[str, ...]
 
@@ -171,6 +174,7 @@ def prepare(
     forgotten: Sequence[dict[str, Any]] = (),
     notes: Sequence[str] = (),
     folder: ModelFolder | None = None,
+    say: Callable[[str], object] = lambda _: None,
     *,
     asks_files: bool = True,
 ) -> Prepared:
@@ -183,6 +187,7 @@ def prepare(
         forgotten: Items that were frozen and are searched anew; what is different is said in the notes.
         notes: What is known about the job already, to be said with the rest.
         folder: The job's model, where it was resolved before.
+        say: Told what takes a while.
         asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
             looks at the headers of some.
 
@@ -195,14 +200,14 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    device = _device(settings)
+    backend = _backend(spec, settings, folder, say)
     budget = plan_budget(
         settings.max_memory,
-        usable_cores() if device == "cpu" else 1,
+        usable_cores() if backend.device == "cpu" else 1,
         settings.workers,
         settings.tile_size,
-        _BEST_CHIP_PX[device],
-        appetite(model, spec.layers),
+        _BEST_CHIP_PX[backend.key],
+        appetite(model, backend, spec.layers),
     )
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
@@ -228,9 +233,8 @@ def prepare(
         if not spec.pixel_grid:
             check_corners(lattice.geobox(region.window))
         pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
-        if not documents and pixel_m > _NOT_LARGER * (
-            model.resolution_m or 10.0
-        ):  # larger pixels reach farther than was searched
+        # Larger pixels reach farther than was searched.
+        if not documents and pixel_m > _NOT_LARGER * (model.resolution_m or 10.0):
             found = find_scenes(
                 spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
             )
@@ -257,10 +261,10 @@ def prepare(
             coverage=coverage,
             tasks=tasks,
             budget=budget,
-            key_parts=_key_parts(spec, model, lattice, budget, device),
+            key_parts=_key_parts(spec, model, lattice, budget, backend),
             asset_facts=asset_facts(hrefs, remote) if asks_files else {},
             remote=remote,
-            device=device,
+            backend=backend,
             pixel_m=pixel_m,
             warnings=tuple(warnings),
         )
@@ -283,15 +287,7 @@ def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bo
     """Items of a catalogue with the pixel grids that their files have."""
     if spec.scenes:
         return found
-    step = 1 if whole else -(-len(found.items) // _HEADERS_PLANNED)
-    items, warnings = with_true_grids(found.items[::step], rasters)
-    if step > 1:
-        believed = list(found.items)
-        believed[::step] = items
-        words = (
-            f"the grids of {len(items):,} of {len(believed):,} items were held against their files; a run looks at all"
-        )
-        return replace(found, items=tuple(believed), warnings=(*found.warnings, *warnings, words))
+    items, warnings = with_true_grids(found.items, rasters, most=None if whole else _HEADERS_PLANNED)
     return replace(found, items=items, warnings=(*found.warnings, *warnings))
 
 
@@ -317,18 +313,20 @@ def _check_pixel_grid(spec: JobSpec) -> None:
         )
 
 
-def appetite(model: ModelSpec, layers: Sequence[str] = ()) -> Appetite:
+def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
     """What a model costs in memory, with the further layers that are asked for."""
+    standing = _STANDING_BYTES[backend.name]
+    if backend.name == "torch":
+        standing += _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
     return appetite_of(
         len(model.bands),
         len(model.classes),
         model.cell_px,
         model.radius_px,
         model.stride_px,
-        model.workspace_bytes_per_px,
+        backend.workspace_bytes_per_px(model),
         model.chip_px,
-        # Weights are in memory twice while they are loaded.
-        _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0) + 2 * (model.weights.size_bytes or 0),
+        standing + 2 * (model.weights.size_bytes or 0),  # weights are in memory twice while they are loaded
         len(layer_names(layers, len(model.classes))),
     )
 
@@ -377,16 +375,31 @@ def _like(spec: JobSpec) -> GeoBox | None:
     return geobox
 
 
+def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object]) -> Backend:
+    """What runs the network; measured only where its weights are at hand."""
+    device = "cpu" if settings.device == "auto" and settings.backend == "openvino" else _device(settings)
+    return choose_backend(
+        folder,
+        settings.backend,
+        device,
+        spec.profile,
+        usable_cores(),
+        say=say,
+        may_measure=weights_at_hand(folder) is not None,
+        allow_pickle=settings.allow_pickle,
+    )
+
+
 def _device(settings: Settings) -> str:
     """``cpu`` or ``cuda``; torch is asked only where the answer depends on it."""
-    if settings.device == "cpu" or (settings.device == "auto" and not has_gpu_driver()):
+    if settings.device == "cpu" or (settings.device == "auto" and not (has_gpu_driver() and has_torch())):
         return "cpu"
-    from geoseg.predict import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
+    from geoseg.predict.tensors import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
 
     return pick_device(settings.device)
 
 
-def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, device: str) -> KeyParts:
+def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend) -> KeyParts:
     head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
     return KeyParts(
@@ -395,8 +408,8 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         quantity=model.quantity,
         bands=tuple(model.bands),
         lattice=lattice,
-        backend=f"torch-{device}",
-        precision=_PRECISION,
+        backend=backend.key,
+        precision=backend.precision,
         threads=budget.threads_per_pass,
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),

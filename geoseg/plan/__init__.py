@@ -18,10 +18,9 @@ from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window, is_torn, meets_seam, on_earth, outline_in_degrees, pixel_area_in, turned
+from geoseg.grid import Lattice, Window, is_torn, meets_seam, on_earth, pixel_area_in, turned
 from geoseg.plan.cells import TileTask, TileTasks, tasks_of
 from geoseg.plan.checks import (
-    area_to_use,
     check_area,
     check_area_of_use,
     check_pixels,

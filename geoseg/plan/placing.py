@@ -83,10 +83,9 @@ def is_inland(geobox: GeoBox) -> bool:
     if geobox.crs is None or not geobox.crs.projected:
         return False
     rows, cols = geobox.shape
-    x, y = geobox.transform @ (
-        np.linspace(0, cols, 5)[None, :].repeat(5, 0),
-        np.linspace(0, rows, 5)[:, None].repeat(5, 1),
-    )
+    row, col = (side.ravel() for side in np.meshgrid(np.linspace(0, rows, 5), np.linspace(0, cols, 5)))
+    a, b, c, d, e, f = geobox.transform[:6]
+    x, y = a * col + b * row + c, d * col + e * row + f
     lon, lat = _to_degrees(str(geobox.crs)).transform(x, y)
     near = np.isfinite(lon).all() and np.isfinite(lat).all() and float(np.ptp(lon)) < _NARROW_DEGREES
     return bool(near and np.abs(lon).max() < _INLAND_DEGREES and np.abs(lat).max() < _TEMPERATE_DEGREES)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from geoseg.polygons.labels import class_of_label, label_regions, seam_labels
+from geoseg.polygons.labels import seam_labels
 from geoseg.polygons.source import NO_CLASS, Block, UInt8
 
 Int32 = NDArray[np.int32]
@@ -96,17 +96,16 @@ class Frontier:
         self._left = Line.empty(0)
         self._links: list[Int64] = []
 
-    def enter(self, block: Block, classes: UInt8) -> LabelledBlock:
-        """Labels the next block in reading order and links it to what lies above and to its left."""
-        labels, count = label_regions(classes)
-        touches = seam_labels(labels, count, block.seams)
-        open_id = np.full(count + 1, -1, np.int64)
+    def enter(self, block: Block, classes: UInt8, labels: Int32, class_of_label: UInt8) -> LabelledBlock:
+        """Takes the next block in reading order and links it to what lies above and to its left."""
+        touches = seam_labels(labels, class_of_label.size - 1, block.seams)
+        open_id = np.full(class_of_label.size, -1, np.int64)
         pieces = int(np.count_nonzero(touches))
         open_id[touches] = self.count + np.arange(pieces)
         self.count += pieces
         above = self._above.part(block.col0, block.col1 + 1)
         left = self._left if block.seams.left else Line.empty(block.shape[0])
-        entered = LabelledBlock(block, classes, labels, class_of_label(labels, classes, count), open_id, above, left)
+        entered = LabelledBlock(block, classes, labels, class_of_label, open_id, above, left)
         self._link(above.part(1), entered.top_row)
         self._link(left, entered.left_column)
         self._left = Line(classes[:, -1].copy(), open_id[labels[:, -1]])

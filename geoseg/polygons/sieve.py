@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.contacts import Contacts, Facts, best_neighbours, contacts_between, contacts_within, undecided
 from geoseg.polygons.frontier import Frontier, LabelledBlock
-from geoseg.polygons.labels import first_of_label, label_regions
+from geoseg.polygons.labels import class_of_label, first_of_label, label_regions
 from geoseg.polygons.runs import by_block
 from geoseg.polygons.source import LAST_CLASS, NO_CLASS, ClassSource, UInt8, block_rows, read_block, shape_of
 
@@ -47,7 +47,9 @@ def sieve(source: ClassSource, min_pixels: int) -> ClassSource:
     frontier, tables = Frontier(cols), _Tables(min_pixels)
     for row in block_rows(source):
         for block in row:
-            tables.add(frontier.enter(block, read_block(source, block)[0]), cols)
+            classes, _ = read_block(source, block)
+            labels, count = label_regions(classes)
+            tables.add(frontier.enter(block, classes, labels, class_of_label(labels, classes, count)), cols)
         frontier.end_row()
     return SievedSource(source, tables.decide(frontier.join()))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import GeosegError, MemoryTooSmallError
 from geoseg.polygons.regions import RegionBatch
+from geoseg.polygons.rings import Polygons
 
 Int64 = NDArray[np.int64]
 
@@ -65,12 +66,12 @@ def simplify(
     regions = RegionBatch.concatenate(gathered)
     del gathered
     matched = match_edges(regions.geometry, shape)
-    vertices = _vertices(regions.geometry)
-    _check_memory(vertices, len(regions), _vertices(matched) - vertices, max_bytes)
+    vertices = len(regions.polygons.vertices)
+    _check_memory(vertices, len(regions), int(shapely.get_num_coordinates(matched).sum()) - vertices, max_bytes)
     simplified = shapely.coverage_simplify(matched, tolerance_px)
     del matched
     _check(simplified)
-    regions = replace(regions, geometry=np.asarray(shapely.normalize(simplified), dtype=object))
+    regions = replace(regions, polygons=Polygons.of(shapely.normalize(simplified)))
     for start in range(0, len(regions), _BATCH):
         yield regions.take(np.arange(start, min(start + _BATCH, len(regions))))
 
@@ -107,14 +108,10 @@ def _gather(batches: Iterable[RegionBatch], max_bytes: int | None) -> list[Regio
     gathered, vertices, regions = [], 0, 0
     for batch in batches:
         gathered.append(batch)
-        vertices += _vertices(batch.geometry)
+        vertices += len(batch.polygons.vertices)
         regions += len(batch)
         _check_memory(vertices, regions, 0, max_bytes)
     return gathered
-
-
-def _vertices(geometry: NDArray[np.object_]) -> int:
-    return int(shapely.get_num_coordinates(geometry).sum())
 
 
 def _check_memory(vertices: int, regions: int, junctions: int, max_bytes: int | None) -> None:

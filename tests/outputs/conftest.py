@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,8 +50,19 @@ class Batch:
     first_pixel: np.ndarray
     split: np.ndarray
 
+    @property
+    def polygons(self):
+        return outlines_of(self.geometry)
+
     def take(self, index):
         return Batch(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+def outlines_of(geometry):
+    """Shapely polygons as flat arrays."""
+    _, vertices, offsets = shapely.to_ragged_array(geometry)
+    rings, polygons = (part.astype(np.int64) for part in offsets)
+    return SimpleNamespace(vertices=vertices, ring_offsets=rings, polygon_offsets=polygons)
 
 
 def _polygons_of(pixels):

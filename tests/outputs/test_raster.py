@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rio_cogeo import cog_validate
 from geoseg.errors import OutputError
 from geoseg.outputs import raster
 from geoseg.outputs.legend import rgba
-from geoseg.outputs.raster import PixelSum, write_cog
+from geoseg.outputs.raster import CogWriter, PixelSum, write_cog
 
 COLOURS = {0: "#112233", 1: "#445566", 254: "#ff00ff"}
 NAMES = {0: "Wasser & Eis", 1: "forêt <dense>", 254: "failed"}
@@ -248,3 +249,25 @@ def test_memory_does_not_follow_the_raster(tmp_path):
     assert done.returncode == 0, done.stderr
     grown_bytes = int(done.stdout) * 1024
     assert grown_bytes < 80 << 20  # the raster has 67 MB; the cache may take 33
+
+
+def test_blocks_may_come_from_several_threads(tmp_path):
+    pixels = np.random.default_rng(8).integers(0, 5, (700, 900)).astype(np.uint8)
+    blocks = list(blocks_of(pixels, 100))
+    with CogWriter(tmp_path / "c.tif", geobox(700, 900)) as writer, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda block: writer.add(*block), blocks))
+        writer.close()
+    with rasterio.open(tmp_path / "c.tif") as src:
+        np.testing.assert_array_equal(src.read(1), pixels)
+
+
+def test_overviews_halve_until_a_block_holds_them(tmp_path):
+    write_cog(tmp_path / "c.tif", geobox(1025, 3000), [(slice(0, 9), slice(0, 9), np.zeros((9, 9), np.uint8))])
+    with rasterio.open(tmp_path / "c.tif") as src:
+        assert src.overviews(1) == [2, 4, 8]
+
+
+def test_a_writer_that_is_not_closed_leaves_nothing(tmp_path):
+    with CogWriter(tmp_path / "c.tif", geobox(30, 20)) as writer:
+        writer.add(slice(0, 5), slice(0, 5), np.zeros((5, 5), np.uint8))
+    assert list(tmp_path.iterdir()) == []

@@ -280,7 +280,9 @@ limit, folder = int(sys.argv[1]), Path(sys.argv[2])
 n = 3000
 entry = SimpleNamespace(index=0, name="a", colour="#000000", code=None, description="")
 x = np.arange(n)
-batch = SimpleNamespace(geometry=shapely.box(x, 0, x + 1, 1), class_index=np.zeros(n, np.uint8),
+_, vertices, offsets = shapely.to_ragged_array(shapely.box(x, 0, x + 1, 1))
+polygons = SimpleNamespace(vertices=vertices, ring_offsets=offsets[0].astype(int), polygon_offsets=offsets[1].astype(int))
+batch = SimpleNamespace(polygons=polygons, class_index=np.zeros(n, np.uint8),
     pixels=np.ones(n, np.int64), confidence_mean=np.random.default_rng(0).random(n),
     confidence_p10=np.zeros(n, np.uint8), first_pixel=x, split=np.zeros(n, bool))
 if limit:

@@ -22,7 +22,7 @@ NOT_IMPORTED = {
     "torchvision",  # the release beside torch; torchgeo imports it
     "uvicorn",  # started by name
 }
-HEAVY = ("torch", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_client", "fastapi")
+HEAVY = ("torch", "numba", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_client", "fastapi")
 
 # The rooms about tensors and what runs them; of the models room, all but what reads a model's facts.
 WITH_NETWORKS = (

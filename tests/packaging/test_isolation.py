@@ -28,7 +28,11 @@ def test_every_test_has_a_cache_of_its_own(tmp_path_factory):
 
 
 def test_settings_of_the_user_are_gone():
-    assert {name for name in os.environ if name.startswith("GEOSEG_")} <= {"GEOSEG_CACHE", "GEOSEG_SHARED"}
+    assert {name for name in os.environ if name.startswith("GEOSEG_")} <= {
+        "GEOSEG_BACKEND",
+        "GEOSEG_CACHE",
+        "GEOSEG_SHARED",
+    }
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 

@@ -16,7 +16,7 @@ from shapely import affinity
 from geoseg.grid import Window
 from geoseg.models.spec import ClassInfo
 from geoseg.outputs.areas import AreaTable
-from geoseg.pipeline.finish import _STRIP_ROWS, _count_features
+from geoseg.pipeline.finish import _count_features
 from geoseg.plan import region as plan_region
 from geoseg.plan.region import Region, pixels_around
 
@@ -44,8 +44,8 @@ def one_by_one(region: Region, classes: NDArray[np.uint8], areas: AreaTable) -> 
     for name, geometry in region.features.items():
         part = WINDOW & pixels_around(geometry).padded(1, 1, 1, 1)
         inside = region.mask(WINDOW, name)
-        for top in range(part.row0, part.row1, _STRIP_ROWS) if part else ():
-            rows = slice(top - WINDOW.row0, min(top + _STRIP_ROWS, part.row1) - WINDOW.row0)
+        for top in range(part.row0, part.row1, areas.strip_rows) if part else ():
+            rows = slice(top - WINDOW.row0, min(top + areas.strip_rows, part.row1) - WINDOW.row0)
             cols = slice(part.col0 - WINDOW.col0, part.col1 - WINDOW.col0)
             strip = inside[rows, cols]
             if strip.any():

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from geoseg.polygons import RegionBatch, polygonize, to_crs_geometry
-from geoseg.polygons.labels import label_regions
-from geoseg.polygons.outlines import Corners, find_corners, trace
 from tests.polygons.maps import (
     UInt8,
     as_sorted,
@@ -136,16 +134,6 @@ def test_result_does_not_depend_on_blocks_to_the_last_column() -> None:
     assert shapely.equals_identical(one.geometry, other.geometry).all()
 
 
-def test_corners_that_do_not_fit_a_packed_key_are_traced_alike() -> None:
-    classes = np.pad(landscape(60, seed=9), 1, constant_values=255)
-    corners = find_corners(classes, label_regions(classes)[0])
-    far = Corners(corners.region << 50, corners.y + 100_000, corners.x + 1_000_000, corners.turn)
-    near, moved = trace(corners), trace(far)
-    np.testing.assert_array_equal(moved.region, near.region << 50)
-    back = shapely.transform(moved.geometry, lambda xy: xy - [1_000_000, 100_000])
-    assert shapely.equals_identical(back, near.geometry).all()
-
-
 def test_uneven_blocks_are_read_as_their_edges_say() -> None:
     classes = landscape(120, seed=8)
 
@@ -195,3 +183,22 @@ def test_coordinates_are_bit_for_bit_those_of_gdal(transform: Affine) -> None:
     geometry = shapely.normalize(to_crs_geometry(batch.geometry, transform))
     found = sorted(zip(batch.class_index.tolist(), shapely.to_wkb(geometry), strict=True))
     assert found == gdal_polygons(classes, transform)
+
+
+def test_threads_change_no_batch() -> None:
+    source = source_of(landscape(300, seed=5), 37)
+    for one, other in zip(polygonize(source), polygonize(source, threads=3), strict=True):
+        for column in ("class_index", "pixels", "confidence_mean", "confidence_p10", "first_pixel", "split"):
+            np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
+        assert shapely.equals_identical(one.geometry, other.geometry).all()
+
+
+@given(st.integers(1, 60))
+def test_parts_of_a_batch_are_the_batch(vertices: int) -> None:
+    batch = whole(landscape(40, seed=6), 40)
+    assert batch is not None
+    parts = list(batch.parts(vertices))
+    assert all(len(part) == 1 or len(part.polygons.vertices) <= vertices for part in parts)
+    again = RegionBatch.chained(parts)
+    np.testing.assert_array_equal(again.first_pixel, batch.first_pixel)
+    assert shapely.equals_identical(again.geometry, batch.geometry).all()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import pystac
 
@@ -134,38 +131,47 @@ def _search(catalog: str, question: Question) -> Search:
         return _search_own(catalog, question)
 
 
-class _Here:
-    """Stands where a filter of warnings has a pattern: fits every text, but only in threads that are `unheard`."""
+class _Silence:
+    """One silence for all threads that ask for it: it begins with the first and ends with the last.
 
-    def match(self, text: str) -> bool:
-        """As that of a pattern."""
-        del text
-        return _is_unheard.get()
+    ``warnings.catch_warnings`` puts back a list that all threads share: of two that overlap, the one that ends last would
+    leave behind what the other had set.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._askers = 0
+        self._caught = warnings.catch_warnings()
+
+    def begin(self) -> None:
+        """Keep warnings off the terminal."""
+        with self._lock:
+            self._askers += 1
+            if self._askers == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore", UserWarning)  # pystac's, and all that pystac-client has
+                warnings.filterwarnings("ignore", category=RuntimeWarning, module="shapely")
+
+    def end(self) -> None:
+        """Let them through again, unless somebody else still reads."""
+        with self._lock:
+            self._askers -= 1
+            if not self._askers:
+                self._caught.__exit__(None, None, None)
 
 
-_is_unheard: ContextVar[bool] = ContextVar("_is_unheard", default=False)
-_FILTERS = (
-    ("ignore", _Here(), UserWarning, None, 0),  # pystac's, and all that pystac-client has
-    ("ignore", _Here(), RuntimeWarning, re.compile("shapely"), 0),
-)
-_adding = threading.Lock()
+_silence = _Silence()
 
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Keep off the terminal what libraries warn of in documents of others; what is wrong is in ``skipped``.
-
-    In this thread only. ``warnings.catch_warnings`` puts back a list of all threads: of two that overlap, one would
-    put back what the other had set.
-    """
-    with _adding:
-        filters = cast("list[Any]", warnings.filters)  # typed as what filterwarnings makes
-        filters[:0] = [entry for entry in _FILTERS if entry not in filters]
-    token = _is_unheard.set(True)
+    """Keep off the terminal what libraries warn of in documents of others; what is wrong is in ``skipped``."""
+    _silence.begin()
     try:
         yield
     finally:
-        _is_unheard.reset(token)
+        _silence.end()
 
 
 def _search_own(catalog: str, question: Question) -> Search:

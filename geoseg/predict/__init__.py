@@ -11,15 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from geoseg.composite import Composite
-from geoseg.errors import GeosegError, ModelMismatchError, RequestError
+from geoseg.errors import GeosegError, ModelMismatchError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
 from geoseg.pixels import (
@@ -31,18 +29,20 @@ from geoseg.pixels import (
     layer_names,
     layers_of,
 )
+from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
 from geoseg.tiles import Chip, ChipPlan, Tile
+
+__all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
 
 _NO_NUMBER, _WRONG_SHAPE = "scores that are no numbers", "scores of a wrong shape"
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Pixels of a tile: where, the highest score (NaN where there is none), its class, and what else was asked for."""
+    """Pixels of a tile: where, what was decided of them, and what else was asked for."""
 
     window: Window
-    best: NDArray[np.float32]
-    index: NDArray[np.uint8]
+    decision: Decision
     layers: Mapping[str, NDArray[np.uint8]]
     failures: Mapping[Window, str]
 
@@ -70,19 +70,6 @@ class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
     """The run was asked to stop."""
 
 
-def pick_device(wanted: str) -> str:
-    """``cpu`` or ``cuda``: what was asked for, or the better one that is there for ``auto``.
-
-    Raises:
-        RequestError: If CUDA is asked for and absent.
-    """
-    if wanted != "cpu" and torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
-        raise RequestError("--device cuda without a GPU that torch can use", "a CUDA device", "use --device cpu")
-    return "cpu"
-
-
 class Predictor:
     """Runs one head on the chips of tiles. Several tiles may be predicted at the same time; they share the passes.
 
@@ -92,7 +79,7 @@ class Predictor:
     Args:
         head: From chips to scores.
         chips: Chip shapes.
-        device: ``cpu`` or ``cuda``.
+        arrays: What the head takes and gives.
         resolution_m: Pixel size handed to the head.
         threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         passes: Forward passes at the same time.
@@ -103,7 +90,7 @@ class Predictor:
         self,
         head: Head,
         chips: ChipPlan,
-        device: str,
+        arrays: Arrays,
         resolution_m: float,
         *,
         threads: int = 1,
@@ -112,12 +99,12 @@ class Predictor:
     ) -> None:
         self._head = head
         self._chips = chips
-        self._device = torch.device(device)
+        self._arrays = arrays
         self._resolution_m = resolution_m
         self._passes = passes
         self._layers = tuple(layers)
         self._fits = False  # whether the network ever gave scores of the right shape
-        self._pool = ThreadPoolExecutor(passes, "pass", initializer=torch.set_num_threads, initargs=(threads,))
+        self._pool = ThreadPoolExecutor(passes, "pass", initializer=arrays.start_thread, initargs=(threads,))
 
     def __enter__(self) -> Self:
         return self
@@ -157,10 +144,9 @@ class Predictor:
         try:
             for part in parts(tile, cells, image, window, should_stop):
                 at = part.window.within(tile.window)
-                good = np.isfinite(part.best)
-                finite[at] = good
-                made.classes[at] = part.index
-                made.confidence[at] = np.rint(np.where(good, part.best, 0) * 100).astype("uint8")
+                made.classes[at] = part.decision.classes
+                made.confidence[at] = part.decision.percent
+                finite[at] = part.decision.percent != NO_CONFIDENCE
                 for name, layer in part.layers.items():
                     layers[name][at] = layer
                 failures |= part.failures
@@ -217,12 +203,12 @@ class Predictor:
             seen = core.padded(top, left, bottom, right)
             scores = self._scores(seen, image, window)
             if scores is None:
-                return _Part(core, *_no_scores(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
+                return _Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
             rows, cols = core.within(seen)
             kept = scores[:, rows, cols]
-            best, index = _best(kept)
-            failed = ~np.isfinite(best) & (image.reason[core.within(window)] == Reason.OBSERVED)
-            return _Part(core, best, index, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
+            decision = self._arrays.decide(kept)
+            failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
+            return _Part(core, decision, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
 
         for part in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
             if part is not None:
@@ -273,14 +259,14 @@ class Predictor:
     ) -> Iterator[_Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
         area = tile.window
-        total: Tensor | None = None
-        weight = torch.zeros(area.shape, device=self._device)
+        total: Any = None  # an array of the head's kind
+        weight = np.zeros(area.shape, "float32")
         assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
-        taper = _taper(self._chips.chip_px, self._device)
-
+        taper = _taper(self._chips.chip_px)
+        weights = self._arrays.put(taper)
         failures: dict[Window, str] = {}
 
-        def compute(chip: Chip) -> tuple[Chip, Tensor | None, str]:
+        def compute(chip: Chip) -> tuple[Chip, Any, str]:
             scores = self._scores(chip.window, image, window)
             return chip, scores, self._wrong(scores, chip.window, image, window)
 
@@ -291,61 +277,60 @@ class Predictor:
                 failures[chip.window] = wrong
             if total is None:
                 classes = len(self._head.class_table) if scores is None else scores.shape[0]
-                total = torch.zeros((classes, *area.shape), device=self._device)
-            total[(slice(None), *into)] += torch.nan if scores is None else scores[(slice(None), *part)] * taper[part]
+                total = self._arrays.put(np.zeros((classes, *area.shape), "float32"))
+            total[(slice(None), *into)] += np.nan if scores is None else scores[(slice(None), *part)] * weights[part]
             weight[into] += taper[part]
         if total is not None:
-            scores = total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
-            yield _Part(area, *_best(scores), self._layers_of(scores), failures)
+            scores = total / self._arrays.put(np.maximum(weight, np.finfo("float32").tiny))
+            yield _Part(area, self._arrays.decide(scores), self._layers_of(scores), failures)
 
-    def _wrong(self, scores: Tensor | None, chip: Window, image: Composite, window: Window) -> str:
+    def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
         """What is wrong with the scores of a chip of a global network, or nothing."""
         if scores is None:
             return _WRONG_SHAPE
-        if bool(torch.isfinite(scores).all()):
-            return ""
-        observed = torch.from_numpy(image.reason[chip.within(window)] == Reason.OBSERVED).to(self._device)
-        return _NO_NUMBER if bool((observed & ~torch.isfinite(scores).all(dim=0)).any()) else ""
+        finite = self._arrays.get(self._arrays.are_finite(scores))
+        observed = image.reason[chip.within(window)] == Reason.OBSERVED
+        return _NO_NUMBER if (observed & ~finite).any() else ""
 
-    def _layers_of(self, scores: Tensor) -> dict[str, NDArray[np.uint8]]:
-        return layers_of(scores.cpu().numpy(), self._layers) if self._layers else {}
+    def _layers_of(self, scores: Any) -> dict[str, NDArray[np.uint8]]:
+        return layers_of(self._arrays.get(scores), self._layers) if self._layers else {}
 
     def _no_layers(self, shape: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
         names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()
         return {name: np.full(shape, NO_CONFIDENCE, "uint8") for name in names}
 
-    def _scores(self, chip: Window, image: Composite, window: Window) -> Tensor | None:
+    def _scores(self, chip: Window, image: Composite, window: Window) -> Any:
         """Scores (class, y, x) of a chip; ``None`` if their shape is wrong, while that of other chips is right.
 
         Raises:
             ModelMismatchError: If the network gives no chip scores of the right shape.
         """
         rows, cols = chip.within(window)
-        values = torch.from_numpy(np.ascontiguousarray(image.values[:, rows, cols])).to(self._device)
-        valid = torch.from_numpy(np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)).to(self._device)
+        values = np.ascontiguousarray(image.values[:, rows, cols])
+        valid = np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)
         try:
             scores = self._passed(values, valid)
         except ModelMismatchError:
             if not self._fits:  # is it this chip, or the network?
-                self._passed(torch.zeros_like(values), torch.ones_like(valid))
+                self._passed(np.zeros_like(values), np.ones_like(valid))
             return None
         self._fits = True
         return scores
 
-    def _passed(self, values: Tensor, valid: Tensor) -> Tensor:
-        """One forward pass, tried once more where the device's memory ran out.
+    def _passed(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Any:
+        """One forward pass, tried once more where the memory ran out.
 
         Raises:
             ModelMismatchError: If the scores do not fit the chip.
         """
-        chips = Chips(inputs={"image": values[None, None]}, valid=valid[None], gsd_m=self._resolution_m)
+        put = self._arrays.put
         try:
-            return self._forward(chips)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+            return self._forward(put(values), put(valid))
+        except self._arrays.memory_errors:
+            self._arrays.free()
         try:
-            return self._forward(chips)
-        except torch.OutOfMemoryError as err:
+            return self._forward(put(values), put(valid))
+        except self._arrays.memory_errors as err:
             rows, cols = valid.shape
             raise GeosegError(
                 f"a chip of {rows} x {cols} px, too large for the device's memory",
@@ -353,11 +338,10 @@ class Predictor:
                 "lower --tile-size or --workers, or use --device cpu; finished tiles are kept",
             ) from err
 
-    def _forward(self, chips: Chips) -> Tensor:
-        with torch.inference_mode():
-            scores = self._head(chips).scores
-        classes, shape = len(self._head.class_table) or scores.shape[1], chips.valid.shape[1:]
-        if scores.shape != (1, classes, *shape):
+    def _forward(self, values: Any, valid: Any) -> Any:
+        scores = self._head(Chips({"image": values[None, None]}, valid[None], gsd_m=self._resolution_m)).scores
+        classes, shape = len(self._head.class_table) or scores.shape[1], valid.shape
+        if tuple(scores.shape) != (1, classes, *shape):
             raise ModelMismatchError(
                 f"scores of the shape {tuple(scores.shape)}",
                 f"(1, {classes}, {shape[0]}, {shape[1]}): one per class and pixel",
@@ -375,20 +359,9 @@ def _spread(flags: NDArray[np.bool_], axis: int, before: int, after: int) -> NDA
     return upto > np.take(running, np.maximum(place - before, 0), axis=axis)
 
 
-def _best(scores: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Highest score and its class; NaN and infinity anywhere in a pixel's scores make its best NaN."""
-    best, index = scores.max(dim=0)
-    best = torch.where(torch.isfinite(scores).all(dim=0), best, torch.nan)
-    return best.cpu().numpy(), index.to(torch.uint8).cpu().numpy()
-
-
-def _no_scores(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """What ``_best`` says of pixels without a score."""
-    return np.full(shape, np.nan, "float32"), np.zeros(shape, "uint8")
-
-
-def _taper(side: int, device: torch.device) -> Tensor:
+def _taper(side: int) -> NDArray[np.float32]:
     """Fixed blending weights: a pyramid, highest in the middle, positive everywhere."""
-    ramp = torch.arange(1, side + 1, dtype=torch.float32, device=device)
-    line = torch.minimum(ramp, ramp.flip(0)) / ((side + 1) // 2)
-    return line[:, None] * line[None, :]
+    ramp = np.arange(1, side + 1, dtype="float32")
+    line = (np.minimum(ramp, ramp[::-1]) / ((side + 1) // 2)).astype("float32")
+    weights: NDArray[np.float32] = line[:, None] * line[None, :]
+    return weights

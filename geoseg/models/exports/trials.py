@@ -1,0 +1,151 @@
+"""What an export costs on this machine. Each trial has a process of its own, so that a run need not load torch.
+
+Importing this module imports no torch; its processes do where they need it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geoseg.errors import GeosegError
+from geoseg.machine import tune_allocator
+from geoseg.models.exports.record import Export, Profile
+from geoseg.models.folder import ModelFolder
+from geoseg.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from geoseg.models.exports.make import ScoringNetwork
+    from geoseg.models.exports.onnx_writing import Image
+
+_SIDE_PX = 512
+_MOST_PASSES, _ENOUGH_S = 8, 0.5
+
+
+def export_apart(
+    folder: ModelFolder,
+    profile: Profile,
+    images: Sequence[Image] = (),
+    source: str = "",
+    *,
+    onnx: bool = False,
+    target: Path | None = None,
+    allow_pickle: bool = False,
+) -> Export:
+    """Make an export and measure its workspace, in other processes; see ``geoseg.models.exports.make.make_export``."""
+    made: Export = _apart(_make, folder, profile, tuple(images), source, onnx, target, allow_pickle)
+    export = replace(made, workspace_bytes_per_px=round(_apart(_workspace, folder.spec, made), 1))
+    export.write()
+    return export
+
+
+def speeds_apart(folder: ModelFolder, export: Export, threads: int, *, allow_pickle: bool = False) -> dict[str, float]:
+    """Megapixels a second of a model in torch and of its export, with all threads for one chip after the other."""
+    speeds: dict[str, float] = _apart(_speeds, folder, export, threads, allow_pickle)
+    return speeds
+
+
+def _apart[T](act: Callable[..., T], *arguments: object) -> T:
+    """Call a function in a fresh interpreter. Not by multiprocessing, which runs a caller's script again."""
+    with tempfile.TemporaryDirectory(prefix="geoseg-") as scratch:
+        question, answer = Path(scratch) / "question", Path(scratch) / "answer"
+        question.write_bytes(pickle.dumps((act, arguments)))
+        words = [sys.executable, "-c", f"from {__name__} import answer; answer()", str(question), str(answer)]
+        ended = subprocess.run(words, check=False, capture_output=True, text=True)  # noqa: S603  # our own words
+        if not answer.is_file():
+            said = ended.stderr.strip().splitlines()
+            raise GeosegError(
+                f"a process that ended with {ended.returncode}: {said[-1] if said else 'without a word'}",
+                "one that exports and measures a model",
+                "use --backend torch",
+            )
+        result = pickle.loads(answer.read_bytes())  # noqa: S301  # written by ourselves a moment ago
+    if isinstance(result, GeosegError):
+        raise result
+    returned: T = result
+    return returned
+
+
+def answer() -> None:
+    """What the fresh interpreter does: read a call from one file, and write what becomes of it to another."""
+    tune_allocator()
+    question, target = map(Path, sys.argv[1:])
+    act, arguments = pickle.loads(question.read_bytes())  # noqa: S301  # written by ourselves a moment ago
+    try:
+        result = act(*arguments)
+    except GeosegError as err:
+        result = err
+    target.write_bytes(pickle.dumps(result))
+
+
+def _make(
+    folder: ModelFolder,
+    profile: Profile,
+    images: Sequence[Image],
+    source: str,
+    onnx: bool,
+    target: Path | None,
+    allow_pickle: bool,  # sent to another process by position
+) -> Export:
+    from geoseg.models.exports.make import make_export  # noqa: PLC0415  # imports torch
+
+    return make_export(folder, profile, images, source, onnx=onnx, target=target, allow_pickle=allow_pickle)
+
+
+def _workspace(spec: ModelSpec, export: Export) -> float:
+    """Growth of the peak by a network and its first pass, per pixel; the second of two, for libraries come with the first."""
+    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # imports OpenVINO
+
+    side = _side(spec)
+    network = OpenVinoNetwork(spec, export)
+    network.scores(*_chip(spec, max(spec.stride_px, side // 2 // spec.stride_px * spec.stride_px)))
+    values, valid = _chip(spec, side)
+    from geoseg.models.peak import growth_bytes  # noqa: PLC0415  # beside what it measures
+
+    return growth_bytes(partial(OpenVinoNetwork(spec, export).scores, values, valid)) / side**2
+
+
+def _speeds(folder: ModelFolder, export: Export, threads: int, allow_pickle: bool) -> dict[str, float]:
+    import torch  # noqa: PLC0415  # in its own process
+
+    from geoseg.models.exports.make import InTorch  # noqa: PLC0415
+    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415
+    from geoseg.models.network import load_network  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    spec = folder.spec
+    return {
+        "openvino": _mpx_per_s(OpenVinoNetwork(spec, export, threads=threads), spec),
+        "torch": _mpx_per_s(InTorch(load_network(folder, allow_pickle=allow_pickle)), spec),
+    }
+
+
+def _mpx_per_s(network: ScoringNetwork, spec: ModelSpec) -> float:
+    """Speed of the quickest of a few passes; the first one, in which buffers are made, counts only where it is long."""
+    side = _side(spec)
+    values, valid = _chip(spec, side)
+    seconds: list[float] = []
+    while len(seconds) < _MOST_PASSES and sum(seconds[1:] or seconds) < _ENOUGH_S:
+        start = time.perf_counter()
+        network.scores(values, valid)
+        seconds.append(time.perf_counter() - start)
+    return side**2 / 1e6 / min(seconds)
+
+
+def _side(spec: ModelSpec) -> int:
+    return spec.chip_px or max(1, _SIDE_PX // spec.stride_px) * spec.stride_px
+
+
+def _chip(spec: ModelSpec, side: int) -> Image:
+    values = np.random.default_rng(3).random((1, len(spec.bands), side, side), "float32")
+    return values, np.ones((1, side, side), bool)

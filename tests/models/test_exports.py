@@ -1,0 +1,212 @@
+"""Exported networks give the classes of the originals, and are refused where they do not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from geoseg.demo.land import generated_land
+from geoseg.errors import ModelSpecError, RequestError, WeightsError
+from geoseg.models import ModelFolder, backends, resolve
+from geoseg.models.backends import Backend, choose_backend, is_exported
+from geoseg.models.exports import Agreement, Export, find_export
+from geoseg.models.exports.agreement import SURE_MARGIN, boundaries, compare
+from geoseg.models.exports.openvino_network import OpenVinoNetwork
+
+SHIPPED = ["demo-landcover", "demo-uav"]
+
+
+def shipped(name: str, cache: Path | None = None) -> ModelFolder:
+    return resolve(name, models_dirs=(), cache=cache)
+
+
+def export_of(folder: ModelFolder) -> Export:
+    export = find_export(folder, "openvino", "exact")
+    assert export is not None
+    return export
+
+
+def chip(folder: ModelFolder, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
+    """Land in the model's quantity, with a corner that is not to be believed."""
+    rng = np.random.default_rng(rows * cols)
+    if folder.spec.quantity == "reflectance":
+        values = generated_land(folder.spec.bands, max(rows, cols), seed=3)[:, :rows, :cols] / np.float32(10_000)
+    else:
+        values = rng.random((len(folder.spec.bands), rows, cols)) * 255
+    valid = np.ones((1, rows, cols), bool)
+    valid[:, : rows // 4, : cols // 3] = False
+    return values[None].astype("float32"), valid
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(("rows", "cols"), [(256, 256), (64, 320)])
+def test_a_shipped_export_gives_the_classes_of_the_weights_beside_it(name, rows, cols):
+    import torch
+
+    from geoseg.models.network import load_network
+
+    folder = shipped(name)
+    values, valid = chip(folder, rows, cols)
+    ours = OpenVinoNetwork(folder.spec, export_of(folder)).scores(values, valid)[0]
+    theirs = load_network(folder).scores(torch.from_numpy(values), torch.from_numpy(valid)).numpy()[0]
+    ordered = np.sort(theirs, axis=0)
+    sure = ordered[-1] - ordered[-2] > SURE_MARGIN
+    assert sure.mean() > 0.99
+    assert (ours.argmax(axis=0) == theirs.argmax(axis=0))[sure].all()
+    assert np.abs(ours - theirs).max() < 1e-4
+    assert np.allclose(ours.sum(axis=0), 1, atol=1e-5)
+
+
+def test_what_is_not_believed_changes_nothing():
+    folder = shipped("demo-landcover")
+    values, valid = chip(folder, 128, 128)
+    network = OpenVinoNetwork(folder.spec, export_of(folder))
+    clean = network.scores(values, valid)
+    values[:, :, ~valid[0]] = np.nan
+    assert np.array_equal(network.scores(values, valid), clean)
+
+
+def test_chips_of_many_shapes_give_what_each_gives_alone():
+    """Shapes are compiled as they come and dropped for others: the order must not show."""
+    folder = shipped("demo-landcover")
+    shapes = [(256, 256), (64, 128), (512, 512), (64, 128), (256, 256), (512, 64)]
+    network = OpenVinoNetwork(folder.spec, export_of(folder))
+    for rows, cols in shapes:
+        values, valid = chip(folder, rows, cols)
+        alone = OpenVinoNetwork(folder.spec, export_of(folder)).scores(values, valid)
+        assert np.array_equal(network.scores(values, valid), alone)
+
+
+def test_an_altered_file_is_refused(tmp_path):
+    export = export_of(shipped("demo-landcover"))
+    for name in (*export.files, "export.json"):
+        (tmp_path / name).write_bytes((export.path / name).read_bytes())
+    body = bytearray((tmp_path / "model.bin").read_bytes())
+    body[1000] ^= 1
+    (tmp_path / "model.bin").write_bytes(body)
+    with pytest.raises(WeightsError) as refused:
+        OpenVinoNetwork(shipped("demo-landcover").spec, Export.read(tmp_path))
+    assert len(str(refused.value).splitlines()) == 3
+    (tmp_path / "export.json").write_text('{"format": 2}')
+    with pytest.raises(ModelSpecError):
+        Export.read(tmp_path)
+
+
+def test_the_export_of_another_version_of_a_model_is_passed_over():
+    folder = shipped("demo-landcover")
+    changed = replace(folder, spec=replace(folder.spec, fill=(1.0,)))
+    assert find_export(folder, "openvino", "exact") is not None
+    assert find_export(changed, "openvino", "exact") is None
+    assert not is_exported(changed, "auto", "exact")
+    assert not is_exported(folder, "torch", "exact")
+
+
+def test_importing_openvino_tells_nobody():
+    words = "from geoseg.models.exports.openvino_network import openvino; import sys; openvino().Core(); "
+    words += "assert sys.modules['openvino_telemetry'] is None; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", words], check=True)
+
+
+# The choice
+
+
+def nothing_is_measured(*_: object, **__: object) -> dict[str, float]:
+    raise AssertionError("measured")
+
+
+@pytest.mark.parametrize(
+    ("torch", "openvino", "chosen"), [(5.0, 8.0, "openvino"), (8.2, 8.0, "openvino"), (9.0, 8.0, "torch")]
+)
+def test_the_quicker_one_is_chosen_and_remembered(tmp_path, monkeypatch, torch, openvino, chosen):
+    folder, said = shipped("demo-landcover", tmp_path), []
+    monkeypatch.setattr(backends, "speeds_apart", lambda *_, **__: {"torch": torch, "openvino": openvino})
+    first = choose_backend(folder, "auto", "cpu", "exact", 2, say=said.append)
+    assert (first.name, first.precision) == (chosen, "float32")
+    assert len(said) == 1
+    monkeypatch.setattr(backends, "speeds_apart", nothing_is_measured)
+    assert choose_backend(folder, "auto", "cpu", "exact", 2) == first
+
+
+def test_what_is_asked_for_is_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "speeds_apart", nothing_is_measured)
+    folder = shipped("demo-landcover", tmp_path)
+    assert choose_backend(folder, "torch", "cpu", "exact", 2).name == "torch"
+    assert choose_backend(folder, "openvino", "cpu", "exact", 2).name == "openvino"
+    assert choose_backend(folder, "auto", "cuda", "exact", 2) == Backend("torch", "cuda", "exact")
+
+
+def test_without_torch_an_export_is_run_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "has_torch", lambda: False)
+    assert choose_backend(shipped("demo-landcover", tmp_path), "auto", "cpu", "exact", 2).name == "openvino"
+    with pytest.raises(RequestError) as refused:
+        choose_backend(shipped("dynamic-world", tmp_path), "auto", "cpu", "exact", 2)
+    assert "geoseg models export" in refused.value.todo
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "profile", "missing"),
+    [
+        ("openvino", "cpu", "exact", "has_openvino"),
+        ("torch", "cpu", "exact", "has_torch"),
+        ("openvino", "cuda", "exact", ""),
+        ("auto", "cuda", "int8", ""),
+        ("auto", "cpu", "bf16", ""),
+        ("torch", "cpu", "int8", ""),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_a_way_out(tmp_path, monkeypatch, wanted, device, profile, missing):
+    if missing:
+        monkeypatch.setattr(backends, missing, lambda: False)
+    with pytest.raises(RequestError) as refused:
+        choose_backend(shipped("demo-landcover", tmp_path), wanted, device, profile, 2)
+    assert len(str(refused.value).splitlines()) == 3
+
+
+# Agreement
+
+
+CLASSES = arrays("int8", st.tuples(st.integers(2, 7), st.integers(2, 7)), elements=st.integers(0, 2))
+
+
+def scores_of(classes: np.ndarray, margin: float) -> np.ndarray:
+    hot = (classes[None] == np.arange(3)[:, None, None]).astype("float32")
+    return (hot * margin + 1 / 3).astype("float32")
+
+
+@given(CLASSES)
+def test_equal_answers_agree_wholly(classes):
+    scores = scores_of(classes, 0.5)
+    found = compare([(scores, scores.copy())], "noise")
+    assert found == Agreement(classes.size, 0.0, 1.0, 1.0, 1.0, "noise")
+
+
+@given(CLASSES, st.data())
+def test_agreement_is_what_counting_pixel_by_pixel_gives(classes, data):
+    other = data.draw(arrays("int8", classes.shape, elements=st.integers(0, 2)))
+    found = compare([(scores_of(classes, 0.5), scores_of(other, 0.5))], "")
+    assert found.classes == pytest.approx((classes == other).mean())
+    assert found.sure_classes == found.classes
+
+
+def test_pixels_that_are_not_sure_do_not_count_as_sure():
+    one = np.array([[[0.5, 0.6]], [[0.5 - 1e-6, 0.4]]], "float32")
+    other = np.array([[[0.5 - 1e-6, 0.6]], [[0.5, 0.4]]], "float32")
+    found = compare([(one, other)], "")
+    assert (found.classes, found.sure_classes) == (0.5, 1.0)
+
+
+def test_a_boundary_may_move_by_one_pixel_and_no_farther():
+    def half(column: int) -> np.ndarray:
+        return scores_of((np.arange(20)[None, :] >= column).repeat(8, axis=0).astype("int8"), 0.5)
+
+    assert compare([(half(10), half(11))], "").boundaries == 1.0
+    assert compare([(half(10), half(12))], "").boundaries == 0.0
+    assert boundaries(np.array([[0, 1], [0, 0]])).tolist() == [[True, True], [False, False]]

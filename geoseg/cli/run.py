@@ -336,7 +336,10 @@ def plan_command(
     from geoseg.cli.retries import told  # noqa: PLC0415
     from geoseg.cli.show import plan_facts, show_before, show_licence  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
+    from geoseg.machine import tune_collector  # noqa: PLC0415
     from geoseg.pipeline import prepare  # noqa: PLC0415
+
+    tune_collector()
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):

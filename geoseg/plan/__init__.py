@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import shapely
-from affine import Affine
 from odc.geo import CRS, geom
 from odc.geo.geobox import GeoBox
-from pyproj import Geod, Transformer
+from pyproj import Geod
 from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe

@@ -26,7 +26,7 @@ def shape_near(geometry: shapely.Geometry, window: Window) -> Any:
         window: Where pixels are asked for.
 
     Returns:
-        The geometry itself where it is small, or a GeoJSON object.
+        The geometry itself where it is small, or a GeoJSON object; ``None`` where it goes round nothing of the window.
     """
     if shapely.get_num_coordinates(geometry) < _MANY:
         return geometry
@@ -36,7 +36,8 @@ def shape_near(geometry: shapely.Geometry, window: Window) -> Any:
             continue
         rings = [_reduced(shapely.get_coordinates(ring), window) for ring in (polygon.exterior, *polygon.interiors)]
         polygons.append([ring for ring in rings if ring])
-    return {"type": "MultiPolygon", "coordinates": [rings for rings in polygons if rings]}
+    around = [rings for rings in polygons if rings]
+    return {"type": "MultiPolygon", "coordinates": around} if around else None
 
 
 def _reduced(points: NDArray[np.float64], window: Window) -> list[list[float]]:

@@ -128,7 +128,8 @@ def _burn(geometry: shapely.Geometry, inside: NDArray[np.bool_], window: Window,
     if window and geometry.intersects(box_of(window)):
         shift = Affine.translation(window.col0, window.row0)
         near = shape_near(geometry, window)
-        rasterize([(near, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
+        if near is not None:
+            rasterize([(near, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
 
 
 def _holds_no_centre(geometry: shapely.Geometry) -> bool:

@@ -16,30 +16,35 @@ class PackedDocument(Mapping[str, Any]):
     """A JSON object that is unpacked when it is looked at. What it holds is not to be changed.
 
     Args:
-        document: The object.
+        document: The object; a packed one is shared.
+        links: Whether the member ``links`` is what it is, or empty: addresses count from an item's link to itself.
     """
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_bytes", "_links")
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._bytes = zlib.compress(json.dumps(dict(document), separators=(",", ":"), default=str).encode(), _QUICK)
+    def __init__(self, document: Mapping[str, Any], *, links: bool = True) -> None:
+        self._links = links
+        if isinstance(document, PackedDocument):
+            self._bytes: bytes = document._bytes
+        else:
+            text = json.dumps(dict(document), separators=(",", ":"), default=str)
+            self._bytes = zlib.compress(text.encode(), _QUICK)
+
+    def _content(self) -> dict[str, Any]:
+        content = _unpacked(self._bytes)
+        return content if self._links else {**content, "links": []}
 
     def __getitem__(self, name: str) -> Any:
-        return _unpacked(self._bytes)[name]
+        return self._content()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_unpacked(self._bytes))
+        return iter(self._content())
 
     def __len__(self) -> int:
-        return len(_unpacked(self._bytes))
+        return len(self._content())
 
     def __repr__(self) -> str:
-        return f"PackedDocument({_unpacked(self._bytes)!r})"
-
-    def unpacked(self) -> dict[str, Any]:
-        """A copy of its own for who wants to change it."""
-        content: dict[str, Any] = json.loads(zlib.decompress(self._bytes))
-        return content
+        return f"PackedDocument({self._content()!r})"
 
 
 @lru_cache(_KEPT)

@@ -92,7 +92,7 @@ def _document(item: pystac.Item, sources: Sequence[BandSource], stated: PackedDo
         return source.index <= len(bands) and claimed_geobox(claim, source.asset) is not None
 
     if stated is not None and all(map(is_plain, sources)):
-        return stated
+        return PackedDocument(stated, links=False)
     return PackedDocument(_numbered(item.to_dict(include_self_link=False, transform_hrefs=False), sources))
 
 

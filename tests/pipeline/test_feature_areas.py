@@ -16,7 +16,7 @@ from shapely import affinity
 from geoseg.grid import Window
 from geoseg.models.spec import ClassInfo
 from geoseg.outputs.areas import AreaTable
-from geoseg.pipeline.finish import _count_features
+from geoseg.pipeline.rasters import _count_features
 from geoseg.plan import region as plan_region
 from geoseg.plan.region import Region, pixels_around
 

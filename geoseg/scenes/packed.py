@@ -25,7 +25,7 @@ class PackedDocument(Mapping[str, Any]):
     def __init__(self, document: Mapping[str, Any], *, links: bool = True) -> None:
         self._links = links
         if isinstance(document, PackedDocument):
-            self._bytes: bytes = document._bytes
+            self._bytes: bytes = document._bytes  # noqa: SLF001  # of its own kind
         else:
             text = json.dumps(dict(document), separators=(",", ":"), default=str)
             self._bytes = zlib.compress(text.encode(), _QUICK)

@@ -216,6 +216,10 @@ AllowPickle = Annotated[
     bool,
     _where("Read weights that are Python pickles too, as numbers alone. Default: they are refused.", "--allow-pickle"),
 ]
+Price = Annotated[
+    float | None,
+    _where("What an hour of this machine costs; the forecast then says what the run does.", "--price", min=0),
+]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
 Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
 Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
@@ -321,6 +325,7 @@ def plan_command(
     connections: Connections = None,
     offline: Offline = False,
     allow_pickle: AllowPickle = False,
+    price: Price = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -344,15 +349,18 @@ def plan_command(
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
         prepared = prepare(job.spec, settings, job.documents, notes=job.notes, asks_files=False)
-    (show_licence if quiet else show_before)(prepared)
+    if quiet:
+        show_licence(prepared)
+    else:
+        show_before(prepared, price)
     if as_json:
-        typer.echo(json.dumps(plan_facts(prepared)))
+        typer.echo(json.dumps(plan_facts(prepared, price)))
 
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
 RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
 _LISTS = ("bands", "format", "layers")
-_NEITHER = ("as_json", "quiet", "debug")
+_NEITHER = ("as_json", "quiet", "debug", "price")
 
 
 def _read_options(options: dict[str, Any]) -> tuple[JobSpec, Settings]:

@@ -21,6 +21,7 @@ from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
+from geoseg.pipeline.foretell import remember
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
@@ -216,7 +217,10 @@ class _Road:
             self._open.close()
             self._predictor = None
         release_memory()  # what forward passes left behind would add to what finishing needs
-        return finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
+        report = finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
+        if not again:
+            remember(prepared, clock.seconds, tally.computed_px, self._memory.peak_bytes)
+        return report
 
     def _compute(self, prepared: Prepared) -> Tally:
         """Tiles to records."""

@@ -148,6 +148,11 @@ class Prepared:
         return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {cores} cores"
 
     @property
+    def appetite(self) -> Appetite:
+        """What the model costs in memory."""
+        return appetite(self.model.spec, self.backend, self.spec.layers)
+
+    @property
     def estimate_s(self) -> float | None:
         """Seconds for all tiles at the speed of this machine's last run, or ``None`` where there was none."""
         speed = Speeds(self.settings.cache).get(self.speed_key)

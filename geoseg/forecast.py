@@ -21,6 +21,8 @@ from typing import Any
 DEFAULT_READ_MSAMPLES_S = 60.0
 DEFAULT_FINISH_MPX_S = 12.0
 DEFAULT_START_S = 4.0
+#: Peaks of reading, forward passes and finished tiles do not come together.
+DEFAULT_MEMORY_RATIO = 0.6
 # Deflated samples of imagery; a tile's record and its share of the map's files, classes with confidence.
 _BYTES_PER_SAMPLE, _BYTES_PER_PX = 1.3, 0.9
 _LAYER_BYTES_PER_PX = 0.8
@@ -117,7 +119,7 @@ def forecast(work: Work, pace: Pace, price_per_hour: float | None = None) -> For
         finish_s = work.pixels / 1e6 / (pace.finish_mpx_s or DEFAULT_FINISH_MPX_S)
         wall_s = (DEFAULT_START_S if pace.start_s is None else pace.start_s) + tiles_s + finish_s
         cost = None if price_per_hour is None else round(price_per_hour * wall_s / 3600, 4)
-    peak = min(work.planned_bytes * (pace.memory_ratio or 1.0), work.max_bytes)
+    peak = min(work.planned_bytes * (pace.memory_ratio or DEFAULT_MEMORY_RATIO), work.max_bytes)
     return Forecast(
         tiles=work.tiles,
         read_bytes=round(work.samples * _BYTES_PER_SAMPLE),

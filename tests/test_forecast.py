@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.forecast import Pace, Work, forecast
+from geoseg.forecast import DEFAULT_MEMORY_RATIO, Pace, Work, forecast
 
 COUNTS = st.integers(0, 10**12)
 PACES = st.one_of(st.none(), st.floats(0.01, 1000))
@@ -49,4 +49,4 @@ def test_without_any_measurement_no_time_is_told():
     told = forecast(WORK, Pace(), price_per_hour=1.0)
     assert told.wall_s is None
     assert told.cost is None
-    assert told.peak_bytes == WORK.planned_bytes
+    assert told.peak_bytes == pytest.approx(DEFAULT_MEMORY_RATIO * WORK.planned_bytes)

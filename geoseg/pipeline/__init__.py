@@ -21,7 +21,7 @@ from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
-from geoseg.pipeline.foretell import remember
+from geoseg.pipeline.foretell import forecast_of, remember
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
@@ -33,6 +33,7 @@ from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
+    from geoseg.forecast import Forecast
     from geoseg.models import ModelFolder
     from geoseg.predict import Arrays, Predictor
 
@@ -45,6 +46,7 @@ class Clock:
 
     started: dt.datetime = field(default_factory=lambda: dt.datetime.now(tz=dt.UTC))
     seconds: dict[str, float] = field(default_factory=dict)
+    forecast: Forecast | None = None
     _first: float = field(default_factory=time.perf_counter)
     _last: float = field(default_factory=time.perf_counter)
 
@@ -99,6 +101,7 @@ def run(
             with job.taken(prepared.found.documents):
                 if before is not None:
                     before(prepared)
+                clock.forecast = forecast_of(prepared)
                 clock.lap("plan")
                 with _Road(TileStore(settings.cache / "tiles"), progress, should_stop, memory) as road:
                     if spec.composite == PER_DATE:

@@ -21,7 +21,7 @@ _GROWTH = 1.01
 _GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
 _ALLOCATOR = ((-3, 2**30), (-1, 2**31 - 1), (-8, 1))
-_COLLECT_AFTER = (100_000, 50, 100)
+_COLLECT_AFTER = (50_000, 20, 50)
 
 
 def usable_cores() -> int:

@@ -23,6 +23,7 @@ from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
+from geoseg.plan import TileTask
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -246,7 +247,7 @@ class _Road:
             budget.tiles_in_flight,
             self._should_stop,
         )
-        return workers.run(prepared.tasks, self._progress)
+        return workers.run(_alike_together(prepared), self._progress)
 
     def _loaded(self, prepared: Prepared, chips: ChipPlan) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
@@ -256,6 +257,16 @@ class _Road:
             self._predictor = self._open.enter_context(predictor)
         self._progress.stage("computing tiles")
         return self._predictor
+
+
+def _alike_together(prepared: Prepared) -> list[TileTask]:
+    """Tiles, those of which the map shows parts of one shape after each other: networks are compiled for shapes of chips."""
+
+    def shape(task: TileTask) -> tuple[int, int]:
+        rows, cols = (task.tile.window & prepared.region.window).shape
+        return -rows, -cols
+
+    return sorted(prepared.tasks, key=shape)
 
 
 def _predictor(prepared: Prepared, chips: ChipPlan) -> Predictor:

@@ -7,6 +7,7 @@ chips that touch it. Either way a pixel's result does not depend on the tile.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,6 +104,7 @@ class Predictor:
         self._resolution_m = resolution_m
         self._passes = passes
         self._layers = tuple(layers)
+        self._turn = threading.Lock()  # of the tile whose chips are handed to the passes
         self._fits = False  # whether the network ever gave scores of the right shape
         self._pool = ThreadPoolExecutor(passes, "pass", initializer=arrays.start_thread, initargs=(threads,))
 
@@ -219,6 +221,8 @@ class Predictor:
     ) -> Iterator[T]:
         """Results of chips, in their order; computed side by side, one more than there are passes held at most.
 
+        Of several tiles the one that came first is served first: it is finished sooner, and its memory free for the next.
+
         Raises:
             _Stopped: If asked to stop.
         """
@@ -230,10 +234,11 @@ class Predictor:
 
         waiting: deque[Future[T]] = deque()
         try:
-            for chip in chips:
-                waiting.append(self._pool.submit(unless_stopped, chip))
-                if len(waiting) > self._passes:
-                    yield waiting.popleft().result()
+            with self._turn:
+                for chip in chips:
+                    waiting.append(self._pool.submit(unless_stopped, chip))
+                    if len(waiting) > self._passes:
+                        yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:

@@ -124,12 +124,13 @@ def _from_catalog(
 ) -> Found:
     import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
 
-    from geoseg.scenes.catalogs import each_item  # noqa: PLC0415
+    from geoseg.scenes.catalogs import each_item, plugin_of_catalog  # noqa: PLC0415
     from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
     from geoseg.scenes.recognise import sensor_of  # noqa: PLC0415
     from geoseg.scenes.understand import understand  # noqa: PLC0415
 
     skipped: list[tuple[str, str]] = []
+    is_ours = spec.catalog is None or plugin_of_catalog(spec.catalog) is None
     if documents:
         given: Iterable[pystac.Item] = (pystac.Item.from_dict(dict(d), preserve_dict=True) for d in documents)
     else:
@@ -155,6 +156,8 @@ def _from_catalog(
         except ModelMismatchError as err:
             lacking.append((item.id, err))
             reasons.append((item.id, f"does not have {err.expected}"))
+        if is_ours:
+            item.links.clear()  # they hold the item: without them it is gone at once
     if not frozen:
         raise _nothing_found(spec, bounds, skipped)
     if lacking and not allow_lacking:

@@ -103,16 +103,20 @@ def _make(
 
 
 def _workspace(spec: ModelSpec, export: Export) -> float:
-    """Growth of the peak by a network and its first pass, per pixel; the second of two, for libraries come with the first."""
+    """By how much the peak of a network and its first pass grows, for each pixel that a chip has more."""
     from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # imports OpenVINO
-
-    side = _side(spec)
-    network = OpenVinoNetwork(spec, export)
-    network.scores(*_chip(spec, max(spec.stride_px, side // 2 // spec.stride_px * spec.stride_px)))
-    values, valid = _chip(spec, side)
     from geoseg.models.peak import growth_bytes  # noqa: PLC0415  # beside what it measures
 
-    return growth_bytes(partial(OpenVinoNetwork(spec, export).scores, values, valid)) / side**2
+    def grown(side: int) -> int:
+        network = OpenVinoNetwork(spec, export)
+        return growth_bytes(partial(network.scores, *_chip(spec, side)))
+
+    side = _side(spec)
+    grown(side)  # what libraries keep for themselves comes with the first
+    if spec.chip_px is not None:
+        return grown(side) / side**2
+    less = side // 2 // spec.stride_px * spec.stride_px
+    return (grown(side) - grown(less)) / (side**2 - less**2)
 
 
 def _speeds(folder: ModelFolder, export: Export, threads: int, allow_pickle: bool) -> dict[str, float]:

@@ -235,6 +235,14 @@ def _largest(cell: int, most: int, fits: Callable[[int], bool]) -> int:
     return side
 
 
+def planned_bytes(budget: Budget, appetite: Appetite, tiles: int) -> int:
+    """What stands at the same time when a job of so many tiles is run with these sizes."""
+    cell = appetite.cell_px
+    forward = budget.passes_at_once * _forward_bytes(appetite, budget.chip_cells * cell)
+    held = min(budget.tiles_in_flight, tiles) * _tile_bytes(appetite, budget.tile_cells * cell)
+    return round(appetite.standing_bytes + budget.gdal_cache_bytes + forward + held)
+
+
 def _forward_bytes(appetite: Appetite, side_px: int) -> float:
     side = appetite.chip_px or side_px + 2 * appetite.margin_px
     return side**2 * (appetite.workspace_bytes_per_px + 4 * (appetite.bands + appetite.classes) + appetite.layers)

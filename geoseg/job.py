@@ -10,7 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class JobFolder:
     notes: tuple[str, ...] = ()
 
     @contextmanager
-    def taken(self, documents: Sequence[dict[str, Any]]) -> Iterator[None]:
+    def taken(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[None]:
         """Have the folder to oneself; the job is known to be good by now.
 
         Removes what is to be replaced and what a killed run left, and keeps the items that the job works on. A job that
@@ -74,7 +74,7 @@ class JobFolder:
             remove_leftovers(self.out)
             begins = self.fresh or not (folder / _SPEC).is_file()
             _write(folder / _SPEC, self.spec.model_dump(mode="json"))
-            _write(folder / _ITEMS, list(documents))
+            _write(folder / _ITEMS, [dict(document) for document in documents])
             try:
                 yield
             except RequestError:

@@ -249,7 +249,7 @@ def test_a_wide_region_far_from_the_scenes_is_refused_before_its_tiles_are_count
     def counted(*_: object) -> None:
         raise AssertionError("the tiles of a region without scenes were asked for")
 
-    monkeypatch.setattr("geoseg.plan.tiles_over", counted)
+    monkeypatch.setattr("geoseg.plan.tasks_of", counted)
     status, _, err = ends("plan", *words, "--aoi", "100,10,120,30", "--max-area", "1e7", "--max-pixels", "1" + 15 * "0")
     assert status == 3
     assert "longitude 15.0000 E to 15.01" in three_lines(err)[1]  # where the raster lies

@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|polygons|oddities|cluster|scheduling``; what ``make bench``, ``make bench-memory`` and ``make oddities`` call."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from geoseg.errors import WeightsError
 def main() -> None:
     """Run one benchmark and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    parser.add_argument("what", choices=("efficiency", "memory", "polygons", "oddities", "cluster", "scheduling"))
+    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling")
+    parser.add_argument("what", choices=kinds)
     parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
@@ -21,7 +22,8 @@ def main() -> None:
     parser.add_argument(
         "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"
     )
-    parser.add_argument("--tiles", type=int, default=10_000, help="scheduling: tiles")
+    parser.add_argument("--tiles", type=int, help="scheduling: tiles, 10,000; planning: tiles, 1,000,000")
+    parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     words = parser.parse_args()
@@ -35,12 +37,18 @@ def main() -> None:
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
 
-            measure_scheduling(folder, words.tiles, words.dates, sys.stdout.write)
+            measure_scheduling(folder, words.tiles or 10_000, words.dates, sys.stdout.write)
         elif words.what == "cluster":
             from geoseg.bench.cluster import measure_cluster  # noqa: PLC0415  # imports distributed
 
             model, side = (words.model or ["demo-landcover"])[0], (words.side or [4096])[0]
             measure_cluster(folder, model, side, sys.stdout.write)
+        elif words.what == "planning":
+            from geoseg.bench.planning import measure_planning  # noqa: PLC0415
+
+            measure_planning(
+                folder, (words.model or ["demo-landcover"])[0], words.tiles or 1_000_000, words.items, sys.stdout.write
+            )
         elif words.what == "polygons":
             from geoseg.bench.polygons import measure_polygons  # noqa: PLC0415
 

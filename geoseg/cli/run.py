@@ -236,6 +236,10 @@ AllowPickle = Annotated[
     bool,
     _where("Read weights that are Python pickles too, as numbers alone. Default: they are refused.", "--allow-pickle"),
 ]
+Price = Annotated[
+    float | None,
+    _where("What an hour of this machine costs; the forecast then says what the run does.", "--price", min=0),
+]
 Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
 Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
 Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
@@ -345,6 +349,7 @@ def plan_command(
     connections: Connections = None,
     offline: Offline = False,
     allow_pickle: AllowPickle = False,
+    price: Price = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -360,20 +365,26 @@ def plan_command(
     from geoseg.cli.retries import told  # noqa: PLC0415
     from geoseg.cli.show import plan_facts, show_before, show_licence  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
+    from geoseg.machine import tune_collector  # noqa: PLC0415
     from geoseg.pipeline import prepare  # noqa: PLC0415
+
+    tune_collector()
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes)
-    (show_licence if quiet else show_before)(prepared)
+        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, asks_files=False)
+    if quiet:
+        show_licence(prepared)
+    else:
+        show_before(prepared, price)
     if as_json:
-        typer.echo(json.dumps(plan_facts(prepared)))
+        typer.echo(json.dumps(plan_facts(prepared, price)))
 
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
 RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
 _LISTS = ("bands", "format", "layers")
-_NEITHER = ("as_json", "quiet", "debug")
+_NEITHER = ("as_json", "quiet", "debug", "price")
 
 
 def _read_options(options: dict[str, Any]) -> tuple[JobSpec, Settings]:

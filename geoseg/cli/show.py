@@ -16,6 +16,7 @@ from geoseg.models.weights import weights_at_hand
 from geoseg.outputs.geodesy import area_m2
 from geoseg.outputs.report_text import amount, area_unit, percent, size
 from geoseg.pipeline.dates import PER_DATE, split
+from geoseg.pipeline.foretell import forecast_of
 from geoseg.scenes.raster_checks import short_name
 from geoseg.tiles import finite_halo
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _ALIKE_SHOWN = 3
 
 
-def plan_facts(prepared: Prepared) -> dict[str, Any]:
+def plan_facts(prepared: Prepared, price_per_hour: float | None = None) -> dict[str, Any]:
     """What a run would do, as JSON."""
     model, budget = prepared.model.spec, prepared.budget
     scenes = prepared.coverage.touching(prepared.region.window)
@@ -58,6 +59,7 @@ def plan_facts(prepared: Prepared) -> dict[str, Any]:
         "tiles": len(prepared.tasks) * maps,
         "megapixels": round(prepared.pixels * maps / 1e6, 3),
         "seconds": prepared.estimate_s and prepared.estimate_s * maps,
+        "forecast": forecast_of(prepared, price_per_hour).as_json(),
     }
 
 
@@ -96,9 +98,23 @@ def _plain(text: str) -> str:
     return text.replace("\u202f", ",").replace("²", "2")
 
 
-def show_before(prepared: Prepared) -> None:
+def forecast_words(told: dict[str, Any]) -> str:
+    """A forecast in a line."""
+    words = [
+        f"reads {size(told['read_bytes'])}",
+        f"memory {size(told['peak_bytes'])}",
+        f"disk {size(told['disk_bytes'])}",
+    ]
+    if told["wall_s"] is not None:
+        words.insert(0, f"about {told['wall_s']:,.0f} s from start to end")
+    if told["cost"] is not None:
+        words.append(f"cost {told['cost']:,.2f}")
+    return _plain(", ".join(words))
+
+
+def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None:
     """Say what will be done."""
-    facts = plan_facts(prepared)
+    facts = plan_facts(prepared, price_per_hour)
     days = sorted({scene["datetime"][:10] for scene in facts["scenes"] if scene["datetime"]})
     dates = len({scene["datetime"] or tuple(scene["items"]) for scene in facts["scenes"]})
     items = sum(len(scene["items"]) for scene in facts["scenes"])
@@ -115,6 +131,7 @@ def show_before(prepared: Prepared) -> None:
         ("weights", _weights_words(facts["weights"])),
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx"),
         ("backend", _backend_words(prepared.backend) + _hands(prepared)),
+        ("forecast", forecast_words(facts["forecast"])),
         ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
     if prepared.spec.pixel_grid:

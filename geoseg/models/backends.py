@@ -42,6 +42,7 @@ class Backend:
         profile: ``exact``, ``bf16`` or ``int8``.
         export: The network as OpenVINO knows it.
         why: What it was chosen by, in words; empty where it was asked for.
+        mpx_per_s: How fast it was when it was timed on this machine, with all threads.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Backend:
     profile: Profile
     export: Export | None = None
     why: str = ""
+    mpx_per_s: float | None = None
 
     @property
     def key(self) -> str:
@@ -139,7 +141,14 @@ def choose_backend(
         return Backend("openvino", device, profile, export)
     why = f"OpenVINO {speeds['openvino']:.2f} Mpx/s, torch {speeds['torch']:.2f} Mpx/s on this machine"
     loads_torch = speeds["torch"] > _WORTH_LOADING * speeds["openvino"]
-    return Backend("torch" if loads_torch else "openvino", device, profile, None if loads_torch else export, why)
+    return Backend(
+        "torch" if loads_torch else "openvino",
+        device,
+        profile,
+        None if loads_torch else export,
+        why,
+        speeds["torch" if loads_torch else "openvino"],
+    )
 
 
 def _runs_outside_torch(folder: ModelFolder, wanted: str) -> bool:

@@ -51,6 +51,23 @@ class Software(_Part):
     """Operating system and processor."""
 
 
+class ForecastFacts(_Part):
+    """What was foretold before the first tile, and what it came to; both of a run that finds no finished tile."""
+
+    wall_s: float | None = None
+    """Seconds from start to end as foretold; none where this machine had measured nothing of the model."""
+    wall_s_fact: float
+    """What they came to."""
+    peak_memory_bytes: int
+    """Memory as foretold."""
+    peak_memory_bytes_fact: int
+    """What it came to."""
+    read_bytes: int
+    """Of imagery, as foretold."""
+    disk_bytes: int
+    """Of the tile store and the output folder, as foretold."""
+
+
 class Timing(_Part):
     """When, and how long."""
 
@@ -336,6 +353,8 @@ class Record(_Part):
     """Where it ran."""
     timing: Timing
     """When, and how long."""
+    forecast: ForecastFacts | None = None
+    """What was foretold, against what it came to."""
     grid: GridFacts
     """The pixel lattice."""
     model: ModelFacts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from geoseg.outputs.areas import ALL
 from geoseg.outputs.legend import FAILED_COLOUR, FAILED_NAME, rgba
-from geoseg.outputs.record import AreaFacts, ClassFacts, PixelCounts, Record
+from geoseg.outputs.record import AreaFacts, ClassFacts, ForecastFacts, PixelCounts, Record
 
 _UNITS = (("km²", 1e6), ("ha", 1e4), ("m²", 1.0))
 _PLACES_NAMED = 20
@@ -236,6 +236,7 @@ def facts(record: Record) -> list[FactGroup]:
                 ("Workers", _workers(record)),
                 ("Memory", limits),
                 ("Speed", _speed(record)),
+                *((("Forecast", _forecast(record.forecast)),) if record.forecast else ()),
             ),
         ),
     ]
@@ -263,6 +264,13 @@ def _speed(record: Record) -> str:
     if not record.tiles.computed:
         return "nothing to compute: every tile was reused"
     return f"{record.timing.megapixels_per_s:.3g} million pixels per second"
+
+
+def _forecast(told: ForecastFacts) -> str:
+    memory = f"{size(told.peak_memory_bytes)} of memory, it took {size(told.peak_memory_bytes_fact)}"
+    if told.wall_s is None:
+        return f"no time, it took {told.wall_s_fact:.0f} s; {memory}"
+    return f"{told.wall_s:.0f} s, it took {told.wall_s_fact:.0f} s; {memory}"
 
 
 def licences(record: Record) -> list[str]:

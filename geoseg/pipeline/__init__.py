@@ -23,6 +23,7 @@ from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
+from geoseg.pipeline.foretell import forecast_of, remember
 from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
 from geoseg.plan import TileTask
 from geoseg.progress import Progress, Silent
@@ -36,6 +37,7 @@ from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
     from geoseg.cluster import ClusterWorkers, Team
+    from geoseg.forecast import Forecast
     from geoseg.models import ModelFolder
     from geoseg.predict import Predictor
 
@@ -48,6 +50,7 @@ class Clock:
 
     started: dt.datetime = field(default_factory=lambda: dt.datetime.now(tz=dt.UTC))
     seconds: dict[str, float] = field(default_factory=dict)
+    forecast: Forecast | None = None
     _first: float = field(default_factory=time.perf_counter)
     _last: float = field(default_factory=time.perf_counter)
 
@@ -103,6 +106,7 @@ def run(
             with job.taken(prepared.found.documents):
                 if before is not None:
                     before(prepared)
+                clock.forecast = forecast_of(prepared)
                 clock.lap("plan")
                 with _Road(store, progress, should_stop, memory) as road:
                     if spec.composite == PER_DATE:
@@ -239,7 +243,10 @@ class _Road:
             self._open.close()
             self._predictor = self._team = None
         release_memory()  # what forward passes left behind would add to what finishing needs
-        return finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
+        report = finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
+        if not again:
+            remember(prepared, clock.seconds, tally.computed_px, self._memory.peak_bytes)
+        return report
 
     def _compute(self, prepared: Prepared) -> Tally:
         """Tiles to records."""

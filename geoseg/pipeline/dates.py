@@ -96,7 +96,7 @@ def _of_date(prepared: Prepared, day: str, items: Sequence[Item]) -> Prepared:
         spec=spec.model_copy(update=changes),
         found=found,
         coverage=coverage,
-        tasks=tuple(plan_tiles(prepared.region, coverage, prepared.budget.tile_cells, model.cell_px)),
+        tasks=plan_tiles(prepared.region, coverage, prepared.budget.tile_cells, model.cell_px),
         key_parts=replace(prepared.key_parts, composite=_RULE),
     )
 

@@ -22,6 +22,7 @@ from geoseg.outputs.areas import AreaRow
 from geoseg.outputs.record import (
     AreaFacts,
     ClassFacts,
+    ForecastFacts,
     GridFacts,
     JobFacts,
     ModelFacts,
@@ -91,6 +92,7 @@ def describe(
             peak_memory_bytes=memory.peak_bytes,
             allow_pickle=prepared.settings.allow_pickle,
         ),
+        forecast=_forecast(clock, memory),
         timing=Timing.measured(
             clock.started,
             clock.total_s,
@@ -188,6 +190,20 @@ def _to_lonlat(prepared: Prepared, points: Sequence[tuple[float, float]]) -> tup
     wrapped = (np.asarray(xs) + 180) % 360 - 180 if prepared.lattice.crs.geographic else xs
     turned = np.where(np.abs(xs) > 180, wrapped, xs)
     return tuple((float(x), float(y)) for x, y in zip(turned, ys, strict=True))
+
+
+def _forecast(clock: Clock, memory: MemoryWatch) -> ForecastFacts | None:
+    told = clock.forecast
+    if told is None:
+        return None
+    return ForecastFacts(
+        wall_s=told.wall_s,
+        wall_s_fact=clock.total_s,
+        peak_memory_bytes=told.peak_bytes,
+        peak_memory_bytes_fact=memory.peak_bytes,
+        read_bytes=told.read_bytes,
+        disk_bytes=told.disk_bytes,
+    )
 
 
 def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:

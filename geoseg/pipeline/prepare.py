@@ -29,7 +29,7 @@ from geoseg.pixels import LAYERS, layer_names
 from geoseg.plan import (
     Coverage,
     Region,
-    TileTask,
+    TileTasks,
     check_area,
     check_area_of_use,
     check_pixels,
@@ -57,7 +57,9 @@ _BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048}
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
-_SPARE = 1.1
+_SPARE, _NOT_LARGER = 1.1, 1.001
+# Items whose headers a plan reads, spread over all where there are more.
+_HEADERS_PLANNED = 64
 # Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
 # join of polygons and the report.
 _STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
@@ -97,7 +99,7 @@ class Prepared:
     lattice_origin: str
     region: Region
     coverage: Coverage
-    tasks: tuple[TileTask, ...]
+    tasks: TileTasks
     budget: Budget
     share: Share | None
     key_parts: KeyParts
@@ -134,7 +136,7 @@ class Prepared:
     @property
     def pixels(self) -> int:
         """Pixels of the wanted cells."""
-        return sum(task.pixels for task in self.tasks)
+        return self.tasks.pixels
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -155,6 +157,11 @@ class Prepared:
         if self.settings.scheduler is not None:
             return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.settings.scheduler}"
         return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {cores} cores"
+
+    @property
+    def appetite(self) -> Appetite:
+        """What the model costs in memory."""
+        return appetite(self.model.spec, self.backend, self.spec.layers)
 
     @property
     def estimate_s(self) -> float | None:
@@ -184,6 +191,8 @@ def prepare(
     notes: Sequence[str] = (),
     folder: ModelFolder | None = None,
     say: Callable[[str], object] = lambda _: None,
+    *,
+    asks_files: bool = True,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
 
@@ -195,6 +204,8 @@ def prepare(
         notes: What is known about the job already, to be said with the rest.
         folder: The job's model, where it was resolved before.
         say: Told what takes a while.
+        asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
+            looks at the headers of some.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
@@ -222,7 +233,7 @@ def prepare(
         found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
         hrefs = {source.href for item in found.items for source in item.sources}
         check_offline(sorted(hrefs), offline=settings.offline)
-        found = _believing_files(found, spec, Rasters(remote))
+        found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
         lattice, origin = choose_lattice(spec, found.items, aoi, like)
         if aoi is not None:
             check_region(aoi, found.items, lattice)
@@ -231,11 +242,12 @@ def prepare(
         if not spec.pixel_grid:
             check_corners(lattice.geobox(region.window))
         pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
-        if not documents and pixel_m > (model.resolution_m or 10.0):  # larger pixels reach farther than was searched
+        # Larger pixels reach farther than was searched.
+        if not documents and pixel_m > _NOT_LARGER * (model.resolution_m or 10.0):
             found = find_scenes(
                 spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
             )
-            found = _believing_files(found, spec, Rasters(remote))
+            found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
             hrefs = {source.href for item in found.items for source in item.sources}
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
@@ -256,11 +268,11 @@ def prepare(
             lattice_origin=origin,
             region=region,
             coverage=coverage,
-            tasks=tuple(tasks),
+            tasks=tasks,
             budget=budget,
             share=share,
             key_parts=_key_parts(spec, model, lattice, budget, backend),
-            asset_facts=asset_facts(hrefs, remote),
+            asset_facts=asset_facts(hrefs, remote) if asks_files else {},
             remote=remote,
             backend=backend,
             pixel_m=pixel_m,
@@ -281,11 +293,11 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     return warnings
 
 
-def _believing_files(found: Found, spec: JobSpec, rasters: Rasters) -> Found:
+def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:
     """Items of a catalogue with the pixel grids that their files have."""
     if spec.scenes:
         return found
-    items, warnings = with_true_grids(found.items, rasters)
+    items, warnings = with_true_grids(found.items, rasters, most=None if whole else _HEADERS_PLANNED)
     return replace(found, items=items, warnings=(*found.warnings, *warnings))
 
 

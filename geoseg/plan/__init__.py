@@ -10,8 +10,6 @@ from functools import cached_property
 
 import numpy as np
 import shapely
-from affine import Affine
-from numpy.typing import NDArray
 from odc.geo import CRS, geom
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
@@ -19,9 +17,9 @@ from pyproj.exceptions import CRSError
 
 from geoseg.aoi import AOI, Bounds, box_in_words, crosses, on_globe
 from geoseg.errors import NothingToDoError, RequestError
-from geoseg.grid import Lattice, Window, is_torn, meets_seam, on_earth, outline_in_degrees, pixel_area_in, turned
+from geoseg.grid import Lattice, Window, is_torn, meets_seam, on_earth, pixel_area_in, turned
+from geoseg.plan.cells import TileTask, TileTasks, tasks_of
 from geoseg.plan.checks import (
-    area_to_use,
     check_area,
     check_area_of_use,
     check_pixels,
@@ -30,16 +28,17 @@ from geoseg.plan.checks import (
     check_uncut,
     fitting_crs,
 )
+from geoseg.plan.placing import DENSIFY_DEGREES, each_grid, grids_of, is_inland, outline_of, to_pixels
 from geoseg.plan.region import Region, box_of, pixels_around
 from geoseg.scenes import Found, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.raster_checks import short_name
 from geoseg.spec import JobSpec
-from geoseg.tiles import Tile, tiles_over
 
 __all__ = [
     "Coverage",
     "Region",
     "TileTask",
+    "TileTasks",
     "check_area",
     "check_area_of_use",
     "check_pixels",
@@ -56,11 +55,6 @@ __all__ = [
 ]
 
 _METRES_PER_DEGREE = 111_320.0
-# Edges of a region are straight in longitude and latitude; this many degrees between points keeps them so on any grid.
-_DENSIFY_DEGREES = 0.01
-# Rasters wider than this do not fit into every CRS.
-_WIDE_DEGREES = 45.0
-_EVERYWHERE = Window(-(10**9), -(10**9), 10**9, 10**9)
 
 
 @dataclass(frozen=True)
@@ -92,19 +86,6 @@ class Coverage:
     def items(self) -> tuple[Item, ...]:
         """All items."""
         return tuple(item for scene in self.scenes for item in scene.items)
-
-
-@dataclass(frozen=True)
-class TileTask:
-    """A tile and which of its cells the region wants."""
-
-    tile: Tile
-    cells: NDArray[np.bool_]
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of the wanted cells."""
-        return int(self.cells.sum()) * self.tile.cell_px**2
 
 
 def search_bounds(aoi: AOI, margin_m: float) -> Bounds:
@@ -148,7 +129,7 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
         if all(lattice.window_of(item.geobox) is not None for item in items):
             return lattice, "the scenes' own grid"
     crs = crs_of(spec.crs) if spec.crs else _main_crs(items, aoi)
-    resolution = spec.resolution or min(_resolution_in(item.geobox, crs) for item in items)
+    resolution = spec.resolution or min(_resolution_in(grid, crs) for grid in grids_of(items))
     origin = (
         "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
     )
@@ -200,9 +181,9 @@ def _refuse_torn(crs: CRS, items: Sequence[Item], aoi: AOI | None) -> None:
 
 def _systems(items: Sequence[Item]) -> list[CRS]:
     systems: list[CRS] = []
-    for item in items:
-        if item.geobox.crs is not None and item.geobox.crs not in systems:
-            systems.append(item.geobox.crs)
+    for grid in grids_of(items):
+        if grid.crs is not None and grid.crs not in systems:
+            systems.append(grid.crs)
     return systems
 
 
@@ -236,39 +217,23 @@ def _resolution_in(geobox: GeoBox, crs: CRS) -> float:
     return float(f"{min(abs(size.x), abs(size.y)):.3g}")
 
 
-def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, densify: float) -> shapely.Geometry:
-    """A geometry in lattice pixels (x = column, y = row).
-
-    Args:
-        geometry: In ``crs``.
-        crs: See ``geometry``.
-        lattice: The grid.
-        densify: Distance between added points on edges, in units of ``crs``.
-    """
-    source = geom.Geometry(geometry, crs)
-    longest = np.hypot(*np.diff(shapely.get_coordinates(geometry), axis=0).T).max(initial=0.0)
-    step = densify if longest >= densify else None  # what is short is looked at edge by edge otherwise
-    placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=step)
-    a, b, c, d, e, f = (~(lattice.transform @ Affine.translation(lattice.anchor[1], lattice.anchor[0])))[:6]
-    return shapely.transform(placed.geom, lambda xy: xy @ np.array([[a, d], [b, e]]) + np.array([c, f]))
-
-
 def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Region:
     """The region on the lattice; the footprint of the scenes where there is no AOI."""
     if aoi is None:
         _refuse_cut_scenes(items, lattice)
-        outlines = shapely.union_all([_outline(item, lattice) for item in items])
+        outlines = shapely.union_all([outline_of(grid, lattice) for grid in grids_of(items)])
         exact = [lattice.window_of(item.geobox) for item in items]
         if all(window is not None for window in exact):
             return Region(_around([window for window in exact if window is not None]))
         return Region(pixels_around(outlines), {"footprint": outlines})
     parts: dict[str, shapely.Geometry] = {}
-    middle = [item.geobox.extent.centroid.coords[0][0] for item in items if item.geobox.crs == lattice.crs]
+    own = [item for item in items if item.geobox.crs == lattice.crs]
+    middle = list(each_grid(own, lambda item: item.geobox.extent.centroid.coords[0][0]).values())
     for feature in aoi.features:
         geometry = feature.geometry
         if lattice.crs.geographic and middle:  # a grid in degrees may go on past 180
             geometry = turned(geometry, sum(middle) / len(middle))
-        pixels = to_pixels(geometry, "EPSG:4326", lattice, _DENSIFY_DEGREES)
+        pixels = to_pixels(geometry, "EPSG:4326", lattice, DENSIFY_DEGREES)
         check_placed(pixels, lattice)
         # Round a pole, the edges along 180 W and 180 E and along the pole itself meet.
         parts[feature.id] = pixels if pixels.is_valid else shapely.make_valid(pixels, method="structure")
@@ -278,40 +243,7 @@ def place_region(aoi: AOI | None, items: Sequence[Item], lattice: Lattice) -> Re
 def cover(found: Found, rule: str, lattice: Lattice) -> Coverage:
     """The scenes on the lattice, in the order of a rule."""
     scenes = order_scenes(group_scenes(found.items), rule)
-    return Coverage(scenes, {item.key: _outline(item, lattice) for item in found.items})
-
-
-def _outline(item: Item, lattice: Lattice) -> shapely.Geometry:
-    window = lattice.window_of(item.geobox)
-    if window is not None:
-        return shapely.box(window.col0, window.row0, window.col1, window.row1)
-    extent = on_earth(item.geobox).extent
-    west, south, east, north = extent.boundingbox.bbox
-    step = max(east - west, north - south) / 50
-    if extent.crs is not None and extent.crs != lattice.crs:
-        if meets_seam(item.geobox):
-            return _outline_round(item.geobox, lattice)
-        degrees = extent.to_crs("EPSG:4326", resolution=step).geom
-        if crosses(degrees):  # a ring that jumps would lie all round the globe
-            return to_pixels(on_globe(degrees), "EPSG:4326", lattice, _DENSIFY_DEGREES)
-    return to_pixels(extent.geom, extent.crs or lattice.crs, lattice, step)
-
-
-def _outline_round(geobox: GeoBox, lattice: Lattice) -> shapely.Geometry:
-    """The outline of a raster that meets the seam of its CRS: longitudes are counted on, as PROJ understands them.
-
-    What is too wide for the CRS of the map to hold is cut to where that CRS is used.
-    """
-    degrees = outline_in_degrees(geobox)
-    west, _, east, _ = degrees.bounds
-    use = area_to_use(lattice.crs)
-    if east - west > _WIDE_DEGREES and use is not None:
-        part = degrees.intersection(use)
-        degrees = degrees if part.is_empty else part
-    pixels = to_pixels(degrees, "EPSG:4326", lattice, max(_DENSIFY_DEGREES, (east - west) / 5000))
-    if not all(math.isfinite(edge) for edge in pixels.bounds):
-        return box_of(_EVERYWHERE)
-    return pixels if pixels.is_valid else shapely.make_valid(pixels, method="structure")
+    return Coverage(scenes, each_grid(found.items, lambda item: outline_of(item.geobox, lattice)))
 
 
 def _around(windows: Sequence[Window]) -> Window:
@@ -321,25 +253,18 @@ def _around(windows: Sequence[Window]) -> Window:
     return total
 
 
-def plan_tiles(
-    region: Region, coverage: Coverage, side_cells: int, cell_px: int, aoi: AOI | None = None
-) -> list[TileTask]:
+def plan_tiles(region: Region, coverage: Coverage, side_cells: int, cell_px: int, aoi: AOI | None = None) -> TileTasks:
     """Tiles with the cells that the region wants, row by row.
 
     Raises:
         NothingToDoError: If no scene touches the region.
     """
     # Before the tiles: those of a region far from fine scenes are too many to count.
-    if not any(region.meets(outline) for outline in coverage.outlines.values()):
+    if not any(map(region.meets, {id(outline): outline for outline in coverage.outlines.values()}.values())):
         around = box_of(region.window)
         near = any(outline.intersects(around) for outline in coverage.outlines.values())
         raise _apart(aoi, coverage.items, ": they lie only in the box around it" if near else "")
-    tasks = []
-    for tile in tiles_over(region.window, side_cells, cell_px):
-        cells = tile.touched_cells(region.mask(tile.window))
-        if cells.any():
-            tasks.append(TileTask(tile, cells))
-    return tasks
+    return tasks_of(region, side_cells, cell_px)
 
 
 def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
@@ -352,7 +277,7 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
     try:
         check_area_of_use(aoi, lattice.crs, goes_on=_goes_on(items, lattice.crs))
     except RequestError:
-        footprints = [on_earth(item.geobox).footprint("EPSG:4326").geom for item in items]
+        footprints = [on_earth(grid).footprint("EPSG:4326").geom for grid in grids_of(items)]
         if not any(shapely.box(*footprint.bounds).intersects(aoi.geometry) for footprint in footprints):
             raise _apart(aoi, items) from None
         raise
@@ -361,21 +286,26 @@ def check_region(aoi: AOI, items: Sequence[Item], lattice: Lattice) -> None:
 
 def _goes_on(items: Sequence[Item], crs: CRS) -> bool:
     """Whether a CRS is one of degrees that scenes of it count on past 180."""
-    boxes = [item.geobox.boundingbox for item in items if item.geobox.crs == crs]
+    boxes = [grid.boundingbox for grid in grids_of(items) if grid.crs == crs]
     return crs.geographic and any(box.left < -180 or box.right > 180 for box in boxes)
 
 
 def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
     """Refuse scenes over the region that the CRS of the map would tear apart: reading them would leave holes."""
+    first: dict[GeoBox, Item] = {}
     for item in items:
-        if item.geobox.crs != lattice.crs and crosses(degrees := on_earth(item.geobox).footprint("EPSG:4326").geom):
+        first.setdefault(item.geobox, item)
+    for item in first.values():
+        if item.geobox.crs == lattice.crs or is_inland(item.geobox):
+            continue
+        if crosses(degrees := on_earth(item.geobox).footprint("EPSG:4326").geom):
             whole = on_globe(degrees)
             if aoi is None or aoi.geometry.intersects(whole):
                 check_uncut(whole, lattice.crs, f"the scene {item.id}")
 
 
 def _apart(aoi: AOI | None, items: Sequence[Item], how: str = "") -> NothingToDoError:
-    places = [on_earth(item.geobox).footprint("EPSG:4326").boundingbox.bbox for item in items]
+    places = [on_earth(grid).footprint("EPSG:4326").boundingbox.bbox for grid in grids_of(items)]
     west, south, east, north = zip(*places, strict=True)
     where = f", {box_in_words(aoi.bounds)}" if aoi is not None else ""
     return NothingToDoError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from geoseg.grid import Window
+from geoseg.plan.nearby import shape_near
 from geoseg.tiles import tiles_over
 
 _WIDE_PX, _PROBE_PX = 2.0, 2048
@@ -32,7 +33,8 @@ class Region:
     features: Mapping[str, shapely.Geometry] = field(default_factory=dict)
 
     @cached_property
-    def _union(self) -> shapely.Geometry:
+    def outline(self) -> shapely.Geometry:
+        """All features as one, prepared to be asked often."""
         union = shapely.union_all(list(self.features.values()))
         shapely.prepare(union)
         return union
@@ -49,7 +51,7 @@ class Region:
 
     def meets(self, outline: shapely.Geometry) -> bool:
         """Whether a geometry in lattice pixels touches the region."""
-        return bool(outline.intersects(self._union if self.features else box_of(self.window)))
+        return bool(outline.intersects(self.outline if self.features else box_of(self.window)))
 
     def mask(self, window: Window, feature: str | None = None) -> NDArray[np.bool_]:
         """(y, x) over ``window``, True = inside the region: the pixel's centre lies in it.
@@ -64,9 +66,9 @@ class Region:
             return inside
         box = box_of(window)
         if feature is None:
-            if window and self._union.contains(box):
+            if window and self.outline.contains(box):
                 return ~inside
-            _burn(self._union, inside, window, all_touched=False)
+            _burn(self.outline, inside, window, all_touched=False)
         elif feature not in self._tiny:
             _burn(self.features[feature], inside, window, all_touched=False)
         for name in self._tiny if feature is None else self._tiny.keys() & {feature}:
@@ -125,7 +127,9 @@ def _burn(geometry: shapely.Geometry, inside: NDArray[np.bool_], window: Window,
     """Set the pixels of a window that lie in a geometry."""
     if window and geometry.intersects(box_of(window)):
         shift = Affine.translation(window.col0, window.row0)
-        rasterize([(geometry, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
+        near = shape_near(geometry, window)
+        if near is not None:
+            rasterize([(near, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
 
 
 def _holds_no_centre(geometry: shapely.Geometry) -> bool:

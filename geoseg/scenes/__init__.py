@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from geoseg.aoi import box_in_words, split_bounds
 from geoseg.errors import ModelMismatchError, NothingToDoError
+from geoseg.scenes.packed import PackedDocument
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, MaskRule, Sensor
 from geoseg.timerange import parse_time_range
@@ -54,7 +55,7 @@ class Found:
     items: tuple[Item, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    documents: tuple[dict[str, Any], ...] = ()
+    documents: tuple[Mapping[str, Any], ...] = ()
     superseded: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -63,7 +64,7 @@ def find_scenes(
     spec: JobSpec,
     bounds: tuple[float, float, float, float] | None,
     bands: Sequence[str],
-    documents: Sequence[dict[str, Any]] = (),
+    documents: Sequence[Mapping[str, Any]] = (),
     *,
     allow_lacking: bool = False,
     opener: Opener | None = None,
@@ -116,47 +117,60 @@ def _from_catalog(
     spec: JobSpec,
     bounds: tuple[float, float, float, float] | None,
     bands: Sequence[str],
-    documents: Sequence[dict[str, Any]],
+    documents: Sequence[Mapping[str, Any]],
     *,
     allow_lacking: bool,
     opener: Opener | None,
 ) -> Found:
     import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
 
-    from geoseg.scenes.catalogs import Search, find_items  # noqa: PLC0415
+    from geoseg.scenes.catalogs import each_item, plugin_of_catalog  # noqa: PLC0415
     from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
     from geoseg.scenes.recognise import sensor_of  # noqa: PLC0415
     from geoseg.scenes.understand import understand  # noqa: PLC0415
 
+    skipped: list[tuple[str, str]] = []
+    is_ours = spec.catalog is None or plugin_of_catalog(spec.catalog) is None
     if documents:
-        search = Search([pystac.Item.from_dict(document, preserve_dict=False) for document in documents])
+        given: Iterable[pystac.Item] = (pystac.Item.from_dict(dict(d), preserve_dict=True) for d in documents)
     else:
         assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
-        search = find_items(spec.catalog, spec.collection, bounds, spec.datetime)
-    if not search.items:
-        raise _nothing_found(spec, bounds, search.skipped)
+        given = each_item(spec.catalog, spec.collection, bounds, spec.datetime, skipped)
+    # One by one: of a hundred thousand items only the slim facts stay, and their JSON in a small form.
     items: list[Item] = []
-    refused: list[ModelMismatchError] = []
+    refused: list[tuple[str, ModelMismatchError]] = []
+    lacking: list[tuple[str, ModelMismatchError]] = []
     reasons: list[tuple[str, str]] = []
-    for item in search.items:
+    frozen: list[tuple[str, PackedDocument]] = []
+    for item in given:
+        document = PackedDocument(item.to_dict(include_self_link=True, transform_hrefs=False))
+        frozen.append((item.id, document))
         try:
             sensor = sensor_of(item, spec.sensor)
         except ModelMismatchError as err:
-            refused.append(err)
+            refused.append((item.id, err))
             reasons.append((item.id, f"of an unknown sensor (collection {item.collection_id})"))
             continue
         try:
-            items.append(understand(item, bands, sensor, opener))
+            items.append(understand(item, bands, sensor, opener, document))
         except ModelMismatchError as err:
-            if not allow_lacking:
-                raise
-            refused.append(err)
+            lacking.append((item.id, err))
             reasons.append((item.id, f"does not have {err.expected}"))
+        if is_ours:
+            item.links.clear()  # they hold the item: without them it is gone at once
+    if not frozen:
+        raise _nothing_found(spec, bounds, skipped)
+    if lacking and not allow_lacking:
+        raise min(lacking, key=_name)[1]
     if not items:
-        raise refused[0]
-    used, superseded = without_superseded(items)
-    frozen = tuple(item.to_dict(include_self_link=True, transform_hrefs=False) for item in search.items)
-    return Found(used, (*reasons, *search.skipped), (), frozen, superseded)
+        raise min((*refused, *lacking), key=_name)[1]
+    used, superseded = without_superseded(sorted(items, key=lambda item: item.id))
+    documents = tuple(document for _, document in sorted(frozen, key=_name))
+    return Found(used, (*sorted(reasons, key=_name), *skipped), (), documents, superseded)
+
+
+def _name(named: tuple[str, Any]) -> str:
+    return named[0]
 
 
 def _nothing_found(
@@ -191,10 +205,10 @@ def _nothing_found(
     )
 
 
-def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
+def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
     """What a new search found otherwise than the one that a job froze, in words; "" where nothing changed."""
 
-    def named(documents: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    def named(documents: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
         texts = {
             (str(d.get("collection")), str(d["id"])): json.dumps({**d, "links": []}, sort_keys=True) for d in documents
         }

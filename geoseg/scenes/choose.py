@@ -33,11 +33,11 @@ def without_superseded(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[t
     groups: dict[tuple[object, ...], list[Item]] = {}
     for item in items:
         groups.setdefault(_acquisition(item), []).append(item)
-    kept = {id(max(group, key=_processing)) for group in groups.values()}
+    winners = [group[0] if len(group) == 1 else max(group, key=_processing) for group in groups.values()]
+    kept = set(map(id, winners))
     superseded = [
         (item.id, f"superseded by {winner.id}" + f" of {winner.collection}" * (winner.collection != item.collection))
-        for group in groups.values()
-        for winner in [max(group, key=_processing)]
+        for group, winner in zip(groups.values(), winners, strict=True)
         for item in group
         if item is not winner
     ]

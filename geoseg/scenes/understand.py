@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pystac
@@ -14,14 +15,23 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from geoseg.errors import AssetReadError, ModelMismatchError
+from geoseg.scenes.packed import PackedDocument
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import Sensor, sentinel2_offset
 
 if TYPE_CHECKING:
     from geoseg.scenes.raster_files import Opener
 
+_GRIDS_KEPT = 16_384
 
-def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor, opener: Opener | None = None) -> Item:
+
+def understand(
+    item: pystac.Item,
+    bands: Sequence[str],
+    sensor: Sensor,
+    opener: Opener | None = None,
+    document: PackedDocument | None = None,
+) -> Item:
     """Reduce a STAC item to what reading needs.
 
     Args:
@@ -29,6 +39,7 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor, opener: 
         bands: Names of the bands that the model wants.
         sensor: The item's entry in the sensor table.
         opener: Opens files that the item says too little of; GDAL by itself where it is not given.
+        document: The item's JSON, where it is there already.
 
     Raises:
         ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
@@ -51,7 +62,7 @@ def understand(item: pystac.Item, bands: Sequence[str], sensor: Sensor, opener: 
         mask=mask,
         alpha=False,
         licence=str(properties.get("license", "")),
-        document=_numbered(item.to_dict(include_self_link=False, transform_hrefs=False), sources.values()),
+        document=_document(item, tuple(sources.values()), document),
         href=item.get_self_href() or "",
         witnesses=_witnesses(item, bands, sensor),
     )
@@ -69,6 +80,20 @@ def _witnesses(item: pystac.Item, bands: Sequence[str], sensor: Sensor) -> dict[
 
 def _percent(stated: object) -> float | None:
     return float(stated) if isinstance(stated, int | float) and math.isfinite(stated) else None
+
+
+def _document(item: pystac.Item, sources: Sequence[BandSource], stated: PackedDocument | None) -> PackedDocument:
+    """The item as JSON: as it stands, where reading finds bands and grids in it."""
+
+    def is_plain(source: BandSource) -> bool:
+        facts = item.assets[source.asset].extra_fields
+        bands = facts.get("raster:bands") or facts.get("bands") or ("eo:bands" not in facts) * ("the only one",)
+        claim = {"properties": item.properties, "assets": {source.asset: facts}}
+        return source.index <= len(bands) and claimed_geobox(claim, source.asset) is not None
+
+    if stated is not None and all(map(is_plain, sources)):
+        return PackedDocument(stated, links=False)
+    return PackedDocument(_numbered(item.to_dict(include_self_link=False, transform_hrefs=False), sources))
 
 
 def _numbered(document: dict[str, Any], sources: Iterable[BandSource]) -> dict[str, Any]:
@@ -242,13 +267,23 @@ def _geobox(item: pystac.Item, source: BandSource, opener: Opener | None) -> Geo
 
 def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:
     """Pixel grid of an asset as its item (JSON) states it; ``None`` where it does not."""
-    fields = {**document["properties"], **document["assets"][asset]}
-    code = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
-    if not (code and fields.get("proj:shape") and fields.get("proj:transform")):
+    own, common = document["assets"][asset], document["properties"]
+    code, shape, transform = (own.get(name, common.get(name)) for name in ("proj:code", "proj:shape", "proj:transform"))
+    code = code or own.get("proj:epsg", common.get("proj:epsg")) or own.get("proj:wkt2", common.get("proj:wkt2"))
+    if not (code and shape and transform):
         return None
     try:
-        rows, cols = map(int, fields["proj:shape"])
-        transform = Affine(*map(float, fields["proj:transform"][:6]))
+        return _geobox_of(code, tuple(shape), tuple(transform[:6]))
+    except TypeError:  # then the file itself says
+        return None
+
+
+@lru_cache(_GRIDS_KEPT)
+def _geobox_of(code: Any, shape: tuple[Any, ...], place: tuple[Any, ...]) -> GeoBox | None:
+    """The grid that a projection states; the same object for all dates of a square."""
+    try:
+        rows, cols = map(int, shape)
+        transform = Affine(*map(float, place))
         crs = CRS(code)
     except (TypeError, ValueError, CRSError):  # then the file itself says
         return None

@@ -453,7 +453,7 @@ def read_classes(folder: Path) -> np.ndarray:
 @pytest.mark.fault(24)
 def test_fault_24_a_job_keeps_its_items_until_it_is_told_to_search_anew(copy: Path) -> None:
     first = found(copy)
-    frozen = json.loads(json.dumps(first.documents))
+    frozen = json.loads(json.dumps(first.documents, default=dict))
     path = item_paths(copy)[0]
     gone = json.loads(item_paths(copy)[1].read_text())["id"]
     item_paths(copy)[1].unlink()

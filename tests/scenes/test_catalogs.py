@@ -211,7 +211,7 @@ def test_squares_of_one_pass_are_one_scene(demo: DemoCatalog) -> None:
 
 def test_frozen_documents_ask_no_catalogue(demo: DemoCatalog) -> None:
     first = find_scenes(job(demo.catalog), EVERYWHERE, BANDS)
-    frozen = [json.loads(json.dumps(item.document)) for item in first.items]
+    frozen = [json.loads(json.dumps(dict(item.document))) for item in first.items]
     again = find_scenes(job("/no/such/catalog.json"), EVERYWHERE, BANDS, frozen)
     assert [(i.id, i.bands, i.geobox) for i in again.items] == [(i.id, i.bands, i.geobox) for i in first.items]
 
@@ -282,7 +282,7 @@ def test_an_api_and_a_folder_give_a_job_the_same_scenes(demo: DemoCatalog, api: 
 def test_a_job_goes_on_with_its_items_when_the_server_is_gone(api: tuple[str, type[Api]]) -> None:
     first = find_scenes(job(api[0]), EVERYWHERE, BANDS)
     asked = api[1].asked
-    again = find_scenes(job(api[0]), EVERYWHERE, BANDS, json.loads(json.dumps(first.documents)))
+    again = find_scenes(job(api[0]), EVERYWHERE, BANDS, json.loads(json.dumps(first.documents, default=dict)))
     assert api[1].asked == asked > 0
     facts = [[(i.id, i.bands, i.mask, i.geobox, i.version, i.licence) for i in found.items] for found in (first, again)]
     assert facts[0] == facts[1]

@@ -16,7 +16,7 @@ from geoseg.errors import GeosegError
 from geoseg.scenes.catalogs.documents import Question
 from geoseg.timerange import parse_time_range
 
-__all__ = ["Bounds", "Question", "Search", "find_items", "is_address", "plugin_of_catalog", "unheard"]
+__all__ = ["Bounds", "Question", "Search", "each_item", "find_items", "is_address", "plugin_of_catalog", "unheard"]
 
 _TABLES = (".parquet", ".geoparquet")
 _OWN = (*_TABLES, ".json", "http://", "https://")
@@ -57,13 +57,53 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
         CatalogError: If the catalogue itself cannot be read.
         RequestError: If the time range cannot be read.
     """
-    search = Search()
+    skipped: list[tuple[str, str]] = []
+    items = sorted(each_item(catalog, collection, bounds, time_range, skipped), key=lambda item: item.id)
+    return Search(items, skipped)
+
+
+def each_item(
+    catalog: str, collection: str | None, bounds: Bounds, time_range: str | None, skipped: list[tuple[str, str]]
+) -> Iterator[pystac.Item]:
+    """The items of `find_items` one by one in no order, each once: a table's are never all in memory.
+
+    Args:
+        catalog: As `find_items`.
+        collection: As `find_items`.
+        bounds: As `find_items`.
+        time_range: As `find_items`.
+        skipped: Gets what cannot be used, with the reasons.
+
+    Raises:
+        GeosegError: As `find_items`.
+    """
+    known: set[tuple[str | None, str]] = set()
     for part in split_bounds(bounds):
-        found = _search(catalog, Question(collection, part, *parse_time_range(time_range), time_range))
-        search.items += found.items
-        search.skipped += [reason for reason in found.skipped if reason not in search.skipped]
-    unique = {(item.collection_id, item.id): item for item in search.items}
-    return Search(sorted(unique.values(), key=lambda item: item.id), search.skipped)
+        for items in _batches(catalog, Question(collection, part, *parse_time_range(time_range), time_range), skipped):
+            for item in items:
+                if (name := (item.collection_id, item.id)) not in known:
+                    known.add(name)
+                    yield item
+
+
+def _batches(catalog: str, question: Question, skipped: list[tuple[str, str]]) -> Iterator[list[pystac.Item]]:
+    """Items by the handful."""
+    if plugin_of_catalog(catalog) is None and not is_address(catalog) and catalog.lower().endswith(_TABLES):
+        from geoseg.scenes.catalogs.geoparquet import items_of_table  # noqa: PLC0415
+
+        fresh: list[tuple[str, str]] = []
+        batches = items_of_table(catalog, question, fresh)
+        while True:
+            with unheard():  # not while somebody else works on what was found
+                batch = next(batches, None)
+            if batch is None:
+                break
+            yield batch
+        skipped += [reason for reason in fresh if reason not in skipped]
+        return
+    found = _search(catalog, question)
+    skipped += [reason for reason in found.skipped if reason not in skipped]
+    yield found.items
 
 
 def plugin_of_catalog(catalog: str) -> plugins.Plugin | None:
@@ -139,10 +179,6 @@ def _search_own(catalog: str, question: Question) -> Search:
         from geoseg.scenes.catalogs.api import search_api  # noqa: PLC0415  # static catalogues need no HTTP stack
 
         return search_api(catalog, question)
-    if catalog.lower().endswith(_TABLES):
-        from geoseg.scenes.catalogs.geoparquet import search_table  # noqa: PLC0415
-
-        return search_table(catalog, question)
     from geoseg.scenes.catalogs.folder import search_folder  # noqa: PLC0415
 
     return search_folder(catalog, question)

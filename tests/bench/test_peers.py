@@ -66,15 +66,18 @@ def test_maps_of_other_sizes_are_refused(tmp_path, grid):
 
 def test_the_page_takes_the_table_and_the_history_a_line(tmp_path):
     (tmp_path / PAGE).write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")
-    ours = Row(GEOSEG, [4.0, 2.0, 3.0], 2 * 10**9, {}, Score(0.5, 0.0, 0.25))
-    fast, missing = Row("fast", [6.0], 10**9, {"dask": "1"}, Score(40, 30, 2)), Row("away", failure="no module 'away'")
+    ours = Row(GEOSEG, [4.0, 2.0, 3.0], 2 * 10**9, 0.04, {}, Score(0.5, 0.0, 0.25))
+    fast, missing = (
+        Row("fast", [6.0], 10**9, 0.0, {"dask": "1"}, Score(40, 30, 2)),
+        Row("away", failure="no module 'away'"),
+    )
     for _ in range(2):
         record(tmp_path, Comparison("a machine", 1000, 3, 1.5, "openvino", (ours, fast, missing)))
     page = (tmp_path / PAGE).read_text()
     assert page.startswith(f"# Before\n{BEGIN}\na machine.")
     assert page.endswith(f"{END}\nAfter\n")
     assert "old" not in page
-    assert page.count("| geoseg | 3.0 | 0.33 | 2.00 | 0.50 | 0.00 | 0.25 |  |") == 1
+    assert page.count("| geoseg | 3.0 | 0.33 | 2.00 | 0.50 | 0.00 | 0.25 | 4 |  |") == 1
     assert "| away | not measured: no module 'away' |" in page
     assert "1 / 2.00 of the wall time" in page
     lines = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -13,13 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
+
 from geoseg.bench.context import describe_machine
 from geoseg.bench.efficiency import reference_seconds
 from geoseg.bench.peers.model import make_model, weights_of
 from geoseg.bench.peers.scoring import Score, make_whole_map, score
 from geoseg.bench.peers.subject import BANDS
 from geoseg.demo.land import write_scene
-from geoseg.machine import MemoryWatch, tune_allocator, usable_cores
+from geoseg.machine import MemoryWatch, release_memory, tune_allocator, usable_cores
 from geoseg.models import resolve
 from geoseg.models.backends import choose_backend
 from geoseg.settings import Settings
@@ -59,6 +62,7 @@ class Row:
         name: As it stands in the table.
         wall_s: Seconds of each whole process.
         peak_bytes: Largest peak memory of the process tree, proportional.
+        others_share: Largest share of the cores' time that other programs took meanwhile; figures want it near 0.
         versions: Of the packages that did the work.
         score: Its map against the whole-image map; ``None`` until there is one.
         failure: Why there are no figures.
@@ -67,6 +71,7 @@ class Row:
     name: str
     wall_s: list[float] = field(default_factory=list)
     peak_bytes: int = 0
+    others_share: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     score: Score | None = None
     failure: str = ""
@@ -127,6 +132,7 @@ def compare(folder: Path, side_px: int, repeat: int, peers_python: Path, say: Ca
         write_scene(scene, BANDS, side_px)
     model = make_model(folder)
     whole = make_whole_map(scene, weights_of(model), folder / f"whole-{side_px}.tif")
+    release_memory()
     found = resolve(str(model), models_dirs=(), cache=cache, offline=True)
     cores = usable_cores()
     backend = choose_backend(found, Settings().backend, "cpu", "exact", cores, say=lambda words: say(f"{words}\n"))
@@ -174,7 +180,7 @@ def _time(row: Row, command: Sequence[str], environment: dict[str, str], out: Pa
     """Run one process, watch its memory, compare its map; what it printed."""
     if row.failure:
         return ""
-    start = time.perf_counter()
+    start, busy_s, own_s = time.perf_counter(), _busy_s(), _children_s()
     process = subprocess.Popen(  # noqa: S603  # our own words
         command,
         env={**os.environ, **environment},
@@ -189,9 +195,23 @@ def _time(row: Row, command: Sequence[str], environment: dict[str, str], out: Pa
         row.failure = (complaints.strip().splitlines() or [f"it ended with {process.returncode}"])[-1]
         return ""
     row.wall_s.append(seconds)
+    others_s = (_busy_s() - busy_s) - (_children_s() - own_s)
+    row.others_share = max(row.others_share, others_s / seconds / usable_cores())
     row.peak_bytes = max(row.peak_bytes, memory.peak_bytes)
     row.score = score(out, whole)
     return answer
+
+
+def _busy_s() -> float:
+    """Seconds that the machine's cores have worked."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system + getattr(times, "nice", 0.0))
+
+
+def _children_s() -> float:
+    """Seconds that cores have worked for processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _in_words(row: Row) -> str:
@@ -200,5 +220,6 @@ def _in_words(row: Row) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
     return (
         f"{row.median_s:7.1f} s  {row.peak_bytes / 1e9:5.2f} GB  {row.score.wrong_ppm:8.2f} ppm"
-        f" (inside {row.score.inner_wrong_ppm:.2f})  worst line {row.score.seam_permille:.2f} per mille  {versions}"
+        f" (inside {row.score.inner_wrong_ppm:.2f})  worst line {row.score.seam_permille:.2f} per mille"
+        f"  others took {row.others_share:.0%} of the cores  {versions}"
     )

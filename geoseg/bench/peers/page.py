@@ -43,9 +43,9 @@ def describe(found: Comparison) -> str:
     lines = [
         context,
         "",
-        "| what | wall s | Mpx/s | peak GB | labels off, ppm | off inside, ppm | worst line, ‰ | versions |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        f"| reference: {found.reference_how}, no overlap | {found.reference_s:.1f} | {mpx / found.reference_s:.2f} | | | | | |",
+        "| what | wall s | Mpx/s | peak GB | labels off, ppm | off inside, ppm | worst line, ‰ | others, % | versions |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| reference: {found.reference_how}, no overlap | {found.reference_s:.1f} | {mpx / found.reference_s:.2f} | | | | | | |",
         *(_line(row, mpx) for row in found.rows),
     ]
     if found.speedup:
@@ -55,7 +55,7 @@ def describe(found: Comparison) -> str:
 
 def _line(row: Row, mpx: float) -> str:
     if row.failure or row.score is None:
-        return f"| {row.name} | not measured: {row.failure.replace('|', ' ')} | | | | | | |"
+        return f"| {row.name} | not measured: {row.failure.replace('|', ' ')} | | | | | | | |"
     versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
     cells = (
         f"{row.median_s:.1f}",
@@ -64,6 +64,7 @@ def _line(row: Row, mpx: float) -> str:
         f"{row.score.wrong_ppm:.2f}",
         f"{row.score.inner_wrong_ppm:.2f}",
         f"{row.score.seam_permille:.2f}",
+        f"{100 * row.others_share:.0f}",
         versions,
     )
     return f"| {row.name} | {' | '.join(cells)} |"

@@ -198,10 +198,11 @@ class _Bench:
         self._say(f"converting {self._folder.spec.name} for OpenVINO, once")
         try:
             return export_apart(self._folder, "exact", allow_pickle=self._allow_pickle), ""
-        except ModelMismatchError as err:
+        except GeosegError as err:
             if must:
                 raise
-            self._notes.put(self._name, {"refused": err.given})
+            if isinstance(err, ModelMismatchError):  # it would be the same the next time
+                self._notes.put(self._name, {"refused": err.given})
             return None, err.given
 
     def speeds(self, export: Export, *, may_measure: bool) -> dict[str, float]:

@@ -23,6 +23,7 @@ from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.models.backends import Backend, choose_backend, has_torch
+from geoseg.models.exports.openvino_network import MOST_SHAPES
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle, weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
@@ -63,6 +64,8 @@ _HEADERS_PLANNED = 64
 # Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
 # join of polygons and the report.
 _STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
+# What converting and timing a network takes beside this process; below it, what is there is taken as it is.
+_TRIAL_BYTES = 2 * 10**9
 # What the large libraries of networks add to torch.
 _LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
@@ -325,9 +328,11 @@ def _check_pixel_grid(spec: JobSpec) -> None:
 
 def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
     """What a model costs in memory, with the further layers that are asked for."""
-    standing = _STANDING_BYTES[backend.name]
-    if backend.name == "torch":
-        standing += _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    weights = model.weights.size_bytes or 0
+    if backend.name == "torch":  # weights are in memory twice while they are loaded
+        standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    else:  # and once for each shape that each pass keeps
+        standing = _STANDING_BYTES["openvino"] + (1 + MOST_SHAPES * usable_cores()) * weights
     return appetite_of(
         len(model.bands),
         len(model.classes),
@@ -336,7 +341,7 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> 
         model.stride_px,
         backend.workspace_bytes_per_px(model),
         model.chip_px,
-        standing + 2 * (model.weights.size_bytes or 0),  # weights are in memory twice while they are loaded
+        standing,
         len(layer_names(layers, len(model.classes))),
     )
 
@@ -427,7 +432,7 @@ def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callab
         spec.profile,
         usable_cores(),
         say=say,
-        may_measure=weights_at_hand(folder) is not None,
+        may_measure=settings.max_memory >= _TRIAL_BYTES and weights_at_hand(folder) is not None,
         allow_pickle=settings.allow_pickle,
     )
 

@@ -135,7 +135,9 @@ def choose_backend(
     bench = _Bench(folder, threads, say, allow_pickle=allow_pickle)
     export, refusal = bench.export(must=wanted == "openvino", may_make=may_measure)
     if export is None:
-        return Backend("torch", device, profile, why=refusal)
+        return Backend(
+            "torch", device, profile, why=refusal or "or openvino: the first run times both" * (not may_measure)
+        )
     speeds = bench.speeds(export, may_measure=may_measure) if wanted == "auto" and has_torch() else {}
     if not speeds:
         return Backend("openvino", device, profile, export)

@@ -219,7 +219,7 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    backend = _backend(spec, settings, folder, say)
+    backend = _backend(spec, settings, folder, say, is_run=asks_files)
     budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
@@ -422,8 +422,10 @@ def _gpus() -> int:
     return count_gpus()
 
 
-def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object]) -> Backend:
-    """What runs the network; measured only where its weights are at hand."""
+def _backend(
+    spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object], *, is_run: bool
+) -> Backend:
+    """What runs the network; measured only by runs, and where its weights are at hand."""
     device = _device(settings)
     return choose_backend(
         folder,
@@ -432,7 +434,7 @@ def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callab
         spec.profile,
         usable_cores(),
         say=say,
-        may_measure=settings.max_memory >= _TRIAL_BYTES and weights_at_hand(folder) is not None,
+        may_measure=is_run and settings.max_memory >= _TRIAL_BYTES and weights_at_hand(folder) is not None,
         allow_pickle=settings.allow_pickle,
     )
 

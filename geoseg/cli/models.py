@@ -213,6 +213,8 @@ def export(
     wanted = profile_of(profile)
     if format_ not in {"openvino", "onnx"}:
         raise RequestError(f"--format {format_}", "openvino or onnx", "use one of the two")
+    if format_ == "onnx" and wanted == "bf16":
+        raise RequestError("--format onnx --profile bf16", "float32 or int8 as ONNX", "use --profile exact or int8")
     settings = _settings(offline=offline, allow_pickle=allow_pickle)
     folder = _folder(model, settings)
     target = None

@@ -135,7 +135,9 @@ def choose_backend(
     bench = _Bench(folder, threads, say, allow_pickle=allow_pickle)
     export, refusal = bench.export(must=wanted == "openvino", may_make=may_measure)
     if export is None:
-        return Backend("torch", device, profile, why=refusal)
+        return Backend(
+            "torch", device, profile, why=refusal or "or openvino: the first run times both" * (not may_measure)
+        )
     speeds = bench.speeds(export, may_measure=may_measure) if wanted == "auto" and has_torch() else {}
     if not speeds:
         return Backend("openvino", device, profile, export)
@@ -198,10 +200,11 @@ class _Bench:
         self._say(f"converting {self._folder.spec.name} for OpenVINO, once")
         try:
             return export_apart(self._folder, "exact", allow_pickle=self._allow_pickle), ""
-        except ModelMismatchError as err:
+        except GeosegError as err:
             if must:
                 raise
-            self._notes.put(self._name, {"refused": err.given})
+            if isinstance(err, ModelMismatchError):  # it would be the same the next time
+                self._notes.put(self._name, {"refused": err.given})
             return None, err.given
 
     def speeds(self, export: Export, *, may_measure: bool) -> dict[str, float]:

@@ -77,10 +77,10 @@ class Network:
         logits = self.module(torch.where(valid[:, None], own, self._fill))
         if logits.shape[1] == 1:
             positive = torch.sigmoid(logits)
-            scores = torch.cat([1 - positive, positive], dim=1)
+            scores, are_good = torch.cat([1 - positive, positive], dim=1), logits == logits  # noqa: PLR0124  # not NaN
         else:
-            scores = torch.softmax(logits, dim=1)
-        return torch.where((logits - logits == 0).all(dim=1, keepdim=True), scores, torch.nan)
+            scores, are_good = torch.softmax(logits, dim=1), logits < torch.inf
+        return torch.where(are_good.all(dim=1, keepdim=True), scores, torch.nan)
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""

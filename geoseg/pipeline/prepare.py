@@ -23,6 +23,7 @@ from geoseg.load import Rasters
 from geoseg.machine import Speeds, has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.models.backends import Backend, choose_backend, has_torch
+from geoseg.models.exports.openvino_network import MOST_SHAPES
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle, weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
@@ -63,6 +64,8 @@ _HEADERS_PLANNED = 64
 # Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
 # join of polygons and the report.
 _STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
+# What converting and timing a network takes beside this process; below it, what is there is taken as it is.
+_TRIAL_BYTES = 2 * 10**9
 # What the large libraries of networks add to torch.
 _LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
@@ -216,7 +219,7 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    backend = _backend(spec, settings, folder, say)
+    backend = _backend(spec, settings, folder, say, is_run=asks_files)
     budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
@@ -325,9 +328,11 @@ def _check_pixel_grid(spec: JobSpec) -> None:
 
 def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
     """What a model costs in memory, with the further layers that are asked for."""
-    standing = _STANDING_BYTES[backend.name]
-    if backend.name == "torch":
-        standing += _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    weights = model.weights.size_bytes or 0
+    if backend.name == "torch":  # weights are in memory twice while they are loaded
+        standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    else:  # and once for each shape that each pass keeps
+        standing = _STANDING_BYTES["openvino"] + (1 + MOST_SHAPES * usable_cores()) * weights
     return appetite_of(
         len(model.bands),
         len(model.classes),
@@ -336,7 +341,7 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> 
         model.stride_px,
         backend.workspace_bytes_per_px(model),
         model.chip_px,
-        standing + 2 * (model.weights.size_bytes or 0),  # weights are in memory twice while they are loaded
+        standing,
         len(layer_names(layers, len(model.classes))),
     )
 
@@ -417,8 +422,10 @@ def _gpus() -> int:
     return count_gpus()
 
 
-def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object]) -> Backend:
-    """What runs the network; measured only where its weights are at hand."""
+def _backend(
+    spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object], *, is_run: bool
+) -> Backend:
+    """What runs the network; measured only by runs, and where its weights are at hand."""
     device = _device(settings)
     return choose_backend(
         folder,
@@ -427,7 +434,7 @@ def _backend(spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callab
         spec.profile,
         usable_cores(),
         say=say,
-        may_measure=weights_at_hand(folder) is not None,
+        may_measure=is_run and settings.max_memory >= _TRIAL_BYTES and weights_at_hand(folder) is not None,
         allow_pickle=settings.allow_pickle,
     )
 

@@ -62,8 +62,8 @@ class Odd(nn.Module):
 def odd(monkeypatch: pytest.MonkeyPatch, kind: str) -> Iterator[None]:
     begin = Network.__init__
 
-    def wraps(network: Network, spec: object, module: nn.Module, device: str = "cpu") -> None:
-        begin(network, spec, Odd(module, kind, (MARK - 120) / 40), device)
+    def wraps(network: Network, spec: object, module: nn.Module, device: str = "cpu", **more: bool) -> None:
+        begin(network, spec, Odd(module, kind, (MARK - 120) / 40), device, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(Network, "__init__", wraps)

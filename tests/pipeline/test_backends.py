@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 import worlds
 
+from geoseg.models import ModelFolder, backends
+from geoseg.pipeline import prepare
+from geoseg.settings import Settings
+from geoseg.spec import JobSpec
+
 WITHOUT_TORCH = """
 import importlib.util, sys
 find_spec = importlib.util.find_spec
@@ -57,3 +62,18 @@ def test_openvino_and_torch_make_one_map_and_neither_needs_the_other(demo: Path,
     assert differs.mean() <= 1e-5, "only where two scores are closer than 1e-5"
     confidence = [worlds.read(tmp_path / name / "confidence.tif").astype(int) for name in ("torch", "openvino")]
     assert np.abs(confidence[0] - confidence[1]).max() <= 1
+
+
+def test_a_plan_times_and_writes_nothing(
+    tmp_path: Path, scene: Path, finite: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a plan must not convert or time a network")
+
+    monkeypatch.setattr(backends, "export_apart", never)
+    monkeypatch.setattr(backends, "speeds_apart", never)
+    cache = tmp_path / "cache"
+    spec = JobSpec.build(scenes=(str(scene),), model=str(finite.path))
+    planned = prepare(spec, Settings(backend="auto", cache=cache), asks_files=False)
+    assert "first run" in planned.backend.why
+    assert not list(cache.rglob("*"))

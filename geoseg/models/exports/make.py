@@ -5,8 +5,6 @@ What is exported is the whole way from physical values to scores: transform, fil
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +26,6 @@ from geoseg.models.exports.record import (
     Agreement,
     Export,
     Profile,
-    export_folder,
     sha256_of,
 )
 from geoseg.models.folder import ModelFolder
@@ -72,7 +69,7 @@ def make_export(
     source: str = "",
     *,
     onnx: bool = False,
-    target: Path | None = None,
+    made: Path,
     allow_pickle: bool = False,
 ) -> Export:
     """Export a model, unless it would not be the same model any more.
@@ -84,7 +81,7 @@ def make_export(
             Noise where there are none, which is enough for ``exact`` alone.
         source: Where they are from, in words.
         onnx: Write ONNX, for others, in place of OpenVINO's own format.
-        target: The export's folder; by default one in the cache.
+        made: Empty folder for its files.
         allow_pickle: As for ``load_network``.
 
     Returns:
@@ -94,32 +91,22 @@ def make_export(
         RequestError: If a profile that rounds loses more than it may, or there is nothing to hold it against.
         ModelMismatchError: If the exported network gives other classes.
     """
-    backend = "onnx" if onnx else "openvino"
-    target = target or export_folder(folder, backend, profile)
-    assert target is not None  # noqa: S101  # a command has a cache
     network = load_network(folder, allow_pickle=allow_pickle)
     if not images:
         images, source = _noise(folder.spec), "noise"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        if profile == "int8":
-            write_int8(network, made, images)
-        elif onnx:
-            write_onnx(network, made / ONNX)
-        else:
-            _write_openvino(network, made)
-        files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
-        nothing = Agreement(0, 0.0, 1.0, 1.0, 1.0, "nothing")
-        export = Export(made, backend, profile, folder.spec.digest, files, nothing, 0.0, _versions())
-        agreement = _agreement(InTorch(network), OpenVinoNetwork(folder.spec, export), images, source)
-        _judge(folder.spec, profile, agreement)
-        export = replace(export, agreement=agreement)
-        export.write()
-        shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
-    return replace(export, path=target)
+    if profile == "int8":
+        write_int8(network, made, images)
+    elif onnx:
+        write_onnx(network, made / ONNX)
+    else:
+        _write_openvino(network, made)
+    files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
+    nothing = Agreement(0, 0.0, 1.0, 1.0, 1.0, "nothing")
+    backend = "onnx" if onnx else "openvino"
+    export = Export(made, backend, profile, folder.spec.digest, files, nothing, 0.0, _versions())
+    agreement = _agreement(InTorch(network), OpenVinoNetwork(folder.spec, export), images, source)
+    _judge(folder.spec, profile, agreement)
+    return replace(export, agreement=agreement)
 
 
 def _noise(spec: ModelSpec) -> list[Image]:

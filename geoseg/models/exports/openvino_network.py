@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.errors import WeightsError
 from geoseg.models.exports.record import Export
 from geoseg.models.spec import ModelSpec
 
 MODEL = "model.xml"
 ONNX = "model.onnx"
+# Each compiled shape has its own copy of the weights.
+MOST_SHAPES = 2
 # So many pixels of small chips may stay compiled beside what the memory is planned for, the largest chip.
 _SMALL_PX = 200_000
 
@@ -51,7 +54,15 @@ class OpenVinoNetwork:
         for name in export.files:
             export.file(name)
         self._core = core
-        self._model = core.read_model(export.path / (MODEL if MODEL in export.files else ONNX))
+        path = export.path / (MODEL if MODEL in export.files else ONNX)
+        try:
+            self._model = core.read_model(path)
+        except RuntimeError as err:
+            raise WeightsError(
+                f"{path}: {str(err).splitlines()[0]}",
+                "a network that OpenVINO reads",
+                "make it again: geoseg models export",
+            ) from err
         self._settings = {
             # Left to itself OpenVINO takes bfloat16 where the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if export.profile == "bf16" else "f32",
@@ -107,7 +118,7 @@ class _Compiled:
             self._most_px = max(self._most_px, kept_px)
             for other in reversed(list(self._requests)):
                 kept_px += other[2] * other[3]
-                if kept_px > self._most_px + _SMALL_PX:
+                if kept_px > self._most_px + _SMALL_PX or len(self._requests) >= MOST_SHAPES:
                     del self._requests[other]
             model = self._model.clone()
             model.reshape({model.input(0): list(shape), model.input(1): [shape[0], *shape[2:]]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from typing import Any, Literal, get_args
 from geoseg.errors import ModelSpecError, RequestError, WeightsError
 from geoseg.models.fetching import temporary_beside
 from geoseg.models.folder import ModelFolder
+from geoseg.store import RESULTS_VERSION
 
 Profile = Literal["exact", "bf16", "int8"]
 
@@ -20,6 +22,10 @@ Profile = Literal["exact", "bf16", "int8"]
 EXPORTS = "exports"
 RECORD = "export.json"
 _FORMAT = 1
+#: All that OpenVINO reads of its own format, or of ONNX.
+_FILES = ({"model.xml", "model.bin"}, {"model.onnx"})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_BYTES_PER_PX = 1e9
 _PRECISIONS: Mapping[str, str] = {"exact": "float32", "bf16": "bfloat16", "int8": "int8"}
 #: What a profile that rounds may lose: share of pixels whose class is another, and of boundaries that lie elsewhere.
 MOST_CLASS_LOSS, MOST_BOUNDARY_LOSS = 0.001, 0.01
@@ -97,9 +103,8 @@ class Export:
 
     @property
     def precision(self) -> str:
-        """As it stands in a tile's key: rounding profiles name the export itself, for another one rounds otherwise."""
-        name = _PRECISIONS[self.profile]
-        return name if self.profile == "exact" else f"{name} {self.digest[:16]}"
+        """As it stands in a tile's key, with the export itself: that it is of this model is only its own word."""
+        return f"{_PRECISIONS[self.profile]} {self.digest[:16]}"
 
     @property
     def digest(self) -> str:
@@ -121,9 +126,21 @@ class Export:
             raise WeightsError(f"{path} with SHA-256 {found}", f"SHA-256 {self.files.get(name)}", _AGAIN)
         return path
 
+    def _is_sound(self) -> bool:
+        """Whether a record from elsewhere says what records say, and names all files that are read and no others."""
+        digests: list[Any] = list(self.files.values())  # Any: read from a file of others
+        per_px: Any = self.workspace_bytes_per_px
+        return (
+            set(self.files) in _FILES
+            and self.profile in get_args(Profile)
+            and isinstance(per_px, int | float)
+            and 0 < per_px < _MOST_BYTES_PER_PX
+            and all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in digests)
+        )
+
     def write(self) -> None:
         """Write the record beside the files."""
-        document = {"format": _FORMAT, **asdict(self)}
+        document = {"format": _FORMAT, "results": RESULTS_VERSION, **asdict(self)}
         del document["path"]
         with temporary_beside(self.path / RECORD) as temporary:
             temporary.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -137,12 +154,16 @@ class Export:
         """
         try:
             document: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            if document.pop("format") != _FORMAT or document["profile"] not in get_args(Profile):
+            if (document.pop("format"), document.pop("results")) != (_FORMAT, RESULTS_VERSION):
                 raise ValueError("a record of another version of geoseg")  # noqa: TRY301  # one way out for all of them
             agreement = Agreement(**document.pop("agreement"))
-            return cls(path=folder, agreement=agreement, **document)
-        except (OSError, ValueError, KeyError, TypeError) as err:
+            export = cls(path=folder, agreement=agreement, **document)
+            is_sound = export._is_sound()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
             raise ModelSpecError(f"{folder / RECORD}: {err}", "the record of an exported model", _AGAIN) from err
+        if not is_sound:
+            raise ModelSpecError(f"{folder / RECORD}, which cannot be", "the record of an exported model", _AGAIN)
+        return export
 
 
 _AGAIN = "make it again: geoseg models export MODEL"
@@ -166,10 +187,16 @@ def _folders(folder: ModelFolder, backend: str, profile: str) -> Iterator[Path]:
 
 
 def find_export(folder: ModelFolder, backend: str, profile: Profile) -> Export | None:
-    """An export of exactly this model, beside its item or in the cache; one of another version of it is passed over."""
+    """An export of exactly this model, beside its item or in the cache.
+
+    One of another version of the model or of geoseg, or with a record that is none, is passed over: it is made again.
+    """
     for place in _folders(folder, backend, profile):
         if (place / RECORD).is_file():
-            export = Export.read(place)
+            try:
+                export = Export.read(place)
+            except ModelSpecError:
+                continue
             if (export.model, export.backend, export.profile) == (folder.spec.digest, backend, profile):
                 return export
     return None

@@ -5,12 +5,16 @@ Importing this module imports no torch; its processes do where they need it.
 
 from __future__ import annotations
 
+import fcntl
+import math
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +24,8 @@ import numpy as np
 
 from geoseg.errors import GeosegError
 from geoseg.machine import tune_allocator
-from geoseg.models.exports.record import Export, Profile
+from geoseg.models.exports.record import Export, Profile, export_folder, find_export
+from geoseg.models.fetching import writing_to
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import ModelSpec
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from geoseg.models.exports.onnx_writing import Image
 
 _SIDE_PX = 512
+_LEAST_WORKSPACE, _WORKSPACE_STEP = 64.0, 32.0
 _MOST_PASSES, _ENOUGH_S = 8, 0.5
 
 
@@ -42,11 +48,32 @@ def export_apart(
     target: Path | None = None,
     allow_pickle: bool = False,
 ) -> Export:
-    """Make an export and measure its workspace, in other processes; see ``geoseg.models.exports.make.make_export``."""
-    made: Export = _apart(_make, folder, profile, tuple(images), source, onnx, target, allow_pickle)
-    export = replace(made, workspace_bytes_per_px=round(_apart(_workspace, folder.spec, made), 1))
-    export.write()
-    return export
+    """Make an export and measure its workspace, in other processes; see ``geoseg.models.exports.make.make_export``.
+
+    It gets its name when all is known of it. Of two that make the same at the same time the first one's is kept.
+    """
+    backend = "onnx" if onnx else "openvino"
+    keeps = target is None
+    target = target or export_folder(folder, backend, profile)
+    assert target is not None  # noqa: S101  # a command has a cache
+    with writing_to(target), ExitStack() as stack:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if keeps:
+            lock = stack.enter_context((target.parent / f".{target.name}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not images and (found := find_export(folder, backend, profile)) is not None:
+                return found
+        made = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")))
+            / "made"
+        )
+        made.mkdir()
+        export: Export = _apart(_make, folder, profile, tuple(images), source, onnx, made, allow_pickle)
+        export = replace(export, workspace_bytes_per_px=_apart(_workspace, folder.spec, export))
+        export.write()
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
+    return replace(export, path=target)
 
 
 def speeds_apart(folder: ModelFolder, export: Export, threads: int, *, allow_pickle: bool = False) -> dict[str, float]:
@@ -56,12 +83,15 @@ def speeds_apart(folder: ModelFolder, export: Export, threads: int, *, allow_pic
 
 
 def _apart[T](act: Callable[..., T], *arguments: object) -> T:
-    """Call a function in a fresh interpreter. Not by multiprocessing, which runs a caller's script again."""
+    """Call a function in a fresh interpreter. Not by multiprocessing, which runs a caller's script again.
+
+    It finds nothing in the current folder, and Ctrl-C does not reach it: it is quickly done, and its result is kept.
+    """
     with tempfile.TemporaryDirectory(prefix="geoseg-") as scratch:
         question, answer = Path(scratch) / "question", Path(scratch) / "answer"
         question.write_bytes(pickle.dumps((act, arguments)))
-        words = [sys.executable, "-c", f"from {__name__} import answer; answer()", str(question), str(answer)]
-        ended = subprocess.run(words, check=False, capture_output=True, text=True)  # noqa: S603  # our own words
+        words = [sys.executable, "-P", "-c", f"from {__name__} import answer; answer()", str(question), str(answer)]
+        ended = subprocess.run(words, check=False, capture_output=True, text=True, start_new_session=True)  # noqa: S603  # our own words
         if not answer.is_file():
             said = ended.stderr.strip().splitlines()
             raise GeosegError(
@@ -94,12 +124,12 @@ def _make(
     images: Sequence[Image],
     source: str,
     onnx: bool,
-    target: Path | None,
+    made: Path,
     allow_pickle: bool,  # sent to another process by position
 ) -> Export:
     from geoseg.models.exports.make import make_export  # noqa: PLC0415  # imports torch
 
-    return make_export(folder, profile, images, source, onnx=onnx, target=target, allow_pickle=allow_pickle)
+    return make_export(folder, profile, images, source, onnx=onnx, made=made, allow_pickle=allow_pickle)
 
 
 def _workspace(spec: ModelSpec, export: Export) -> float:
@@ -113,10 +143,10 @@ def _workspace(spec: ModelSpec, export: Export) -> float:
 
     side = _side(spec)
     grown(side)  # what libraries keep for themselves comes with the first
-    if spec.chip_px is not None:
-        return grown(side) / side**2
-    less = side // 2 // spec.stride_px * spec.stride_px
-    return (grown(side) - grown(less)) / (side**2 - less**2)
+    less = 0 if spec.chip_px else side // 2 // spec.stride_px * spec.stride_px
+    measured = (grown(side) - (grown(less) if less else 0)) / (side**2 - less**2)
+    # Rounded up, so that another measurement of the same network plans the same chips.
+    return max(_LEAST_WORKSPACE, math.ceil(measured / _WORKSPACE_STEP) * _WORKSPACE_STEP)
 
 
 def _speeds(folder: ModelFolder, export: Export, threads: int, allow_pickle: bool) -> dict[str, float]:

@@ -16,7 +16,6 @@ from urllib.request import url2pathname
 import numpy as np
 import pystac
 import shapely
-from pystac.utils import make_absolute_href, str_to_datetime
 from shapely.geometry import box, shape
 
 from geoseg.aoi import Bounds
@@ -114,7 +113,7 @@ def item_of_row(document: dict[str, Any], outline: shapely.Geometry | None, href
             document["id"],
             document["geometry"],
             document.get("bbox"),
-            None if stated is None else str_to_datetime(stated),
+            None if stated is None else pystac.utils.str_to_datetime(stated),
             properties,
             stac_extensions=document.get("stac_extensions") or [],
             collection=document.get("collection"),
@@ -129,7 +128,11 @@ def item_of_row(document: dict[str, Any], outline: shapely.Geometry | None, href
 
 
 def _absolute(href: str, start: str) -> str:
-    return href if "://" in href and not href.startswith("file:") else plain_path(make_absolute_href(href, start))
+    return (
+        href
+        if "://" in href and not href.startswith("file:")
+        else plain_path(pystac.utils.make_absolute_href(href, start))
+    )
 
 
 def _check_members(document: Mapping[str, Any]) -> None:

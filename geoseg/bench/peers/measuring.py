@@ -170,8 +170,7 @@ def _run_peer(row: Row, peer: Peer, folder: Path, model: Path, scene: Path, whol
     out.unlink(missing_ok=True)
     command = [str(python), "-m", f"{__package__}.{peer.module}", str(scene), str(weights_of(model)), str(out)]
     # The peers' environment knows nothing of geoseg; none of them has to ask a server.
-    paths = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    answer = _time(row, command, {"PYTHONPATH": paths, "HF_HUB_OFFLINE": "1"}, out, whole)
+    answer = _time(row, command, {"PYTHONPATH": str(_ROOT), "HF_HUB_OFFLINE": "1"}, out, whole)
     if answer:
         row.versions = json.loads(answer.splitlines()[-1])
 

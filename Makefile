@@ -3,14 +3,15 @@
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
+PEERS := .venv-peers
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-memory oddities reference clean
+.PHONY: help setup demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv and install the pinned versions (the other targets do it when needed)
 
@@ -33,11 +34,21 @@ format: $(STAMP) ## Format the code and fix what can be fixed safely
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: $(STAMP) ## Time the run on generated scenes
-	$(PY) -m geoseg.bench efficiency
+bench: $(STAMP) ## Set geoseg beside other tools: time, memory, labels (ARGS="--repeat 1"); docs/benchmarks.md takes the table
+	$(PY) -m geoseg.bench peers --folder bench-out --peers-python $(PEERS)/bin/python --record docs $(ARGS)
+
+bench-efficiency: $(STAMP) ## Time the run on generated scenes
+	$(PY) -m geoseg.bench efficiency $(ARGS)
 
 bench-memory: $(STAMP) ## Measure the memory of a run
 	$(PY) -m geoseg.bench memory
+
+# Over .venv, so that all of them run the same torch; what a peer wants in another version lies above it.
+bench-peers: $(STAMP) ## Make .venv-peers, where the tools live that geoseg is set beside
+	$(PY) -m venv $(PEERS)
+	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/geoseg-venv.pth"
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check -r geoseg/bench/peers/requirements.txt
 
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
@@ -46,7 +57,7 @@ reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
 	$(PY) docs/make_reference.py
 
 clean: ## Remove what the other targets made, .venv included
-	rm -rf $(VENV) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find geoseg api tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough, tried by running it: a launcher may be on the PATH without its Python.

@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,7 @@ from geoseg.errors import WeightsError
 
 def main() -> None:
     """Run one benchmark and print its figures."""
-    parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling")
-    parser.add_argument("what", choices=kinds)
-    parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
-    parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
-    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
-    parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
-    parser.add_argument(
-        "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"
-    )
-    parser.add_argument("--tiles", type=int, help="scheduling: tiles, 10,000; planning: tiles, 1,000,000")
-    parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
-    parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
-    parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
-    words = parser.parse_args()
+    words = _parse()
     with tempfile.TemporaryDirectory(prefix="geoseg-bench-") as scratch:
         folder = words.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +20,8 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
+        elif words.what == "peers":
+            _compare_peers(words, folder)
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
 
@@ -66,6 +54,37 @@ def main() -> None:
 
             model, sides = (words.model or ["demo-landcover"])[0], words.side or [10_000, 20_000]
             measure_memory(folder, model, sides, words.dates, words.max_memory or "2GB", sys.stdout.write)
+
+
+def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.peers.measuring import compare  # noqa: PLC0415  # imports torch
+    from geoseg.bench.peers.page import record  # noqa: PLC0415
+
+    side = (words.side or [4096])[0]
+    found = compare(folder, side, words.repeat, words.peers_python.absolute(), sys.stdout.write)
+    if words.record:
+        record(words.record, found)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
+    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers")
+    parser.add_argument("what", choices=kinds)
+    parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
+    parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
+    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
+    parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
+    parser.add_argument(
+        "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"
+    )
+    parser.add_argument("--tiles", type=int, help="scheduling: tiles, 10,000; planning: tiles, 1,000,000")
+    parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
+    parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
+    parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
+    parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
+    parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")
+    parser.add_argument("--record", type=Path, help="peers: folder of benchmarks.md, which takes the table")
+    return parser.parse_args()
 
 
 main()

@@ -118,7 +118,8 @@ def _run(path: Path, bands: tuple[str, ...], options: list[str], scratch: Path) 
     """A whole process: what a user would see, an exit status included."""
     out = scratch / "map"
     command = [sys.executable, "-m", "geoseg", "run", "--scenes", str(path), "--model", str(_model(bands, scratch))]
-    command += ["--out", str(out), "--device", "cpu", "--fresh", "--json", *options]
+    command += ["--out", str(out), "--device", "cpu", "--backend", "torch", "--fresh", "--json"]
+    command += options
     name = " ".join([path.name, *(option for option in options if option == "--pixel-grid")])
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)  # noqa: S603

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import shapely
@@ -88,3 +90,15 @@ def test_a_million_tiles_are_told_apart_from_the_ocean_by_their_border(monkeypat
     tasks = tasks_of(Region(pixels_around(coast), {"a": coast}), 1, 256)
     assert len(tasks) == pytest.approx(np.pi * 150_000**2 / 256**2, rel=0.01)
     assert len(asked) < 1000  # cells whose border is not decided by some of their pixels
+
+
+@given(st.integers(-90, 90), st.integers(-90, 90), st.integers(1, 200), st.integers(1, 200))
+def test_tiles_of_which_one_shape_shows_come_together_and_none_is_lost(row, col, high, wide):
+    window = Window(row, col, row + high, col + wide)
+    tasks = tasks_of(Region(window, {}), 2, 16)
+    ordered = tasks.alike_together(window)
+    assert {(t.tile.row, t.tile.col) for t in ordered} == {(t.tile.row, t.tile.col) for t in tasks}
+    assert len(ordered) == len(tasks)
+    assert ordered.pixels == tasks.pixels
+    shapes = [(task.tile.window & window).shape for task in ordered]
+    assert [shape for shape, _ in itertools.groupby(shapes)] == list(dict.fromkeys(shapes))

@@ -58,7 +58,6 @@ def plan_facts(prepared: Prepared, price_per_hour: float | None = None) -> dict[
         "maps": maps,
         "tiles": len(prepared.tasks) * maps,
         "megapixels": round(prepared.pixels * maps / 1e6, 3),
-        "seconds": prepared.estimate_s and prepared.estimate_s * maps,
         "forecast": forecast_of(prepared, price_per_hour).as_json(),
     }
 
@@ -105,11 +104,15 @@ def forecast_words(told: dict[str, Any]) -> str:
         f"memory {size(told['peak_bytes'])}",
         f"disk {size(told['disk_bytes'])}",
     ]
-    if told["wall_s"] is not None:
-        words.insert(0, f"about {told['wall_s']:,.0f} s from start to end")
+    known = told["wall_s"] is not None
+    time = (
+        f"about {told['wall_s']:,.0f} s from start to end"
+        if known
+        else "unknown time: the first run of this model here"
+    )
     if told["cost"] is not None:
         words.append(f"cost {told['cost']:,.2f}")
-    return _plain(", ".join(words))
+    return _plain(", ".join([time, *words]))
 
 
 def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None:
@@ -120,7 +123,7 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
     items = sum(len(scene["items"]) for scene in facts["scenes"])
     span = f", {days[0]} to {days[-1]}" if len(days) > 1 else f", {days[0]}" if days else ""
     rows, cols = facts["grid"]["shape"]
-    side, estimate = facts["tile_px"], facts["seconds"]
+    side = facts["tile_px"]
     lines = [
         ("map", f"{area_words(_area_m2(prepared))}, {short_name(prepared.lattice.crs)}"),
         ("size", f"{cols} x {rows} px (width x height), a pixel is {prepared.pixel_m:.3g} m wide"),
@@ -132,7 +135,6 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx"),
         ("backend", _backend_words(prepared.backend) + _hands(prepared)),
         ("forecast", forecast_words(facts["forecast"])),
-        ("time", f"about {estimate:,.0f} s" if estimate else "unknown: the first run of this model on this machine"),
     ]
     if prepared.spec.pixel_grid:
         lines[:2] = [("size", f"{cols} x {rows} px (width x height), without a place")]

@@ -19,13 +19,12 @@ from geoseg.budget import Share, share_of_worker
 from geoseg.cluster import ModelLoader
 from geoseg.errors import InterruptedRunError, OutputError, RequestError
 from geoseg.job import default_out, open_job
-from geoseg.machine import MemoryWatch, Speeds, release_memory, usable_cores
+from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
-from geoseg.pipeline.foretell import forecast_of, remember
+from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
-from geoseg.plan import TileTask
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -92,9 +91,8 @@ def run(
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
     _check_writable(settings.cache)
     store = _opened_store(settings)
-    folder = _with_weights(
-        resolve_model(spec, settings), spec, settings, progress
-    )  # before the output folder is touched
+    model = resolve_model(spec, settings)
+    folder = _with_weights(model, spec, settings, progress)  # refused before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
@@ -236,7 +234,7 @@ class _Road:
         """
         clock = clock or Clock()
         tally = self._compute(prepared)
-        _remember_speed(prepared, tally, clock.lap("tiles"))
+        remember_tiles(prepared, clock.lap("tiles"), tally.computed_px)
         if self._should_stop():
             raise _interrupted(prepared, tally)
         if not again:
@@ -270,9 +268,11 @@ class _Road:
             tuple(prepared.spec.layers),
             prepared.settings.allow_pickle,
         )
+        # Networks are compiled for shapes of chips.
+        tasks = prepared.tasks.alike_together(prepared.region.window)
         self._progress.stage("looking for finished tiles")
         if prepared.share is not None or prepared.settings.scheduler is not None:
-            return self._on_team(prepared, recipe, loader).run(_alike_together(prepared), self._progress)
+            return self._on_team(prepared, recipe, loader).run(tasks, self._progress)
         workers = TileWorkers(
             recipe,
             lambda: nullcontext(self._loaded(loader, budget.passes_at_once)),
@@ -280,7 +280,7 @@ class _Road:
             budget.tiles_in_flight,
             self._should_stop,
         )
-        return workers.run(_alike_together(prepared), self._progress)
+        return workers.run(tasks, self._progress)
 
     def _loaded(self, loader: ModelLoader, passes: int) -> Predictor:
         """What runs the network, which is the same for all maps of a job."""
@@ -318,21 +318,6 @@ class _Road:
             prepared.remote.sign,
             self._should_stop,
         )
-
-
-def _alike_together(prepared: Prepared) -> list[TileTask]:
-    """Tiles, those of which the map shows parts of one shape after each other: networks are compiled for shapes of chips."""
-
-    def shape(task: TileTask) -> tuple[int, int]:
-        rows, cols = (task.tile.window & prepared.region.window).shape
-        return -rows, -cols
-
-    return sorted(prepared.tasks, key=shape)
-
-
-def _remember_speed(prepared: Prepared, tally: Tally, seconds: float) -> None:
-    if tally.computed_px and seconds > 0:
-        Speeds(prepared.settings.cache).put(prepared.speed_key, tally.computed_px / 1e6 / seconds)
 
 
 def _interrupted(prepared: Prepared, tally: Tally) -> InterruptedRunError:

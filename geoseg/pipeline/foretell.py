@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,9 @@ def work_of(prepared: Prepared) -> Work:
 
 def _outlines(prepared: Prepared) -> list[tuple[shapely.Geometry, int]]:
     """Each outline with the number of items that have it."""
-    counts: dict[int, int] = {}
-    outlines = list(prepared.coverage.outlines.values())
-    for outline in outlines:
-        counts[id(outline)] = counts.get(id(outline), 0) + 1
-    return [(outline, counts[id(outline)]) for outline in {id(outline): outline for outline in outlines}.values()]
+    outlines = {id(outline): outline for outline in prepared.coverage.outlines.values()}
+    counts = Counter(map(id, prepared.coverage.outlines.values()))
+    return [(outline, counts[number]) for number, outline in outlines.items()]
 
 
 def _pace(prepared: Prepared) -> Pace:
@@ -73,6 +72,18 @@ def _pace(prepared: Prepared) -> Pace:
         start_s=known.get(f"{key} start"),
         memory_ratio=known.get(f"{key} memory"),
     )
+
+
+def remember_tiles(prepared: Prepared, seconds: float, computed_px: int) -> None:
+    """Keep how fast tiles were computed, those of a run that was stopped too.
+
+    Args:
+        prepared: The job.
+        seconds: For the tiles.
+        computed_px: Pixels of computed cells.
+    """
+    if computed_px and seconds > 0:
+        Speeds(prepared.settings.cache).put(prepared.speed_key, computed_px / 1e6 / seconds)
 
 
 def remember(prepared: Prepared, seconds: Mapping[str, float], computed_px: int, peak_bytes: int) -> None:

@@ -20,7 +20,7 @@ from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
-from geoseg.machine import Speeds, has_gpu_driver, usable_cores
+from geoseg.machine import has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.models.backends import Backend, choose_backend, has_torch
 from geoseg.models.exports.openvino_network import MOST_SHAPES
@@ -157,20 +157,13 @@ class Prepared:
         """Under which this machine remembers the model's speed."""
         passes = self.share.processes * self.share.passes if self.share else self.budget.passes_at_once
         cores = passes * self.key_parts.threads
-        if self.settings.scheduler is not None:
-            return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.settings.scheduler}"
-        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {cores} cores"
+        hands = f"{cores} cores" if self.settings.scheduler is None else self.settings.scheduler
+        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.spec.profile} {hands}"
 
     @property
     def appetite(self) -> Appetite:
         """What the model costs in memory."""
         return appetite(self.model.spec, self.backend, self.spec.layers)
-
-    @property
-    def estimate_s(self) -> float | None:
-        """Seconds for all tiles at the speed of this machine's last run, or ``None`` where there was none."""
-        speed = Speeds(self.settings.cache).get(self.speed_key)
-        return None if not speed else self.pixels / 1e6 / speed
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:

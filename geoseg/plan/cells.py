@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -68,6 +69,16 @@ class TileTasks(Sequence[TileTask]):
 
     def __iter__(self) -> Iterator[TileTask]:
         return (self[number] for number in range(len(self)))
+
+    def alike_together(self, area: Window) -> TileTasks:
+        """The same tiles, those of which an area shows parts of one shape after each other, the highest first."""
+        side_px = self._side * self._cell_px
+        first = (np.asarray(self._first) + self._places.astype("int64")) * side_px
+        last = np.minimum(first + side_px, (area.row1, area.col1))
+        rows, cols = (last - np.maximum(first, (area.row0, area.col0))).T
+        ordered = copy.copy(self)
+        ordered._places = self._places[np.lexsort((-cols, -rows))]  # noqa: SLF001  # of its own kind
+        return ordered
 
     @property
     def pixels(self) -> int:

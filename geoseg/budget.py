@@ -7,6 +7,8 @@ The rule, in this order:
    flight as 60 to 35.
 3. The chip is the largest square of cells (up to the device's best) of which a forward pass per core fits, one thread
    each; below 512 px it is rather fewer passes of more threads.
+   Where the halo is large, a network that can take an area strip by strip does so, if that is less work (``_column``):
+   in columns as wide as fit into what was planned for a chip.
 4. The tile is the largest square of cells, up to 2,048 px, of which two fit (one is read while the other is predicted
    and finished). A side that the user asks for is taken, or refused where it does not fit.
 5. The number of workers changes no size and no number of threads, because a tile's bytes depend on them. Each worker
@@ -29,6 +31,8 @@ _LEADER_BYTES = 400 * 10**6
 _MOST_TILE_PX = 2048
 # Below this the halo costs more than waiting for each other costs the threads of one pass.
 _LEAST_SHARED_CHIP_PX = 512
+# What is copied between strips, as a share of the work, less what strips gain by fitting into caches.
+_COPIES = 1.1
 _TILES_PLANNED = 2
 _CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60 / 0.95, 0.35 / 0.95
 _LEAST_CACHE_BYTES = 16 * 2**20
@@ -53,6 +57,7 @@ class Budget:
         tiles_in_flight: Tiles that may hold pixels at the same time.
         passes_at_once: Forward passes at the same time.
         threads_per_pass: Threads of one forward pass.
+        column_px: Most columns of an area that is taken strip by strip; 0 where chips are taken whole.
     """
 
     tile_cells: int
@@ -63,6 +68,7 @@ class Budget:
     tiles_in_flight: int
     passes_at_once: int
     threads_per_pass: int
+    column_px: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ class Appetite:
         chip_px: Side of a chip of a global network, ``None`` for a finite one.
         standing_bytes: What the process takes before it computes: libraries, network, the join of polygons, report.
         layers: Further layers that are kept of every pixel.
+        column_bytes: Peak of a pass that takes an area strip by strip, per column; 0 where that cannot be.
     """
 
     bands: int
@@ -107,6 +114,7 @@ class Appetite:
     chip_px: int | None
     standing_bytes: int
     layers: int = 0
+    column_bytes: float = 0.0
 
 
 def appetite_of(
@@ -119,10 +127,12 @@ def appetite_of(
     chip_px: int | None,
     standing_bytes: int,
     layers: int = 0,
+    column_bytes: float = 0.0,
 ) -> Appetite:
     """The costs of a model from the facts in its spec."""
     margin = chip_px if chip_px is not None else max(finite_halo(radius_px, stride_px))
-    return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes, layers)
+    workspace = max(workspace_bytes_per_px, 64.0)
+    return Appetite(bands, classes, cell_px, margin, workspace, chip_px, standing_bytes, layers, column_bytes)
 
 
 def plan_budget(max_memory: int, cores: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
@@ -167,6 +177,7 @@ def plan_budget(max_memory: int, cores: int, tile_px: int | None, best_chip_px: 
         tiles_in_flight=max(_TILES_PLANNED, min(passes + 1, int(tiles // _tile_bytes(appetite, side_px)))),
         passes_at_once=passes,
         threads_per_pass=max(1, cores // passes),
+        column_px=_column(appetite, chip_px, side_px),
     )
 
 
@@ -233,6 +244,22 @@ def _largest(cell: int, most: int, fits: Callable[[int], bool]) -> int:
     while side * 2 <= max(most, cell) and fits(side * 2):
         side *= 2
     return side
+
+
+def _column(appetite: Appetite, chip_px: int, tile_px: int) -> int:
+    """Columns of a tile that are taken strip by strip; 0 where whole chips are less work.
+
+    A chip computes its halo on all sides. A column does so above and below, and at its sides about half of it, because
+    there only those columns are made of each feature map that the next one looks at. Keeping rows costs copies.
+    """
+    if not appetite.column_bytes:
+        return 0
+    margin, planned = appetite.margin_px, _forward_bytes(appetite, chip_px)
+    column = min(tile_px, int(planned / appetite.column_bytes - 2 * margin) // appetite.cell_px * appetite.cell_px)
+    if column <= 0:
+        return 0
+    streamed = _COPIES * (1 + margin / column) * (1 + 2 * margin / tile_px)
+    return column if streamed < (1 + 2 * margin / chip_px) ** 2 else 0
 
 
 def planned_bytes(budget: Budget, appetite: Appetite, tiles: int) -> int:

@@ -155,6 +155,7 @@ class ChipPlan:
         chip_px: Side of a global network's chip; ``None`` for a finite network.
         chip_step_px: Step of a global network's chip lattice.
         chip_cells: Most cells on a side of a finite network's chip.
+        column_px: Most columns of an area that a finite network takes strip by strip; 0 where it takes whole chips.
     """
 
     radius_px: tuple[int, int, int, int]
@@ -162,6 +163,7 @@ class ChipPlan:
     chip_px: int | None
     chip_step_px: int | None
     chip_cells: int
+    column_px: int = 0
 
     def chips(self, tile: Tile, cells: NDArray[np.bool_]) -> list[Chip]:
         """The chips that give the cells that are set: what they see is what has to be read."""
@@ -176,6 +178,8 @@ class ChipPlan:
     def chips_over(self, area: Window, cell_px: int) -> list[Chip]:
         """Chips of a finite network over a rectangle of one tile, all of one shape."""
         halo_px = finite_halo(self.radius_px, self.stride_px)
+        if self.column_px:
+            return list(_columns(area, self.column_px, self.stride_px, halo_px))
         return even_chips(area, self.chip_cells * cell_px, self.stride_px, halo_px)
 
 
@@ -213,6 +217,16 @@ def even_chips(area: Window, most_px: int, stride_px: int, halo_px: tuple[int, i
             seen = Window(max(0, core.row1 - height), max(0, core.col1 - width), core.row1, core.col1)
             chips.append(Chip(core.shifted(area.row0, area.col0), seen.shifted(area.row0, area.col0).padded(*halo_px)))
     return [chip for chip in chips if chip.core]
+
+
+def _columns(area: Window, most_px: int, stride_px: int, halo_px: tuple[int, int, int, int]) -> Iterator[Chip]:
+    """The whole height of a rectangle in columns of one width; the last one sees what its neighbour keeps too."""
+    across = -(-area.shape[1] // most_px)
+    width = round_up(-(-area.shape[1] // across), stride_px)
+    for left in range(area.col0, area.col1, width):
+        right = min(left + width, area.col1)
+        core = Window(area.row0, left, area.row1, right)
+        yield Chip(core, Window(area.row0, max(area.col0, right - width), area.row1, right).padded(*halo_px))
 
 
 def around(windows: Iterator[Window] | list[Window]) -> Window:

@@ -197,3 +197,22 @@ def test_more_cores_never_get_larger_pieces(memory, cores, appetite):
     few = plan_budget(memory, cores, None, 1024, appetite)
     assert few.tile_cells >= many.tile_cells
     assert few.chip_cells >= many.chip_cells
+
+
+DEEP = Appetite(4, 7, 256, 320, 288.0, None, 500 * 10**6, column_bytes=130_000.0)
+
+
+def test_a_large_halo_is_computed_once_where_the_network_can():
+    budget = plan_budget(8 * GIGABYTE, 2, None, 2048, DEEP)
+    assert budget.column_px == 256 * budget.tile_cells
+    assert plan_budget(8 * GIGABYTE, 2, None, 2048, replace(DEEP, column_bytes=0.0)) == replace(budget, column_px=0)
+    assert plan_budget(8 * GIGABYTE, 2, None, 2048, replace(DEEP, margin_px=32)).column_px == 0  # hardly a halo
+
+
+@given(st.integers(1, 16).map(lambda count: count * GIGABYTE), st.integers(1, 8), st.integers(30_000, 10**6))
+def test_columns_fit_into_what_was_planned_for_chips(memory, cores, column_bytes):
+    appetite = replace(DEEP, column_bytes=float(column_bytes))
+    budget = plan_budget(memory, cores, None, 2048, appetite)
+    chip = (budget.chip_cells * 256 + 2 * 320) ** 2 * (288 + 4 * 11)
+    assert (budget.column_px + 2 * 320) * column_bytes <= chip or budget.column_px == 0
+    assert budget.column_px <= budget.tile_cells * 256

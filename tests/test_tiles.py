@@ -234,3 +234,17 @@ def test_even_chips_of_what_a_tile_shows_of_a_scene():
         (1856, 2048): {(972, 1068)},
         (192, 2048): {(236, 2092)},
     }
+
+
+@given(windows(longest=40), st.integers(1, 16), st.integers(1, 8), RADII)
+def test_columns_have_one_width_and_give_each_pixel_once(place, most, stride, radius):
+    area = Window(*(edge * stride for edge in (place.row0, place.col0, place.row1, place.col1)))
+    plan, halo = ChipPlan(radius, stride, None, None, 2, most * stride), finite_halo(radius, stride)
+    chips = plan.chips_over(area, stride)
+    assert (counts_over([chip.core for chip in chips], area) == 1).all()
+    assert len({chip.window.shape for chip in chips}) == 1
+    for chip in chips:
+        assert chip.core.shape[0] == area.shape[0]
+        assert chip.core.shape[1] <= most * stride
+        assert chip.window.contains(chip.core.padded(*halo))
+        assert area.padded(*halo).contains(chip.window)

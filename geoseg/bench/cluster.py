@@ -20,7 +20,6 @@ from geoseg.progress import Silent
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import open_store
-from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe
 
 _TILE_PX = 512
@@ -51,8 +50,7 @@ def measure_cluster(folder: Path, model: str, side_px: int, say: Callable[[str],
 
 def _mpx_per_s(prepared: Prepared, processes: int, store: Path) -> float:
     """Speed of workers that have loaded what they need, from the first tile handed out to the last record written."""
-    model, budget, parts = prepared.model.spec, prepared.budget, replace(prepared.key_parts, threads=1)
-    chips = ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells)
+    budget, parts, chips = prepared.budget, replace(prepared.key_parts, threads=1), prepared.chips
     share = Share(processes, 1, 1, budget.gdal_cache_bytes, budget.strip_bytes)
     recipe = Recipe(
         prepared.coverage, chips, parts, prepared.asset_facts, budget.strip_bytes, 1, budget.gdal_cache_bytes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from geoseg.heads.base import Chips, HeadOutput
 from geoseg.models import ClassInfo
@@ -39,3 +40,11 @@ class SemanticHead:
         if values.ndim != 5 or values.shape[1] != 1:
             raise ValueError(f"(b, 1, c, h, w) expected, got {tuple(values.shape)}")
         return HeadOutput(self.network.scores(values[:, 0], chips.valid))
+
+    def strips(
+        self, values: Any, valid: Any, rows: tuple[int, int], cols: tuple[int, int]
+    ) -> Iterator[tuple[int, Any]] | None:
+        """Scores of an area strip by strip, where the network can do that; see ``OpenVinoNetwork.strips``."""
+        strips = getattr(self.network, "strips", None)
+        made: Iterator[tuple[int, Any]] | None = None if strips is None else strips(values, valid, rows, cols)
+        return made

@@ -68,6 +68,11 @@ class Backend:
         """Peak of one forward pass, per chip pixel."""
         return spec.workspace_bytes_per_px if self.export is None else self.export.workspace_bytes_per_px
 
+    @property
+    def column_bytes(self) -> float:
+        """Peak of a pass that takes an area strip by strip, per column; 0 where it cannot."""
+        return 0.0 if self.export is None else self.export.column_bytes
+
     def load(self, folder: ModelFolder, threads: int, *, allow_pickle: bool = False) -> Network | OpenVinoNetwork:
         """The network, ready to be run.
 

@@ -31,7 +31,6 @@ from geoseg.scenes import Scene
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import Store, open_store
-from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
@@ -248,10 +247,10 @@ class _Road:
 
     def _compute(self, prepared: Prepared) -> Tally:
         """Tiles to records."""
-        model, budget = prepared.model.spec, prepared.budget
+        budget = prepared.budget
         recipe = Recipe(
             coverage=prepared.coverage,
-            chips=ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells),
+            chips=prepared.chips,
             key_parts=prepared.key_parts,
             facts=prepared.asset_facts,
             strip_bytes=budget.strip_bytes,

@@ -13,7 +13,7 @@ from geoseg.budget import planned_bytes
 from geoseg.forecast import Forecast, Pace, Work, forecast
 from geoseg.machine import Speeds
 from geoseg.pixels import layer_names
-from geoseg.tiles import ChipPlan, Tile
+from geoseg.tiles import Tile
 
 if TYPE_CHECKING:
     from geoseg.pipeline.prepare import Prepared
@@ -35,10 +35,12 @@ def forecast_of(prepared: Prepared, price_per_hour: float | None = None) -> Fore
 def work_of(prepared: Prepared) -> Work:
     """The sizes of a job."""
     model, budget = prepared.model.spec, prepared.budget
-    chips = ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells)
     side = budget.tile_cells
     tile = Tile(0, 0, side, model.cell_px)
-    seen = sum(chip.window.size_px for chip in chips.chips(tile, np.ones((side, side), dtype=bool)))
+    every = np.ones((side, side), dtype=bool)
+    streams, chips = prepared.chips.column_px > 0, prepared.chips
+    taken = chips.chips_over(tile.window, model.cell_px) if streams else chips.chips(tile, every)
+    seen = sum(chip.window.size_px for chip in taken)
     window = prepared.region.window
     share = prepared.pixels / max(1, window.size_px)
     depth_px = sum(

@@ -24,6 +24,7 @@ from geoseg.machine import has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
 from geoseg.models.backends import Backend, choose_backend, has_torch
 from geoseg.models.exports.openvino_network import MOST_SHAPES
+from geoseg.models.exports.streaming import STRIP_PX
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle, weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
@@ -50,7 +51,7 @@ from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
-from geoseg.tiles import finite_halo
+from geoseg.tiles import ChipPlan, finite_halo
 
 # Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
 # halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
@@ -159,6 +160,13 @@ class Prepared:
         cores = passes * self.key_parts.threads
         hands = f"{cores} cores" if self.settings.scheduler is None else self.settings.scheduler
         return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.spec.profile} {hands}"
+
+    @property
+    def chips(self) -> ChipPlan:
+        """Shapes that the network is given."""
+        model, budget = self.model.spec, self.budget
+        own = model.radius_px, model.stride_px, model.chip_px, model.chip_step_px
+        return ChipPlan(*own, budget.chip_cells, budget.column_px)
 
     @property
     def appetite(self) -> Appetite:
@@ -336,6 +344,7 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> 
         model.chip_px,
         standing,
         len(layer_names(layers, len(model.classes))),
+        backend.column_bytes,
     )
 
 
@@ -453,7 +462,11 @@ def _device(settings: Settings) -> str:
 
 def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend) -> KeyParts:
     head = plugin_of_head(model)
-    chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
+    chip: tuple[int, ...] = (
+        (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
+    )
+    if budget.column_px:  # other shapes: their sums may round differently
+        chip = (budget.column_px, STRIP_PX, budget.chip_cells, 1)
     return KeyParts(
         model=model.digest,
         composite=spec.composite,

@@ -209,6 +209,10 @@ class Predictor:
                 return None  # its pixels have a reason for having no class
             if observed.size_px < _WORTH_A_SHAPE * core.size_px:
                 core, seen = observed, observed.padded(*halo)
+            if self._chips.column_px:
+                part = self._streamed(core, seen, image, window, should_stop)
+                if part is not None:
+                    return part
             scores = self._scores(seen, image, window)
             if scores is None:
                 return _Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
@@ -221,6 +225,34 @@ class Predictor:
         for part in self._in_order(compute, chips, should_stop):
             if part is not None:
                 yield part
+
+    def _streamed(
+        self, core: Window, seen: Window, image: Composite, window: Window, should_stop: Callable[[], bool]
+    ) -> _Part | None:
+        """A chip strip by strip, so that its scores are never held; ``None`` where the head takes whole chips only."""
+        strips = getattr(self._head, "strips", None)
+        if strips is None:
+            return None
+        rows, cols = seen.within(window)
+        _, left, _, right = finite_halo(self._chips.radius_px, self._chips.stride_px)
+        first, start = core.row0 - seen.row0, core.col0 - seen.col0 - left
+        valid = image.reason[rows, cols] == Reason.OBSERVED
+        spans = (first, first + core.shape[0]), (left, seen.shape[1] - right)
+        made = strips(image.values[:, rows, cols], valid, *spans)
+        if made is None:
+            return None
+        decision, layers = Decision.none(core.shape), self._no_layers(core.shape)
+        for row, scores in made:
+            if should_stop():
+                raise _Stopped
+            kept = scores[:, :, start : start + core.shape[1]]
+            part = self._arrays.decide(kept)
+            at = slice(row - first, row - first + kept.shape[1])
+            decision.classes[at], decision.percent[at] = part.classes, part.percent
+            for name, layer in self._layers_of(kept).items():
+                layers[name][at] = layer
+        failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
+        return _Part(core, decision, layers, {seen: _NO_NUMBER} if failed.any() else {})
 
     def _in_order[T](
         self, compute: Callable[[Chip], T], chips: Sequence[Chip], should_stop: Callable[[], bool]

@@ -10,13 +10,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import WeightsError
+from geoseg.models.exports.flow import Span
 from geoseg.models.exports.record import Export
+from geoseg.models.exports.streaming import Streaming
 from geoseg.models.spec import ModelSpec
 
 MODEL = "model.xml"
@@ -88,6 +91,30 @@ class OpenVinoNetwork:
         request.set_output_tensor(openvino().Tensor(result, shared_memory=True))
         request.infer([np.ascontiguousarray(values), np.ascontiguousarray(valid)], share_inputs=True)
         return result
+
+    def strips(
+        self, values: NDArray[np.float32], valid: NDArray[np.bool_], rows: Span, cols: Span
+    ) -> Iterator[tuple[int, NDArray[np.float32]]] | None:
+        """The same scores of a large area strip by strip, in which nothing is computed twice.
+
+        Args:
+            values: ``(c, h, w)``, as for ``scores``; they may be a view into a larger array.
+            valid: ``(h, w)``.
+            rows: First row whose scores are wanted, and the one behind the last: as far from the edges as the radius.
+            cols: The same for columns.
+
+        Returns:
+            First row of a part and its scores ``(class, h, w)``, which the next overwrites; ``None`` if this network
+            can only be run on whole chips.
+        """
+        own, shape = self._own, (values.shape[-1], cols)
+        if getattr(own, "shape", None) != shape:
+            own.shape, own.streaming = None, None  # its memory before that of the next
+            stride = self.spec.stride_px
+            own.streaming = Streaming.of(self._core, self._model, self._settings, stride, *shape)
+            own.shape = shape
+        streaming: Streaming | None = own.streaming
+        return None if streaming is None else streaming.strips(values, valid, rows)
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         """This thread's request for chips of a shape."""

@@ -90,6 +90,7 @@ class Export:
         agreement: With torch in float32.
         workspace_bytes_per_px: Measured peak of one forward pass, per chip pixel.
         made_with: Library to its version.
+        column_bytes: Measured peak of a pass that takes an area strip by strip, per column; 0 where it cannot.
     """
 
     path: Path
@@ -100,6 +101,7 @@ class Export:
     agreement: Agreement
     workspace_bytes_per_px: float
     made_with: Mapping[str, str] = field(default_factory=dict)
+    column_bytes: float = 0.0
 
     @property
     def precision(self) -> str:
@@ -130,11 +132,14 @@ class Export:
         """Whether a record from elsewhere says what records say, and names all files that are read and no others."""
         digests: list[Any] = list(self.files.values())  # Any: read from a file of others
         per_px: Any = self.workspace_bytes_per_px
+        per_col: Any = self.column_bytes
         return (
             set(self.files) in _FILES
             and self.profile in get_args(Profile)
             and isinstance(per_px, int | float)
             and 0 < per_px < _MOST_BYTES_PER_PX
+            and isinstance(per_col, int | float)
+            and 0 <= per_col < _MOST_BYTES_PER_PX
             and all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in digests)
         )
 

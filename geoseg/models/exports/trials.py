@@ -28,6 +28,7 @@ from geoseg.models.exports.record import Export, Profile, export_folder, find_ex
 from geoseg.models.fetching import writing_to
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import ModelSpec
+from geoseg.tiles import finite_halo
 
 if TYPE_CHECKING:
     from geoseg.models.exports.make import ScoringNetwork
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _SIDE_PX = 512
 _LEAST_WORKSPACE, _WORKSPACE_STEP = 64.0, 32.0
+_COLUMN_STEP = 8192.0
 _MOST_PASSES, _ENOUGH_S = 8, 0.5
 
 
@@ -70,6 +72,7 @@ def export_apart(
         made.mkdir()
         export: Export = _apart(_make, folder, profile, tuple(images), source, onnx, made, allow_pickle)
         export = replace(export, workspace_bytes_per_px=_apart(_workspace, folder.spec, export))
+        export = replace(export, column_bytes=_apart(_column, folder.spec, export))
         export.write()
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)
@@ -147,6 +150,30 @@ def _workspace(spec: ModelSpec, export: Export) -> float:
     measured = (grown(side) - (grown(less) if less else 0)) / (side**2 - less**2)
     # Rounded up, so that another measurement of the same network plans the same chips.
     return max(_LEAST_WORKSPACE, math.ceil(measured / _WORKSPACE_STEP) * _WORKSPACE_STEP)
+
+
+def _column(spec: ModelSpec, export: Export) -> float:
+    """The same of a pass that goes strip by strip, for each column that an area has more; 0 where it cannot."""
+    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # imports OpenVINO
+    from geoseg.models.peak import growth_bytes  # noqa: PLC0415  # beside what it measures
+
+    if spec.kind != "finite":
+        return 0.0
+    top, left, bottom, right = finite_halo(spec.radius_px, spec.stride_px)
+    can = True
+
+    def run(width: int) -> None:
+        nonlocal can
+        values = np.broadcast_to(np.float32(0), (len(spec.bands), top + bottom + 1, width))
+        valid = np.broadcast_to(np.bool_(True), values.shape[1:])
+        strips = OpenVinoNetwork(spec, export).strips(values, valid, (top, top + 1), (left, width - right))
+        can = strips is not None and all(scores.size for _, scores in strips)
+
+    more, less = (left + right + side // spec.stride_px * spec.stride_px for side in (2 * _SIDE_PX, _SIDE_PX))
+    run(less)  # what libraries keep for themselves comes with the first
+    grown = [growth_bytes(partial(run, width)) for width in (more, less)] if can else [0, 0]
+    step = _COLUMN_STEP
+    return max(step, math.ceil((grown[0] - grown[1]) / (more - less) / step) * step) if can else 0.0
 
 
 def _speeds(folder: ModelFolder, export: Export, threads: int, allow_pickle: bool) -> dict[str, float]:

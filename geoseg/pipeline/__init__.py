@@ -24,7 +24,8 @@ from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
-from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
+from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
+from geoseg.pipeline.sizes import appetite
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene

@@ -5,22 +5,15 @@ Importing this module imports neither.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from geoseg.errors import GeosegError, ModelMismatchError, RequestError
-from geoseg.models.exports.record import Export, Profile, find_export, has_openvino
-from geoseg.models.exports.trials import export_apart, speeds_apart
+from geoseg.errors import RequestError
+from geoseg.models.exports.record import Export, Profile, find_export, has_openvino, has_torch
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import SEMANTIC, ModelSpec
+from geoseg.models.timing import Bench
 
 if TYPE_CHECKING:
     from geoseg.models.exports.openvino_network import OpenVinoNetwork
@@ -86,11 +79,6 @@ class Backend:
         return load_network(folder, self.device, allow_pickle=allow_pickle, bfloat16=self.profile == "bf16")
 
 
-def has_torch() -> bool:
-    """Whether torch is installed; it is not imported."""
-    return find_spec("torch") is not None
-
-
 def is_exported(folder: ModelFolder, wanted: Wanted, profile: Profile) -> bool:
     """Whether a model can be run without its weights: they are in its export."""
     may = wanted != "torch" and folder.spec.head == SEMANTIC and has_openvino()
@@ -132,7 +120,7 @@ def choose_backend(
         return _rounded(folder, wanted, profile)
     if wanted == "torch" or not _runs_outside_torch(folder, wanted):
         return Backend("torch", device, profile)
-    bench = _Bench(folder, threads, say, allow_pickle=allow_pickle)
+    bench = Bench(folder, threads, say, allow_pickle=allow_pickle)
     export, refusal = bench.export(must=wanted == "openvino", may_make=may_measure)
     if export is None:
         return Backend(
@@ -170,53 +158,6 @@ def _runs_outside_torch(folder: ModelFolder, wanted: str) -> bool:
     return False
 
 
-class _Bench:
-    """Makes and times exports, once for each model and machine.
-
-    Args:
-        folder: The model.
-        threads: Threads that a measurement may use.
-        say: Told what takes a while.
-        allow_pickle: As for ``load_network``.
-    """
-
-    def __init__(self, folder: ModelFolder, threads: int, say: Callable[[str], object], *, allow_pickle: bool) -> None:
-        self._folder, self._threads, self._say, self._allow_pickle = folder, threads, say, allow_pickle
-        self._notes = _Notes(folder.cache)
-        self._name = f"{folder.spec.digest[:32]} {_machine(threads)}"
-
-    def export(self, *, must: bool, may_make: bool) -> tuple[Export | None, str]:
-        """The model's export, made where there is none; or why there is none.
-
-        Raises:
-            RequestError: If one must be made, or nothing else could run the model, and there is no torch.
-            ModelMismatchError: If one must be made, and OpenVINO cannot be given the network.
-        """
-        found = find_export(self._folder, "openvino", "exact")
-        refusal = str(self._notes.get(self._name).get("refused", ""))
-        if found is not None or not (must or (may_make and not refusal)):
-            return found, refusal
-        _check_convertible(self._folder)
-        self._say(f"converting {self._folder.spec.name} for OpenVINO, once")
-        try:
-            return export_apart(self._folder, "exact", allow_pickle=self._allow_pickle), ""
-        except GeosegError as err:
-            if must:
-                raise
-            if isinstance(err, ModelMismatchError):  # it would be the same the next time
-                self._notes.put(self._name, {"refused": err.given})
-            return None, err.given
-
-    def speeds(self, export: Export, *, may_measure: bool) -> dict[str, float]:
-        """Megapixels a second of torch and OpenVINO; nothing where they are not known and must not be measured."""
-        known = self._notes.get(self._name)
-        if "openvino" not in known and may_measure:
-            self._say(f"timing {self._folder.spec.name} in torch and OpenVINO, once")
-            known = speeds_apart(self._folder, export, self._threads, allow_pickle=self._allow_pickle)
-            self._notes.put(self._name, known)
-        return known if "openvino" in known else {}
-
-
 def _check_cuda(wanted: str, profile: str) -> None:
     if wanted == "openvino":
         raise RequestError(
@@ -244,15 +185,6 @@ def _check_installed(wanted: str) -> None:
         )
 
 
-def _check_convertible(folder: ModelFolder) -> None:
-    if not has_torch():
-        raise RequestError(
-            f"the model {folder.spec.name}, which was not exported, on a machine without torch",
-            "an export of it, or torch to make one",
-            f"on a machine with torch: geoseg models export {folder.spec.name} --to FOLDER, and use that folder as --model",
-        )
-
-
 def _rounded(folder: ModelFolder, wanted: str, profile: Profile) -> Backend:
     """A profile that rounds: what was exported for it, and held against the original then.
 
@@ -267,48 +199,3 @@ def _rounded(folder: ModelFolder, wanted: str, profile: Profile) -> Backend:
             f"geoseg models export {folder.spec.name} --profile {profile}",
         )
     return Backend("openvino", "cpu", profile, export, why=export.agreement.describe())
-
-
-def _machine(threads: int) -> str:
-    """What a measurement holds for: the processor, how much of it, and the libraries."""
-    model = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return " ".join([model, str(threads), *(_version(name) for name in ("torch", "openvino"))])
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "-"
-
-
-class _Notes:
-    """What was measured on this machine, by model and machine, in the cache."""
-
-    def __init__(self, cache: Path | None) -> None:
-        self._path = None if cache is None else cache / "backends.json"
-
-    def get(self, name: str) -> dict[str, Any]:
-        """What is known; nothing where nothing is."""
-        return dict(self._read().get(name, {}))
-
-    def _read(self) -> dict[str, Any]:
-        if self._path is None:
-            return {}
-        with suppress(OSError, ValueError):
-            known = json.loads(self._path.read_text())
-            return known if isinstance(known, dict) else {}
-        return {}
-
-    def put(self, name: str, facts: dict[str, Any]) -> None:
-        """Remember; a cache that cannot be written is no reason to fail."""
-        if self._path is None:
-            return
-        temporary = self._path.with_name(f".backends.{os.getpid()}.part")
-        with suppress(OSError, GeosegError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({**self._read(), name: facts}, indent=1, sort_keys=True))
-            temporary.replace(self._path)

@@ -12,7 +12,8 @@ from geoseg.heads import plugin_of_head
 from geoseg.keys import KEPT, KeyParts
 from geoseg.machine import has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec
-from geoseg.models.backends import Backend, choose_backend, has_torch
+from geoseg.models.backends import Backend, choose_backend
+from geoseg.models.exports import has_torch
 from geoseg.models.exports.openvino_network import MOST_SHAPES
 from geoseg.models.weights import weights_at_hand
 from geoseg.pixels import LAYERS, layer_names

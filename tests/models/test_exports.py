@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 import geoseg
 from geoseg.demo.land import generated_land
 from geoseg.errors import ModelSpecError, RequestError, WeightsError
-from geoseg.models import ModelFolder, backends, resolve
+from geoseg.models import ModelFolder, backends, resolve, timing
 from geoseg.models.backends import Backend, choose_backend, is_exported
 from geoseg.models.exports import Agreement, Export, find_export, trials
 from geoseg.models.exports.agreement import SURE_MARGIN, boundaries, compare
@@ -170,16 +170,16 @@ def nothing_is_measured(*_: object, **__: object) -> dict[str, float]:
 )
 def test_the_quicker_one_is_chosen_and_remembered(tmp_path, monkeypatch, torch, openvino, chosen):
     folder, said = shipped("demo-landcover", tmp_path), []
-    monkeypatch.setattr(backends, "speeds_apart", lambda *_, **__: {"torch": torch, "openvino": openvino})
+    monkeypatch.setattr(timing, "speeds_apart", lambda *_, **__: {"torch": torch, "openvino": openvino})
     first = choose_backend(folder, "auto", "cpu", "exact", 2, say=said.append)
     assert (first.name, first.precision.split()[0]) == (chosen, "float32")
     assert len(said) == 1
-    monkeypatch.setattr(backends, "speeds_apart", nothing_is_measured)
+    monkeypatch.setattr(timing, "speeds_apart", nothing_is_measured)
     assert choose_backend(folder, "auto", "cpu", "exact", 2) == first
 
 
 def test_what_is_asked_for_is_not_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(backends, "speeds_apart", nothing_is_measured)
+    monkeypatch.setattr(timing, "speeds_apart", nothing_is_measured)
     folder = shipped("demo-landcover", tmp_path)
     assert choose_backend(folder, "torch", "cpu", "exact", 2).name == "torch"
     assert choose_backend(folder, "openvino", "cpu", "exact", 2).name == "openvino"
@@ -187,7 +187,8 @@ def test_what_is_asked_for_is_not_measured(tmp_path, monkeypatch):
 
 
 def test_without_torch_an_export_is_run_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(backends, "has_torch", lambda: False)
+    for module in (backends, timing):
+        monkeypatch.setattr(module, "has_torch", lambda: False)
     assert choose_backend(shipped("demo-landcover", tmp_path), "auto", "cpu", "exact", 2).name == "openvino"
     with pytest.raises(RequestError) as refused:
         choose_backend(shipped("dynamic-world", tmp_path), "auto", "cpu", "exact", 2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import worlds
 
-from geoseg.models import ModelFolder, backends
+from geoseg.models import ModelFolder, timing
 from geoseg.pipeline import prepare
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
@@ -70,8 +70,8 @@ def test_a_plan_times_and_writes_nothing(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a plan must not convert or time a network")
 
-    monkeypatch.setattr(backends, "export_apart", never)
-    monkeypatch.setattr(backends, "speeds_apart", never)
+    monkeypatch.setattr(timing, "export_apart", never)
+    monkeypatch.setattr(timing, "speeds_apart", never)
     cache = tmp_path / "cache"
     spec = JobSpec.build(scenes=(str(scene),), model=str(finite.path))
     planned = prepare(spec, Settings(backend="auto", cache=cache), asks_files=False)

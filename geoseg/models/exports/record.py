@@ -31,6 +31,11 @@ _PRECISIONS: Mapping[str, str] = {"exact": "float32", "bf16": "bfloat16", "int8"
 MOST_CLASS_LOSS, MOST_BOUNDARY_LOSS = 0.001, 0.01
 
 
+def has_torch() -> bool:
+    """Whether torch is installed; it is not imported."""
+    return find_spec("torch") is not None
+
+
 def has_openvino() -> bool:
     """Whether OpenVINO is installed; it is not imported."""
     return find_spec("openvino") is not None

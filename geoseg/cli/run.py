@@ -372,7 +372,7 @@ def plan_command(
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, asks_files=False)
+        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, begun_with=job.backend, asks_files=False)
     if quiet:
         show_licence(prepared)
     else:

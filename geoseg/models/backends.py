@@ -25,6 +25,25 @@ Wanted = Literal["auto", "torch", "openvino"]
 _WORTH_LOADING = 1.05
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a job is computed with: of a backend all that stands in the keys of its tiles.
+
+    Attributes:
+        name: ``torch`` or ``openvino``.
+        device: ``cpu`` or ``cuda``.
+        precision: Such as ``float32``; with the digest of the export, where one is run.
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    def describe(self) -> str:
+        """In words."""
+        return f"{self.name} on {self.device} ({self.precision})"
+
+
 @dataclass(frozen=True)
 class Backend:
     """What runs a model's network on this machine.
@@ -57,6 +76,11 @@ class Backend:
             return self.export.precision
         return "float32" if self.profile == "exact" else "bfloat16"
 
+    @property
+    def choice(self) -> Choice:
+        """What of it a job must keep to, so that its tiles go on to fit together."""
+        return Choice(self.name, self.device, self.precision)
+
     def workspace_bytes_per_px(self, spec: ModelSpec) -> float:
         """Peak of one forward pass, per chip pixel."""
         return spec.workspace_bytes_per_px if self.export is None else self.export.workspace_bytes_per_px
@@ -79,7 +103,7 @@ class Backend:
         return load_network(folder, self.device, allow_pickle=allow_pickle, bfloat16=self.profile == "bf16")
 
 
-def is_exported(folder: ModelFolder, wanted: Wanted, profile: Profile) -> bool:
+def is_exported(folder: ModelFolder, wanted: str, profile: Profile) -> bool:
     """Whether a model can be run without its weights: they are in its export."""
     may = wanted != "torch" and folder.spec.head == SEMANTIC and has_openvino()
     return may and find_export(folder, "openvino", profile) is not None

@@ -20,7 +20,7 @@ from geoseg.inputs import with_true_grids
 from geoseg.keys import KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.models import ModelFolder, ModelSpec, resolve
-from geoseg.models.backends import Backend
+from geoseg.models.backends import Backend, Choice
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
 from geoseg.pipeline.sizes import appetite, backend_of, key_parts_of, sizes_of
@@ -175,6 +175,7 @@ def prepare(
     folder: ModelFolder | None = None,
     say: Callable[[str], object] = lambda _: None,
     *,
+    begun_with: Choice | None = None,
     asks_files: bool = True,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
@@ -187,6 +188,7 @@ def prepare(
         notes: What is known about the job already, to be said with the rest.
         folder: The job's model, where it was resolved before.
         say: Told what takes a while.
+        begun_with: What an earlier run of the job computed with.
         asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
             looks at the headers of some.
 
@@ -199,7 +201,7 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    backend = backend_of(spec, settings, folder, say, is_run=asks_files)
+    backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files)
     budget, share, fewer = sizes_of(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
@@ -234,7 +236,7 @@ def prepare(
             hrefs = {source.href for item in found.items for source in item.sources}
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
-        found = replace(found, notes=(*notes, *found.notes))
+        found = replace(found, notes=(*notes, *_of_another_backend(begun_with, backend), *found.notes))
         warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
@@ -274,6 +276,13 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     return warnings
+
+
+def _of_another_backend(begun_with: Choice | None, backend: Backend) -> list[str]:
+    """What is to be said where a job goes on with another backend than it was begun with: somebody asked for it."""
+    if begun_with is None or begun_with == backend.choice:
+        return []
+    return [f"this job was begun with {begun_with.describe()}; its tiles are computed again"]
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from geoseg.budget import Appetite, Budget, Share, appetite_of, plan_budget, share_budget
 from geoseg.cluster import require_cluster
@@ -12,7 +13,7 @@ from geoseg.heads import plugin_of_head
 from geoseg.keys import KEPT, KeyParts
 from geoseg.machine import has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec
-from geoseg.models.backends import Backend, choose_backend
+from geoseg.models.backends import Backend, Choice, choose_backend
 from geoseg.models.exports import has_torch
 from geoseg.models.exports.openvino_network import MOST_SHAPES
 from geoseg.models.weights import weights_at_hand
@@ -33,6 +34,42 @@ _LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
 
 def backend_of(
+    spec: JobSpec,
+    settings: Settings,
+    folder: ModelFolder,
+    say: Callable[[str], object],
+    begun_with: Choice | None,
+    *,
+    is_run: bool,
+) -> Backend:
+    """What runs the network: what the job was begun with, unless another backend or device is asked for.
+
+    Another measurement, or another machine, must not have tiles computed again that are there.
+
+    Raises:
+        RequestError: If this machine does not have what the job was begun with.
+    """
+    if begun_with is None or settings.backend != "auto" or settings.device not in {"auto", begun_with.device}:
+        return _chosen(spec, settings, folder, say, is_run=is_run)
+    same = settings.model_copy(update={"backend": begun_with.name, "device": begun_with.device})
+    try:
+        backend = _chosen(spec, same, folder, say, is_run=is_run)
+    except RequestError as err:
+        raise _not_as_begun(begun_with, err.given, err.todo) from err
+    if backend.choice != begun_with:
+        raise _not_as_begun(begun_with, f"here it would be {backend.choice.describe()}", "run it where it was begun")
+    return replace(backend, why="as this job was begun")
+
+
+def _not_as_begun(begun_with: Choice, why: str, todo: str) -> RequestError:
+    return RequestError(
+        f"a job that was begun with {begun_with.describe()}; {why}",
+        "the same for all of its tiles: another network rounds otherwise",
+        f"{todo}; or say what to take, which computes its tiles again, such as --backend torch --device cpu",
+    )
+
+
+def _chosen(
     spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object], *, is_run: bool
 ) -> Backend:
     """What runs the network; measured only by runs, and where its weights are at hand."""

@@ -138,7 +138,7 @@ def choose_backend(
     """
     if device == "cuda":
         _check_cuda(wanted, profile)
-        return Backend("torch", device, profile)
+        return Backend("torch", device, profile, why=_loss_on_gpu(folder, profile))
     _check_installed(wanted)
     if profile != "exact":
         return _rounded(folder, wanted, profile)
@@ -189,6 +189,24 @@ def _check_cuda(wanted: str, profile: str) -> None:
         )
     if profile == "int8":
         raise RequestError("--profile int8 on a GPU", "exact or bf16", "use --profile bf16, or --device cpu")
+
+
+def _loss_on_gpu(folder: ModelFolder, profile: Profile) -> str:
+    """What a profile was measured to lose where torch runs it on a GPU, in words; nothing for one that does not round.
+
+    Raises:
+        RequestError: If it was not measured, or lost too much: then there is no record.
+    """
+    if profile == "exact":
+        return ""
+    measured = find_export(folder, "torch", profile)
+    if measured is None:
+        raise RequestError(
+            f"--profile {profile} for {folder.spec.name} on a GPU",
+            "a model whose loss by rounding was measured there",
+            f"geoseg models export {folder.spec.name} --profile {profile} --device cuda",
+        )
+    return measured.agreement.describe()
 
 
 def _check_installed(wanted: str) -> None:

@@ -214,6 +214,38 @@ def test_what_does_not_go_together_is_refused_with_a_way_out(tmp_path, monkeypat
     assert len(str(refused.value).splitlines()) == 3
 
 
+# A profile that rounds on a GPU, measured where there is none
+
+
+def flat_and_noisy(folder: ModelFolder) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Pixels on which rounding changes nothing, and pixels on which it does."""
+    valid = np.ones((128, 128), bool)
+    flat = np.full((len(folder.spec.bands), 128, 128), 0.1, "float32")
+    noisy = np.random.default_rng(1).random(flat.shape).astype("float32")
+    return {"flat": [(flat, valid)], "noisy": [(noisy, valid)]}
+
+
+def test_bf16_runs_on_a_gpu_only_where_it_was_measured_and_lost_little(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # nothing is compiled here; the rounding is the same
+    folder = shipped("demo-landcover", tmp_path)
+    images = flat_and_noisy(folder)
+    with pytest.raises(RequestError) as lossy:
+        trials.export_apart(folder, "bf16", images["noisy"], "noise", backend="torch")
+    assert "% of the classes" in lossy.value.expected
+    with pytest.raises(RequestError) as unknown:
+        choose_backend(folder, "auto", "cuda", "bf16", 2)
+    assert "--profile bf16 --device cuda" in unknown.value.todo
+    made = trials.export_apart(folder, "bf16", images["flat"], "a flat image", backend="torch")
+    assert (made.files, made.agreement.classes) == ({}, 1.0)
+    assert 0 < made.agreement.largest_difference < 0.1, "it did round"
+    chosen = choose_backend(folder, "auto", "cuda", "bf16", 2)
+    assert (chosen.name, chosen.precision, chosen.export) == ("torch", "bfloat16", None)
+    assert "a flat image" in chosen.why
+    changed = replace(folder, spec=replace(folder.spec, fill=(1.0,)))
+    with pytest.raises(RequestError):
+        choose_backend(changed, "auto", "cuda", "bf16", 2)
+
+
 # Agreement
 
 

@@ -23,7 +23,7 @@ from geoseg.models.exports.openvino_network import OpenVinoNetwork
 from tests.pipeline.test_cutting import ROUNDING, inner_box, margin_of
 
 MODEL = "demo-landcover"
-ROWS = 900  # tiles of 256, 512 and 1024 px cut it in different places
+ROWS = 600  # tiles of 256, 512 and 1024 px cut it in different places
 FILES = ("classes.tif", "confidence.tif", "polygons.parquet", "areas.csv")
 
 
@@ -79,7 +79,7 @@ def test_neither_tile_size_nor_a_larger_region_changes_a_class(
                 classes, window = file.read(1), whole.window(*file.bounds).round().toslices()
             confidence = worlds.read(tmp_path / name / "confidence.tif").astype(int)
             seen = classes < 250
-            assert seen.sum() > (700_000 if name != "inner" else 100_000)
+            assert seen.sum() > (300_000 if name != "inner" else 40_000)
             sure = seen & (margin[window] > ROUNDING)
             assert sure.sum() > 0.999 * seen.sum()
             assert (classes == expected[window])[sure].all(), name

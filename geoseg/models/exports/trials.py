@@ -44,7 +44,8 @@ def export_apart(
     images: Sequence[Image] = (),
     source: str = "",
     *,
-    onnx: bool = False,
+    backend: str = "openvino",
+    device: str = "cpu",
     target: Path | None = None,
     allow_pickle: bool = False,
 ) -> Export:
@@ -52,7 +53,6 @@ def export_apart(
 
     It gets its name when all is known of it. Of two that make the same at the same time the first one's is kept.
     """
-    backend = "onnx" if onnx else "openvino"
     keeps = target is None
     target = target or export_folder(folder, backend, profile)
     assert target is not None  # noqa: S101  # a command has a cache
@@ -68,8 +68,9 @@ def export_apart(
             / "made"
         )
         made.mkdir()
-        export: Export = _apart(_make, folder, profile, tuple(images), source, onnx, made, allow_pickle)
-        export = replace(export, workspace_bytes_per_px=_apart(_workspace, folder.spec, export))
+        export: Export = _apart(_make, folder, profile, tuple(images), source, backend, device, made, allow_pickle)
+        needs = folder.spec.workspace_bytes_per_px if backend == "torch" else _apart(_workspace, folder.spec, export)
+        export = replace(export, workspace_bytes_per_px=needs)
         export.write()
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)
@@ -123,13 +124,16 @@ def _make(
     profile: Profile,
     images: Sequence[Image],
     source: str,
-    onnx: bool,
+    backend: str,
+    device: str,
     made: Path,
     allow_pickle: bool,  # sent to another process by position
 ) -> Export:
     from geoseg.models.exports.make import make_export  # noqa: PLC0415  # imports torch
 
-    return make_export(folder, profile, images, source, onnx=onnx, made=made, allow_pickle=allow_pickle)
+    return make_export(
+        folder, profile, images, source, backend=backend, device=device, made=made, allow_pickle=allow_pickle
+    )
 
 
 def _workspace(spec: ModelSpec, export: Export) -> float:

@@ -190,7 +190,9 @@ def export(
         str,
         typer.Option("--profile", help="exact, or bf16 or int8, which round and are refused where they lose too much."),
     ] = "exact",
-    format_: Annotated[str, typer.Option("--format", help="openvino, or onnx for other programs.")] = "openvino",
+    format_: Annotated[
+        str, typer.Option("--format", help="openvino, or onnx for ONNX Runtime and other programs.")
+    ] = "openvino",
     device: Annotated[
         str,
         typer.Option(

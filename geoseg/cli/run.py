@@ -224,7 +224,8 @@ Store = Annotated[
 ]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
 Backend = Annotated[
-    str | None, _where("What runs the network: torch, openvino, or auto (default), the quicker one.", "--backend")
+    str | None,
+    _where("What runs the network: torch, openvino, onnx, or auto (default), the quickest one.", "--backend"),
 ]
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")

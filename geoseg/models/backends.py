@@ -1,6 +1,6 @@
-"""What runs a network: torch, or OpenVINO on a processor. Chosen before anything is computed, by a short measurement.
+"""What runs a network: torch, or OpenVINO or ONNX Runtime on a processor.
 
-Importing this module imports neither.
+Chosen before anything is computed, by a short measurement. Importing this module imports none of them.
 """
 
 from __future__ import annotations
@@ -10,16 +10,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from geoseg.errors import RequestError
-from geoseg.models.exports.record import Export, Profile, find_export, has_openvino, has_torch
+from geoseg.models.exports.record import (
+    Export,
+    Profile,
+    find_export,
+    has_onnxruntime,
+    has_openvino,
+    has_torch,
+)
+from geoseg.models.exports.running import run_export
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import SEMANTIC, ModelSpec
-from geoseg.models.timing import Bench
+from geoseg.models.timing import TITLES, Bench, check_torch
 
 if TYPE_CHECKING:
+    from geoseg.models.exports.onnx_network import OnnxNetwork
     from geoseg.models.exports.openvino_network import OpenVinoNetwork
     from geoseg.models.network import Network
 
-Wanted = Literal["auto", "torch", "openvino"]
+    type AnyNetwork = Network | OpenVinoNetwork | OnnxNetwork
+
+Wanted = Literal["auto", "torch", "openvino", "onnx"]
 
 #: Torch must be so much quicker to be taken: it takes seconds and half a gigabyte to load.
 _WORTH_LOADING = 1.05
@@ -30,7 +41,7 @@ class Choice:
     """What a job is computed with: of a backend all that stands in the keys of its tiles.
 
     Attributes:
-        name: ``torch`` or ``openvino``.
+        name: ``torch``, ``openvino`` or ``onnx``.
         device: ``cpu`` or ``cuda``.
         precision: Such as ``float32``; with the digest of the export, where one is run.
     """
@@ -49,10 +60,10 @@ class Backend:
     """What runs a model's network on this machine.
 
     Attributes:
-        name: ``torch`` or ``openvino``.
+        name: ``torch``, ``openvino`` or ``onnx``.
         device: ``cpu`` or ``cuda``.
         profile: ``exact``, ``bf16`` or ``int8``.
-        export: The network as OpenVINO knows it.
+        export: The network as others than torch know it.
         why: What it was chosen by, in words; empty where it was asked for.
         mpx_per_s: How fast it was when it was timed on this machine, with all threads.
     """
@@ -85,7 +96,7 @@ class Backend:
         """Peak of one forward pass, per chip pixel."""
         return spec.workspace_bytes_per_px if self.export is None else self.export.workspace_bytes_per_px
 
-    def load(self, folder: ModelFolder, threads: int, *, allow_pickle: bool = False) -> Network | OpenVinoNetwork:
+    def load(self, folder: ModelFolder, threads: int, *, allow_pickle: bool = False) -> AnyNetwork:
         """The network, ready to be run.
 
         Args:
@@ -93,11 +104,8 @@ class Backend:
             threads: Threads of a pass.
             allow_pickle: As for ``load_network``.
         """
-        if self.name == "openvino":
-            from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # an extra
-
-            assert self.export is not None  # noqa: S101  # choose_backend sees to it
-            return OpenVinoNetwork(folder.spec, self.export, threads=threads)
+        if self.export is not None:
+            return run_export(folder.spec, self.export, threads=threads)
         from geoseg.models.network import load_network  # noqa: PLC0415  # imports torch
 
         return load_network(folder, self.device, allow_pickle=allow_pickle, bfloat16=self.profile == "bf16")
@@ -105,8 +113,8 @@ class Backend:
 
 def is_exported(folder: ModelFolder, wanted: str, profile: Profile) -> bool:
     """Whether a model can be run without its weights: they are in its export."""
-    may = wanted != "torch" and folder.spec.head == SEMANTIC and has_openvino()
-    return may and find_export(folder, "openvino", profile) is not None
+    names = _outside_torch(folder, wanted)
+    return any(find_export(folder, name, profile) for name in names if profile == "exact" or name == "openvino")
 
 
 def choose_backend(
@@ -134,7 +142,7 @@ def choose_backend(
 
     Raises:
         RequestError: If what was asked for is not installed, or does not go together.
-        ModelMismatchError: If OpenVINO was asked for and cannot run the network.
+        ModelMismatchError: If something else than torch was asked for and cannot run the network.
     """
     if device == "cuda":
         _check_cuda(wanted, profile)
@@ -142,50 +150,66 @@ def choose_backend(
     _check_installed(wanted)
     if profile != "exact":
         return _rounded(folder, wanted, profile)
-    if wanted == "torch" or not _runs_outside_torch(folder, wanted):
-        return Backend("torch", device, profile)
     bench = Bench(folder, threads, say, allow_pickle=allow_pickle)
-    export, refusal = bench.export(must=wanted == "openvino", may_make=may_measure)
-    if export is None:
-        return Backend(
-            "torch", device, profile, why=refusal or "or openvino: the first run times both" * (not may_measure)
-        )
-    speeds = bench.speeds(export, may_measure=may_measure) if wanted == "auto" and has_torch() else {}
+    exports, refusal = _exports(folder, wanted, bench, may_make=may_measure)
+    if not exports:
+        if wanted == "auto":
+            check_torch(folder)
+        return Backend("torch", device, profile, why=refusal)
+    speeds = bench.speeds(exports, may_measure=may_measure) if wanted == "auto" else {}
     if not speeds:
-        return Backend("openvino", device, profile, export)
-    why = f"OpenVINO {speeds['openvino']:.2f} Mpx/s, torch {speeds['torch']:.2f} Mpx/s on this machine"
-    loads_torch = speeds["torch"] > _WORTH_LOADING * speeds["openvino"]
-    return Backend(
-        "torch" if loads_torch else "openvino",
-        device,
-        profile,
-        None if loads_torch else export,
-        why,
-        speeds["torch" if loads_torch else "openvino"],
-    )
+        return Backend(exports[0].backend, device, profile, exports[0])
+    quickest = max(exports, key=lambda export: speeds[export.backend])
+    why = ", ".join(f"{TITLES[name]} {speeds[name]:.2f} Mpx/s" for name in sorted(speeds)) + " on this machine"
+    if speeds.get("torch", 0.0) > _WORTH_LOADING * speeds[quickest.backend]:
+        return Backend("torch", device, profile, None, why, speeds["torch"])
+    return Backend(quickest.backend, device, profile, quickest, why, speeds[quickest.backend])
 
 
-def _runs_outside_torch(folder: ModelFolder, wanted: str) -> bool:
-    """Whether OpenVINO may be asked.
+def _exports(folder: ModelFolder, wanted: str, bench: Bench, *, may_make: bool) -> tuple[list[Export], str]:
+    """What may be run instead of torch; where there is nothing, why, in words.
+
+    OpenVINO's is made where there is none. One for ONNX Runtime is used where somebody made it, or asks for it.
 
     Raises:
-        RequestError: If it must, and cannot run this model's head.
+        RequestError: If one must be run, and cannot be.
+        ModelMismatchError: If one must be made, and the network cannot be exported.
     """
-    if folder.spec.head == SEMANTIC:
-        return has_openvino()
-    if wanted == "openvino":
-        raise RequestError(
-            f"--backend openvino for the head {folder.spec.head!r} of {folder.spec.name}",
-            "a model with geoseg's own head: those of plug-ins run in torch",
-            "use --backend torch",
-        )
-    return False
+    found, refusal = [], ""
+    for name in _outside_torch(folder, wanted):
+        if name == "onnx" and wanted == "auto":
+            export = find_export(folder, "onnx", "exact")
+        else:
+            export, refusal = bench.export(name, must=wanted == name, may_make=may_make)
+            refusal = refusal or "or openvino: the first run times both" * (not may_make)
+        found += [] if export is None else [export]
+    return found, refusal
+
+
+def _outside_torch(folder: ModelFolder, wanted: str) -> list[str]:
+    """What is installed, may be asked, and runs networks outside torch.
+
+    Raises:
+        RequestError: If one must, and cannot run this model's head.
+    """
+    if folder.spec.head != SEMANTIC:
+        if wanted in {"openvino", "onnx"}:
+            raise RequestError(
+                f"--backend {wanted} for the head {folder.spec.head!r} of {folder.spec.name}",
+                "a model with geoseg's own head: those of plug-ins run in torch",
+                "use --backend torch",
+            )
+        return []
+    installed = {"openvino": has_openvino(), "onnx": has_onnxruntime()}
+    return [name for name, is_there in installed.items() if is_there and wanted in {"auto", name}]
 
 
 def _check_cuda(wanted: str, profile: str) -> None:
-    if wanted == "openvino":
+    if wanted in {"openvino", "onnx"}:
         raise RequestError(
-            "--backend openvino with --device cuda", "a processor: OpenVINO runs there", "use --device cpu"
+            f"--backend {wanted} with --device cuda",
+            "a processor: it runs there",
+            "use --device cpu, or --backend torch",
         )
     if profile == "int8":
         raise RequestError("--profile int8 on a GPU", "exact or bf16", "use --profile bf16, or --device cpu")
@@ -215,11 +239,11 @@ def _check_installed(wanted: str) -> None:
     Raises:
         RequestError: If it is not.
     """
-    missing = {"torch": not has_torch(), "openvino": not has_openvino()}
-    missing["auto"] = missing["torch"] and missing["openvino"]
+    missing = {"torch": not has_torch(), "openvino": not has_openvino(), "onnx": not has_onnxruntime()}
+    missing["auto"] = all(missing.values())
     if missing[wanted]:
-        what = "torch or openvino" if wanted == "auto" else wanted
-        extra = "torch" if wanted != "openvino" else "openvino"
+        what = {"auto": "torch or openvino", "onnx": "onnxruntime"}.get(wanted, wanted)
+        extra = "torch" if wanted == "auto" else wanted
         raise RequestError(
             f"--backend {wanted}, for which {what} is not installed",
             "something that runs networks",

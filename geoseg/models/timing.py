@@ -1,6 +1,6 @@
 """How fast a model is on this machine, measured once and remembered in the cache.
 
-Importing this module imports neither torch nor OpenVINO.
+Importing this module imports nothing that runs networks.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,9 @@ from geoseg.errors import GeosegError, ModelMismatchError, RequestError
 from geoseg.models.exports.record import Export, find_export, has_torch
 from geoseg.models.exports.trials import export_apart, speeds_apart
 from geoseg.models.folder import ModelFolder
+
+#: Backends as people call them.
+TITLES = {"torch": "torch", "openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 
 
 class Bench:
@@ -35,21 +38,21 @@ class Bench:
         self._notes = _Notes(folder.cache)
         self._name = f"{folder.spec.digest[:32]} {_machine(threads)}"
 
-    def export(self, *, must: bool, may_make: bool) -> tuple[Export | None, str]:
-        """The model's export, made where there is none; or why there is none.
+    def export(self, backend: str, *, must: bool, may_make: bool) -> tuple[Export | None, str]:
+        """The model's export for a backend, made where there is none; or why there is none.
 
         Raises:
             RequestError: If one must be made, or nothing else could run the model, and there is no torch.
-            ModelMismatchError: If one must be made, and OpenVINO cannot be given the network.
+            ModelMismatchError: If one must be made, and the backend cannot be given the network.
         """
-        found = find_export(self._folder, "openvino", "exact")
+        found = find_export(self._folder, backend, "exact")
         refusal = str(self._notes.get(self._name).get("refused", ""))
         if found is not None or not (must or (may_make and not refusal)):
             return found, refusal
-        _check_convertible(self._folder)
-        self._say(f"converting {self._folder.spec.name} for OpenVINO, once")
+        check_torch(self._folder)
+        self._say(f"converting {self._folder.spec.name} for {TITLES[backend]}, once")
         try:
-            return export_apart(self._folder, "exact", allow_pickle=self._allow_pickle), ""
+            return export_apart(self._folder, "exact", backend=backend, allow_pickle=self._allow_pickle), ""
         except GeosegError as err:
             if must:
                 raise
@@ -57,17 +60,26 @@ class Bench:
                 self._notes.put(self._name, {"refused": err.given})
             return None, err.given
 
-    def speeds(self, export: Export, *, may_measure: bool) -> dict[str, float]:
-        """Megapixels a second of torch and OpenVINO; nothing where they are not known and must not be measured."""
+    def speeds(self, exports: Sequence[Export], *, may_measure: bool) -> dict[str, float]:
+        """Megapixels a second of the exports, and of torch where it is installed.
+
+        Nothing where there is no choice, or where they are not known and must not be measured.
+        """
+        names = [export.backend for export in exports] + ["torch"] * has_torch()
         known = self._notes.get(self._name)
-        if "openvino" not in known and may_measure:
-            self._say(f"timing {self._folder.spec.name} in torch and OpenVINO, once")
-            known = speeds_apart(self._folder, export, self._threads, allow_pickle=self._allow_pickle)
+        if len(names) > 1 and may_measure and not known.keys() >= set(names):
+            self._say(f"timing {self._folder.spec.name} in {' and '.join(TITLES[name] for name in names)}, once")
+            known = speeds_apart(self._folder, exports, self._threads, allow_pickle=self._allow_pickle)
             self._notes.put(self._name, known)
-        return known if "openvino" in known else {}
+        return {name: known[name] for name in names} if len(names) > 1 and known.keys() >= set(names) else {}
 
 
-def _check_convertible(folder: ModelFolder) -> None:
+def check_torch(folder: ModelFolder) -> None:
+    """Refuse a model without an export where nothing else could run it.
+
+    Raises:
+        RequestError: If there is no torch.
+    """
     if not has_torch():
         raise RequestError(
             f"the model {folder.spec.name}, which was not exported, on a machine without torch",
@@ -82,7 +94,7 @@ def _machine(threads: int) -> str:
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return " ".join([model, str(threads), *(_version(name) for name in ("torch", "openvino"))])
+    return " ".join([model, str(threads), *(_version(name) for name in ("torch", "openvino", "onnxruntime"))])
 
 
 def _version(name: str) -> str:

@@ -21,12 +21,13 @@ from geoseg.pixels import LAYERS, layer_names
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 
+_PROCESSOR_ONLY = {"openvino", "onnx"}
 # Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
 # halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
-_BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048}
+_BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048, "onnx-cpu": 1024}
 # Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
 # join of polygons and the report.
-_STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
+_STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6, "onnx": 450 * 10**6}
 # What converting and timing a network takes beside this process; below it, what is there is taken as it is.
 _TRIAL_BYTES = 2 * 10**9
 # What the large libraries of networks add to torch.
@@ -95,8 +96,8 @@ def _device(settings: Settings) -> str:
         offers = offers_gpu(settings.scheduler)  # asked in any case: a scheduler that is not there is said at once
         if settings.device != "auto":
             return settings.device
-        return "cuda" if offers and settings.backend != "openvino" else "cpu"
-    if settings.device == "auto" and settings.backend == "openvino":
+        return "cuda" if offers and settings.backend not in _PROCESSOR_ONLY else "cpu"
+    if settings.device == "auto" and settings.backend in _PROCESSOR_ONLY:
         return "cpu"
     if settings.device == "cpu" or (settings.device == "auto" and not (has_gpu_driver() and has_torch())):
         return "cpu"
@@ -110,6 +111,8 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> 
     weights = model.weights.size_bytes or 0
     if backend.name == "torch":  # weights are in memory twice while they are loaded
         standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    elif backend.name == "onnx":  # passes share them
+        standing = _STANDING_BYTES["onnx"] + 2 * weights
     else:  # and once for each shape that each pass keeps
         standing = _STANDING_BYTES["openvino"] + (1 + MOST_SHAPES * usable_cores()) * weights
     return appetite_of(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from geoseg.errors import RequestError
 from geoseg.job import open_job
 from geoseg.models import ModelFolder, backends, resolve, timing
 from geoseg.models.backends import Choice
+from geoseg.models.exports.trials import export_apart
 from geoseg.pipeline import prepare
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
@@ -39,6 +41,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     write_demo(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated scene of the shipped model's bands, a little larger than a tile of one cell."""
+    bands = resolve("demo-landcover", models_dirs=(), cache=None).spec.bands
+    return write_scene(tmp_path_factory.mktemp("land") / "land.tif", bands, 320)
+
+
+def mapped(land: Path, out: Path, **options: object) -> geoseg.Result:
+    options = {"backend": "auto", "cache": out.parent / "cache", **options}
+    return geoseg.run(scenes=(str(land),), model="demo-landcover", out=out, tile_size=1, **options)
 
 
 def run(demo: Path, out: Path, backend: str, *start: str) -> dict[str, object]:
@@ -69,6 +83,22 @@ def test_openvino_and_torch_make_one_map_and_neither_needs_the_other(demo: Path,
     assert np.abs(confidence[0] - confidence[1]).max() <= 1
 
 
+def test_onnx_runtime_makes_the_map_of_torch_without_it(land: Path, tmp_path: Path) -> None:
+    folder = replace(resolve("demo-landcover", models_dirs=(), cache=None), cache=tmp_path / "cache")
+    export_apart(folder, "exact", backend="onnx")
+    torch = mapped(land, tmp_path / "torch", backend="torch")
+    words = [sys.executable, "-c", WITHOUT_TORCH, "run", "--scenes", str(land), "--model", "demo-landcover", "--quiet"]
+    words += ["--backend", "onnx", "--tile-size", "1", "--out", str(tmp_path / "onnx")]
+    subprocess.run(words, check=True, env={**os.environ, "GEOSEG_CACHE": str(tmp_path / "cache")})
+    onnx = geoseg.Result.open(tmp_path / "onnx")
+    assert onnx.report["settings"]["backend"] == "onnx"
+    one, other = (worlds.read(result.out / "classes.tif") for result in (torch, onnx))
+    assert (one < 250).any()
+    assert (one != other).mean() <= 1e-5, "only where two scores are closer than 1e-5"
+    one, other = (worlds.read(result.out / "confidence.tif").astype(int) for result in (torch, onnx))
+    assert np.abs(one - other).max() <= 1
+
+
 def test_a_plan_times_and_writes_nothing(
     tmp_path: Path, scene: Path, finite: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,18 +115,6 @@ def test_a_plan_times_and_writes_nothing(
 
 
 # What a job was begun with
-
-
-@pytest.fixture(scope="module")
-def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated scene of the shipped model's bands, a little larger than a tile of one cell."""
-    bands = resolve("demo-landcover", models_dirs=(), cache=None).spec.bands
-    return write_scene(tmp_path_factory.mktemp("land") / "land.tif", bands, 320)
-
-
-def mapped(land: Path, out: Path, **options: object) -> geoseg.Result:
-    options = {"backend": "auto", "cache": out.parent / "cache", **options}
-    return geoseg.run(scenes=(str(land),), model="demo-landcover", out=out, tile_size=1, **options)
 
 
 def told_apart(monkeypatch: pytest.MonkeyPatch, **mpx_per_s: float) -> None:

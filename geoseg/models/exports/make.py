@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.models.exports.agreement import compare
 from geoseg.models.exports.onnx_writing import Image, Road, cannot_export, example_of, write_int8, write_onnx
-from geoseg.models.exports.openvino_network import MODEL, ONNX, OpenVinoNetwork, openvino
+from geoseg.models.exports.openvino_network import MODEL, ONNX, openvino
 from geoseg.models.exports.record import (
     MOST_BOUNDARY_LOSS,
     MOST_CLASS_LOSS,
@@ -28,6 +28,7 @@ from geoseg.models.exports.record import (
     Profile,
     sha256_of,
 )
+from geoseg.models.exports.running import run_export
 from geoseg.models.folder import ModelFolder
 from geoseg.models.network import Network, load_network
 from geoseg.models.spec import ModelSpec
@@ -82,7 +83,7 @@ def make_export(
         images: Pixels of real scenes (band, y, x) with those to be believed (y, x), to calibrate and to compare on.
             Noise where there are none, which is enough for ``exact`` alone.
         source: Where they are from, in words.
-        backend: ``openvino``; ``onnx`` for others; or ``torch`` to measure only, what the profile loses on a device.
+        backend: ``openvino``; ``onnx``, for others too; or ``torch`` to measure only, what the profile loses on a device.
         device: ``cpu``, or ``cuda`` for ``torch``.
         made: Empty folder for its files.
         allow_pickle: As for ``load_network``.
@@ -112,7 +113,7 @@ def make_export(
     if backend == "torch":
         other = InTorch(load_network(folder, device, allow_pickle=allow_pickle, bfloat16=profile == "bf16"))
     else:
-        other = OpenVinoNetwork(folder.spec, export)
+        other = run_export(folder.spec, export)
     agreement = _agreement(InTorch(network), other, images, source)
     _judge(folder.spec, profile, agreement)
     return replace(export, agreement=agreement)

@@ -45,6 +45,11 @@ def has_openvino() -> bool:
     return find_spec("openvino") is not None
 
 
+def has_onnxruntime() -> bool:
+    """Whether ONNX Runtime is installed; it is not imported."""
+    return find_spec("onnxruntime") is not None
+
+
 def profile_of(text: str) -> Profile:
     """A profile by its name.
 
@@ -92,7 +97,7 @@ class Export:
 
     Attributes:
         path: Its folder.
-        backend: What it is for: ``openvino``; ``onnx`` for other programs; ``torch`` has no files: it is what was
+        backend: What it is for: ``openvino``; ``onnx``, for other programs too; ``torch`` has no files: it is what was
             measured of a profile that rounds where torch runs it, on a GPU.
         profile: ``exact``, ``bf16`` or ``int8``.
         model: Digest of the model's spec, weights included.

@@ -24,7 +24,8 @@ import numpy as np
 
 from geoseg.errors import GeosegError
 from geoseg.machine import tune_allocator
-from geoseg.models.exports.record import Export, Profile, export_folder, find_export
+from geoseg.models.exports.record import Export, Profile, export_folder, find_export, has_torch
+from geoseg.models.exports.running import run_export
 from geoseg.models.fetching import writing_to
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import ModelSpec
@@ -77,9 +78,16 @@ def export_apart(
     return replace(export, path=target)
 
 
-def speeds_apart(folder: ModelFolder, export: Export, threads: int, *, allow_pickle: bool = False) -> dict[str, float]:
-    """Megapixels a second of a model in torch and of its export, with all threads for one chip after the other."""
-    speeds: dict[str, float] = _apart(_speeds, folder, export, threads, allow_pickle)
+def speeds_apart(
+    folder: ModelFolder, exports: Sequence[Export], threads: int, *, allow_pickle: bool = False
+) -> dict[str, float]:
+    """Megapixels a second of a model's exports, and in torch where it is installed.
+
+    All threads are for one chip after the other. Each has a process of its own: one's memory is not the other's.
+    """
+    speeds = {export.backend: _apart(_speed, folder.spec, export, threads) for export in exports}
+    if has_torch():
+        speeds["torch"] = _apart(_speed_of_torch, folder, threads, allow_pickle)
     return speeds
 
 
@@ -138,11 +146,10 @@ def _make(
 
 def _workspace(spec: ModelSpec, export: Export) -> float:
     """By how much the peak of a network and its first pass grows, for each pixel that a chip has more."""
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # imports OpenVINO
     from geoseg.models.peak import growth_bytes  # noqa: PLC0415  # beside what it measures
 
     def grown(side: int) -> int:
-        network = OpenVinoNetwork(spec, export)
+        network = run_export(spec, export)
         return growth_bytes(partial(network.scores, *_chip(spec, side)))
 
     side = _side(spec)
@@ -153,19 +160,18 @@ def _workspace(spec: ModelSpec, export: Export) -> float:
     return max(_LEAST_WORKSPACE, math.ceil(measured / _WORKSPACE_STEP) * _WORKSPACE_STEP)
 
 
-def _speeds(folder: ModelFolder, export: Export, threads: int, allow_pickle: bool) -> dict[str, float]:
+def _speed(spec: ModelSpec, export: Export, threads: int) -> float:
+    return _mpx_per_s(run_export(spec, export, threads=threads), spec)
+
+
+def _speed_of_torch(folder: ModelFolder, threads: int, allow_pickle: bool) -> float:
     import torch  # noqa: PLC0415  # in its own process
 
     from geoseg.models.exports.make import InTorch  # noqa: PLC0415
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415
     from geoseg.models.network import load_network  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    spec = folder.spec
-    return {
-        "openvino": _mpx_per_s(OpenVinoNetwork(spec, export, threads=threads), spec),
-        "torch": _mpx_per_s(InTorch(load_network(folder, allow_pickle=allow_pickle)), spec),
-    }
+    return _mpx_per_s(InTorch(load_network(folder, allow_pickle=allow_pickle)), folder.spec)
 
 
 def _mpx_per_s(network: ScoringNetwork, spec: ModelSpec) -> float:

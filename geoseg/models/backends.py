@@ -127,6 +127,7 @@ def choose_backend(
     say: Callable[[str], object] = lambda _: None,
     may_measure: bool = True,
     allow_pickle: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Backend:
     """What runs a model here.
 
@@ -139,8 +140,10 @@ def choose_backend(
         say: Told what takes a while.
         may_measure: Whether an export may be made and timed; the model's weights are at hand then.
         allow_pickle: As for ``load_network``.
+        should_stop: Asked while something is made or timed.
 
     Raises:
+        InterruptedRunError: If it is asked to stop.
         RequestError: If what was asked for is not installed, or does not go together.
         ModelMismatchError: If something else than torch was asked for and cannot run the network.
     """
@@ -150,7 +153,7 @@ def choose_backend(
     _check_installed(wanted)
     if profile != "exact":
         return _rounded(folder, wanted, profile)
-    bench = Bench(folder, threads, say, allow_pickle=allow_pickle)
+    bench = Bench(folder, threads, say, should_stop, allow_pickle=allow_pickle)
     exports, refusal = _exports(folder, wanted, bench, may_make=may_measure)
     if not exports:
         if wanted == "auto":

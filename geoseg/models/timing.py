@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import GeosegError, ModelMismatchError, RequestError
+from geoseg.errors import GeosegError, InterruptedRunError, ModelMismatchError, RequestError
 from geoseg.models.exports.record import Export, find_export, has_torch
 from geoseg.models.exports.trials import export_apart, speeds_apart
 from geoseg.models.folder import ModelFolder
@@ -31,10 +31,20 @@ class Bench:
         threads: Threads that a measurement may use.
         say: Told what takes a while.
         allow_pickle: As for ``load_network``.
+        should_stop: Asked while something is made or timed.
     """
 
-    def __init__(self, folder: ModelFolder, threads: int, say: Callable[[str], object], *, allow_pickle: bool) -> None:
-        self._folder, self._threads, self._say, self._allow_pickle = folder, threads, say, allow_pickle
+    def __init__(
+        self,
+        folder: ModelFolder,
+        threads: int,
+        say: Callable[[str], object],
+        should_stop: Callable[[], bool],
+        *,
+        allow_pickle: bool,
+    ) -> None:
+        self._folder, self._threads, self._say = folder, threads, say
+        self._should_stop, self._allow_pickle = should_stop, allow_pickle
         self._notes = _Notes(folder.cache)
         self._name = f"{folder.spec.digest[:32]} {_machine(threads)}"
 
@@ -52,13 +62,20 @@ class Bench:
         check_torch(self._folder)
         self._say(f"converting {self._folder.spec.name} for {TITLES[backend]}, once")
         try:
-            return export_apart(self._folder, "exact", backend=backend, allow_pickle=self._allow_pickle), ""
+            export = export_apart(
+                self._folder,
+                "exact",
+                backend=backend,
+                allow_pickle=self._allow_pickle,
+                should_stop=self._should_stop,
+            )
         except GeosegError as err:
-            if must:
+            if must or isinstance(err, InterruptedRunError):
                 raise
             if isinstance(err, ModelMismatchError):  # it would be the same the next time
                 self._notes.put(self._name, {"refused": err.given})
             return None, err.given
+        return export, ""
 
     def speeds(self, exports: Sequence[Export], *, may_measure: bool) -> dict[str, float]:
         """Megapixels a second of the exports, and of torch where it is installed.
@@ -69,7 +86,13 @@ class Bench:
         known = self._notes.get(self._name)
         if len(names) > 1 and may_measure and not known.keys() >= set(names):
             self._say(f"timing {self._folder.spec.name} in {' and '.join(TITLES[name] for name in names)}, once")
-            known = speeds_apart(self._folder, exports, self._threads, allow_pickle=self._allow_pickle)
+            known = speeds_apart(
+                self._folder,
+                exports,
+                self._threads,
+                allow_pickle=self._allow_pickle,
+                should_stop=self._should_stop,
+            )
             self._notes.put(self._name, known)
         return {name: known[name] for name in names} if len(names) > 1 and known.keys() >= set(names) else {}
 

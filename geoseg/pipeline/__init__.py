@@ -79,7 +79,7 @@ def run(
         spec: What to make.
         settings: Where it runs; from the environment where it is not given.
         progress: Told what happens.
-        should_stop: Asked between chips; what is finished by then stays finished.
+        should_stop: Asked between chips, and while a network is converted; what is finished by then stays finished.
         before: Called once with what will be done, before the first pixel is read.
 
     Returns:
@@ -108,6 +108,7 @@ def run(
             folder,
             progress.stage,
             begun_with=job.backend,
+            should_stop=should_stop,
         )
         with ready.remote:
             prepared = _with_inputs_checked(ready)

@@ -176,6 +176,7 @@ def prepare(
     say: Callable[[str], object] = lambda _: None,
     *,
     begun_with: Choice | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     asks_files: bool = True,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
@@ -189,6 +190,7 @@ def prepare(
         folder: The job's model, where it was resolved before.
         say: Told what takes a while.
         begun_with: What an earlier run of the job computed with.
+        should_stop: Asked while a network is converted or timed.
         asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
             looks at the headers of some.
 
@@ -201,7 +203,7 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files)
+    backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files, should_stop=should_stop)
     budget, share, fewer = sizes_of(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)

@@ -42,6 +42,7 @@ def backend_of(
     begun_with: Choice | None,
     *,
     is_run: bool,
+    should_stop: Callable[[], bool],
 ) -> Backend:
     """What runs the network: what the job was begun with, unless another backend or device is asked for.
 
@@ -49,12 +50,13 @@ def backend_of(
 
     Raises:
         RequestError: If this machine does not have what the job was begun with.
+        InterruptedRunError: If it is asked to stop.
     """
     if begun_with is None or settings.backend != "auto" or settings.device not in {"auto", begun_with.device}:
-        return _chosen(spec, settings, folder, say, is_run=is_run)
+        return _chosen(spec, settings, folder, say, should_stop, is_run=is_run)
     same = settings.model_copy(update={"backend": begun_with.name, "device": begun_with.device})
     try:
-        backend = _chosen(spec, same, folder, say, is_run=is_run)
+        backend = _chosen(spec, same, folder, say, should_stop, is_run=is_run)
     except RequestError as err:
         raise _not_as_begun(begun_with, err.given, err.todo) from err
     if backend.choice != begun_with:
@@ -71,7 +73,13 @@ def _not_as_begun(begun_with: Choice, why: str, todo: str) -> RequestError:
 
 
 def _chosen(
-    spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object], *, is_run: bool
+    spec: JobSpec,
+    settings: Settings,
+    folder: ModelFolder,
+    say: Callable[[str], object],
+    should_stop: Callable[[], bool],
+    *,
+    is_run: bool,
 ) -> Backend:
     """What runs the network; measured only by runs, and where its weights are at hand."""
     device = _device(settings)
@@ -84,6 +92,7 @@ def _chosen(
         say=say,
         may_measure=is_run and settings.max_memory >= _TRIAL_BYTES and weights_at_hand(folder) is not None,
         allow_pickle=settings.allow_pickle,
+        should_stop=should_stop,
     )
 
 

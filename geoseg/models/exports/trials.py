@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import fcntl
 import math
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, InterruptedRunError
 from geoseg.machine import tune_allocator
 from geoseg.models.exports.record import Export, Profile, export_folder, find_export, has_torch
 from geoseg.models.exports.running import run_export
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
 _SIDE_PX = 512
 _LEAST_WORKSPACE, _WORKSPACE_STEP = 64.0, 32.0
 _MOST_PASSES, _ENOUGH_S = 8, 0.5
+_LOOK_S = 0.1  # between two looks at whether to stop
+
+
+def _never() -> bool:
+    return False
 
 
 def export_apart(
@@ -49,6 +57,7 @@ def export_apart(
     device: str = "cpu",
     target: Path | None = None,
     allow_pickle: bool = False,
+    should_stop: Callable[[], bool] = _never,
 ) -> Export:
     """Make an export and measure its workspace, in other processes; see ``geoseg.models.exports.make.make_export``.
 
@@ -69,8 +78,12 @@ def export_apart(
             / "made"
         )
         made.mkdir()
-        export: Export = _apart(_make, folder, profile, tuple(images), source, backend, device, made, allow_pickle)
-        needs = folder.spec.workspace_bytes_per_px if backend == "torch" else _apart(_workspace, folder.spec, export)
+        export: Export = _apart(
+            _make, folder, profile, tuple(images), source, backend, device, made, allow_pickle, should_stop=should_stop
+        )
+        needs = folder.spec.workspace_bytes_per_px
+        if backend != "torch":
+            needs = _apart(_workspace, folder.spec, export, should_stop=should_stop)
         export = replace(export, workspace_bytes_per_px=needs)
         export.write()
         shutil.rmtree(target, ignore_errors=True)
@@ -79,32 +92,41 @@ def export_apart(
 
 
 def speeds_apart(
-    folder: ModelFolder, exports: Sequence[Export], threads: int, *, allow_pickle: bool = False
+    folder: ModelFolder,
+    exports: Sequence[Export],
+    threads: int,
+    *,
+    allow_pickle: bool = False,
+    should_stop: Callable[[], bool] = _never,
 ) -> dict[str, float]:
     """Megapixels a second of a model's exports, and in torch where it is installed.
 
     All threads are for one chip after the other. Each has a process of its own: one's memory is not the other's.
     """
-    speeds = {export.backend: _apart(_speed, folder.spec, export, threads) for export in exports}
+    speeds = {
+        export.backend: _apart(_speed, folder.spec, export, threads, should_stop=should_stop) for export in exports
+    }
     if has_torch():
-        speeds["torch"] = _apart(_speed_of_torch, folder, threads, allow_pickle)
+        speeds["torch"] = _apart(_speed_of_torch, folder, threads, allow_pickle, should_stop=should_stop)
     return speeds
 
 
-def _apart[T](act: Callable[..., T], *arguments: object) -> T:
+def _apart[T](act: Callable[..., T], *arguments: object, should_stop: Callable[[], bool] = _never) -> T:
     """Call a function in a fresh interpreter. Not by multiprocessing, which runs a caller's script again.
 
-    It finds nothing in the current folder, and Ctrl-C does not reach it: it is quickly done, and its result is kept.
+    It finds nothing in the current folder, and Ctrl-C is for this process, which ends it. When this process is gone, by
+    whatever signal, it ends by itself.
     """
     with tempfile.TemporaryDirectory(prefix="geoseg-") as scratch:
-        question, answer = Path(scratch) / "question", Path(scratch) / "answer"
+        question, answer, said = (Path(scratch) / name for name in ("question", "answer", "said"))
         question.write_bytes(pickle.dumps((act, arguments)))
         words = [sys.executable, "-P", "-c", f"from {__name__} import answer; answer()", str(question), str(answer)]
-        ended = subprocess.run(words, check=False, capture_output=True, text=True, start_new_session=True)  # noqa: S603  # our own words
+        with said.open("wb") as log:
+            status = _ended(words, log, should_stop)
         if not answer.is_file():
-            said = ended.stderr.strip().splitlines()
+            lines = said.read_text(errors="replace").strip().splitlines()
             raise GeosegError(
-                f"a process that ended with {ended.returncode}: {said[-1] if said else 'without a word'}",
+                f"a process that ended with {status}: {lines[-1] if lines else 'without a word'}",
                 "one that exports and measures a model",
                 "use --backend torch",
             )
@@ -115,8 +137,32 @@ def _apart[T](act: Callable[..., T], *arguments: object) -> T:
     return returned
 
 
+def _ended(words: Sequence[str], log: IO[bytes], should_stop: Callable[[], bool]) -> int:
+    """Exit status of a process, for which this one waits unless it is asked to stop; it leaves none behind.
+
+    Raises:
+        InterruptedRunError: If it is asked to stop.
+    """
+    with subprocess.Popen(  # noqa: S603  # our own words
+        words, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+    ) as process:
+        try:
+            while not should_stop():
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(_LOOK_S)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it started itself
+    raise InterruptedRunError(
+        "a request to stop",
+        "nothing of it is finished yet: the model was being converted or timed, which is done once",
+        "run the same command again",
+    )
+
+
 def answer() -> None:
     """What the fresh interpreter does: read a call from one file, and write what becomes of it to another."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tune_allocator()
     question, target = map(Path, sys.argv[1:])
     act, arguments = pickle.loads(question.read_bytes())  # noqa: S301  # written by ourselves a moment ago
@@ -125,6 +171,12 @@ def answer() -> None:
     except GeosegError as err:
         result = err
     target.write_bytes(pickle.dumps(result))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of a pipe that only the parent holds, which the system closes however that one ends."""
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _make(

@@ -18,7 +18,10 @@ from geoseg.errors import RequestError, unknown_name, wrong_value
 from geoseg.labels.base import ClassName, LabelSet, joined, natural
 
 #: Reader -> module and class that read its block; imported when it is asked for.
-READERS: dict[str, str] = {"chips": "geoseg.labels.chips:ChipsConfig"}
+READERS: dict[str, str] = {
+    "chips": "geoseg.labels.chips:ChipsConfig",
+    "generated": "geoseg.labels.generated:GeneratedConfig",
+}
 
 #: A value of a label raster, or ``#rrggbb`` of a label picture.
 type LabelValue = int | str

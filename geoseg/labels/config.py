@@ -35,6 +35,7 @@ READERS: dict[str, str] = {
     "landslidebench": "geoseg.labels.layouts.landslides:LandslideBenchConfig",
     "cas-landslide": "geoseg.labels.layouts.landslides:CasLandslideConfig",
     "bijie": "geoseg.labels.layouts.landslides:BijieConfig",
+    "generated": "geoseg.labels.generated:GeneratedConfig",
 }
 
 #: A value of a label raster, or ``#rrggbb`` of a label picture.

@@ -263,6 +263,7 @@ def _overlaps(members: Iterable[Labelled], side: dict[str, str]) -> Iterator[Fin
         if shared > _LEAST_SHARE * min(outlines[one].area, outlines[other].area):
             pairs.append((placed[one].name, placed[other].name))
     if pairs:
+        pairs.sort(key=lambda pair: (natural(pair[0]), natural(pair[1])))
         yield Finding(
             "wrong",
             "overlap",

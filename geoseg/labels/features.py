@@ -36,7 +36,7 @@ _POINTS, _LINES = {0, 4}, {1, 2, 5}  # shapely's numbers of geometry types
 type Meaning = Callable[[Sequence[object], Path], NDArray[np.uint8]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """Features of one file, in its order.
 
@@ -56,7 +56,7 @@ class Features:
         return shapely.STRtree(self.geometries)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VectorTruth:
     """Features drawn on an image's grid, window by window; implements ``Truth``.
 
@@ -86,9 +86,9 @@ class VectorTruth:
         """Pixels of the image around all of its features; empty where it has none."""
         if not len(self._placed.geometries):
             return Window(0, 0, 0, 0)
-        left, top, right, bottom = shapely.total_bounds(self._placed.geometries)
+        left, lowest, right, highest = shapely.total_bounds(self._placed.geometries)
         rows, cols = self.grid.shape
-        box = Window(math.floor(-bottom), math.floor(left), math.ceil(-top) + 1, math.ceil(right) + 1)
+        box = Window(math.floor(-highest), math.floor(left), math.ceil(-lowest) + 1, math.ceil(right) + 1)
         return box & Window(0, 0, rows, cols)
 
     @cached_property

@@ -13,6 +13,7 @@ import rasterio
 import rasterio.windows
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import AssetReadError, RequestError
@@ -64,9 +65,17 @@ def metres(grid: GeoBox) -> float | None:
 def believed(
     source: rasterio.DatasetReader, numbers: list[int], window: Window
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Some bands of a window, and where all of them are valid: by the file's nodata or mask, and finite."""
+    """Some bands of a window, and where all of them are valid: by the file's nodata or mask, and finite.
+
+    The fourth of four bands, which GDAL calls alpha unless told otherwise, is none where it is asked for as a band.
+    """
     pixels = source.read(numbers, window=part(window))
-    valid = (source.read_masks(numbers, window=part(window)) > 0).all(axis=0)
+    if any(source.colorinterp[number - 1] is ColorInterp.alpha for number in numbers):
+        valid = np.ones(pixels.shape[1:], dtype=bool)
+        if source.nodata is not None:
+            valid &= (pixels != source.nodata).all(axis=0)
+    else:
+        valid = (source.read_masks(numbers, window=part(window)) > 0).all(axis=0)
     return pixels, valid & are_finite(pixels)
 
 

@@ -14,7 +14,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from geoseg.grid import Window
-from geoseg.labels.base import IGNORE, Labelled
+from geoseg.labels.base import Labelled
 from geoseg.labels.files import metres
 
 
@@ -45,7 +45,7 @@ class Truth(Protocol):
     """Labels of one image, read by window on the image's grid."""
 
     def read(self, window: Window) -> NDArray[np.uint8]:
-        """(rows, cols) class indices, ``IGNORE`` where there is none."""
+        """(rows, cols) class indices, 255 where there is none."""
         ...
 
 
@@ -192,6 +192,3 @@ def strips(member: Labelled, rows: int = 512) -> Iterator[Window]:
     height, width = member.shape
     for start in range(0, height, rows):
         yield Window(start, 0, min(start + rows, height), width)
-
-
-__all__ = ["IGNORE", "Block", "Constant", "Imagery", "Member", "Truth", "blocks", "strips", "whole"]

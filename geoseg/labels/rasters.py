@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from geoseg.errors import RequestError
 from geoseg.grid import Window
 from geoseg.labels.base import Labelled, LabelSet, natural
-from geoseg.labels.config import DataConfig, LabelMapping, LabelValue, Strict
+from geoseg.labels.config import DataConfig, LabelMapping, Strict
 from geoseg.labels.files import RGB, are_finite, believed, found, grid_of, opened, part
 from geoseg.labels.members import Member, Truth, blocks
 from geoseg.labels.values import has_colours, indices, painted
@@ -254,8 +254,6 @@ class ImagesConfig(DataConfig):
 
 def grouped(members: list[Labelled], config: DataConfig, root: Path) -> tuple[Labelled, ...]:
     """Members in the groups that a configuration says."""
-    from dataclasses import replace  # noqa: PLC0415
-
     groups = config.groups.of([member.name for member in members], root)
     return tuple(replace(member, group=groups[member.name]) for member in members)  # type: ignore[type-var]
 
@@ -303,15 +301,3 @@ def _stated_bands(count: int, descriptions: tuple[str | None, ...]) -> tuple[str
     if len(named) == count and len(set(named)) == count:
         return tuple(named)
     return RGB if count in {3, 4} else tuple(f"band-{at + 1}" for at in range(count))
-
-
-__all__ = [
-    "HiddenConfig",
-    "ImagesConfig",
-    "LabelValue",
-    "RasterImagery",
-    "RasterTruth",
-    "RastersConfig",
-    "grouped",
-    "is_same",
-]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,6 @@ class StacImagery:
     item: Item
     bands: tuple[str, ...]
     quantity: str
-    rasters: Rasters
 
     @property
     def grid(self) -> GeoBox:
@@ -67,7 +67,7 @@ class StacImagery:
         """
         grid = self.grid[window.row0 : window.row1, window.col0 : window.col1]
         with reading(_CACHE_BYTES):
-            lazy = lazy_item(self.item, grid, _STRIP_ROWS, self.quantity, self.rasters)
+            lazy = lazy_item(self.item, grid, _STRIP_ROWS, self.quantity, _rasters())
             pixels, failures = pixels_of(lazy, slice(0, grid.shape[0]), threads=1)
         if pixels.failed.any():
             cause = failures[0].cause if failures else "no cause was given"
@@ -97,10 +97,15 @@ def stac_imagery(
             "at least one item",
             "correct catalog, collection or datetime of scenes",
         )
-    rasters = Rasters()
     for item in found.items:
         known = understand(item, bands, sensor_of(item, config.sensor))
-        yield StacImagery(known, tuple(bands), quantity, rasters)
+        yield StacImagery(known, tuple(bands), quantity)
+
+
+@cache
+def _rasters() -> Rasters:
+    """What opens files: one for a process, since its connections cannot be handed on to another."""
+    return Rasters()
 
 
 def _degrees(features: Features) -> tuple[float, float, float, float]:

@@ -97,7 +97,7 @@ def _range(seen: Seen, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) ->
     seen.dtype = str(pixels.dtype)
     if not valid.any():
         return
-    inside = pixels[:, valid].astype(np.float64)
-    low, high = inside.min(axis=1), inside.max(axis=1)
+    inside = np.asarray(pixels[:, valid])
+    low, high = (np.asarray(end, np.float64) for end in (inside.min(axis=1), inside.max(axis=1)))
     seen.lowest = low if seen.lowest is None else np.minimum(seen.lowest, low)
     seen.highest = high if seen.highest is None else np.maximum(seen.highest, high)

@@ -14,7 +14,7 @@ from geoseg.labels.config import LabelMapping, Strict
 from geoseg.labels.features import Features, Meaning, VectorTruth, meaning_of, read_features
 from geoseg.labels.files import found
 from geoseg.labels.members import Block, Truth
-from geoseg.labels.rasters import ImagesConfig, RasterImagery, grouped
+from geoseg.labels.rasters import ImagesConfig, grouped
 
 _NOTHING = "ignore"
 _KINDS = frozenset((
@@ -167,6 +167,3 @@ class VectorsConfig(ImagesConfig):
 
 def _has_points(features: Features) -> bool:
     return any(geometry.geom_type.endswith("Point") for geometry in features.geometries)
-
-
-__all__ = ["RasterImagery", "ScenesConfig", "VectorsConfig"]

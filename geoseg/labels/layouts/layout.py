@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from geoseg.errors import AssetReadError, RequestError
+from geoseg.errors import RequestError
 from geoseg.labels.base import Labelled, LabelSet, natural
 from geoseg.labels.config import DataConfig, LabelMapping
 from geoseg.labels.files import RGB, grid_of, opened, refuse_all
@@ -153,6 +153,3 @@ class LayoutConfig(DataConfig):
 
 def _fits(group: str, part: str) -> bool:
     return group.startswith(part[:-1]) if part.endswith("*") else group == part
-
-
-__all__ = ["AssetReadError", "Facts", "LayoutConfig", "Pair"]

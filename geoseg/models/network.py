@@ -60,11 +60,7 @@ class Network:
             ValueError: If shapes do not fit the spec.
             ModelMismatchError: If the network does not give one logit per class.
         """
-        logits = self._logits(self._input(values, valid))
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
-        return torch.softmax(logits, dim=1)
+        return self._probabilities(self._logits(self._input(values, valid)))
 
     def traced_scores(self, values: Tensor, valid: Tensor) -> Tensor:
         """``scores`` as one graph of whole arrays without questions, for those who export it.
@@ -75,12 +71,17 @@ class Network:
         """
         own = self._transform.torch_(values.clone())
         logits = self.module(torch.where(valid[:, None], own, self._fill))
+        are_good = logits == logits if logits.shape[1] == 1 else logits < torch.inf  # noqa: PLR0124  # not NaN
+        return torch.where(are_good.all(dim=1, keepdim=True), self._probabilities(logits), torch.nan)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """Logits as probabilities, calibrated; the order of the classes stays."""
+        if self.spec.temperature != 1:
+            logits = logits / self.spec.temperature
         if logits.shape[1] == 1:
             positive = torch.sigmoid(logits)
-            scores, are_good = torch.cat([1 - positive, positive], dim=1), logits == logits  # noqa: PLR0124  # not NaN
-        else:
-            scores, are_good = torch.softmax(logits, dim=1), logits < torch.inf
-        return torch.where(are_good.all(dim=1, keepdim=True), scores, torch.nan)
+            return torch.cat([1 - positive, positive], dim=1)
+        return torch.softmax(logits, dim=1)
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""

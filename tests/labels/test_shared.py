@@ -81,3 +81,16 @@ def test_the_other_labelled_folders_open_too(data, tmp_path):
         "classes": ["none", "change"],
     }  # fmt: skip
     assert len(read_data(levir, tmp_path)[0].members) == 4
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_it_is_a_training(name):
+    from geoseg.training.config import TrainConfig
+
+    config = TrainConfig.read(workflow_folder() / "train" / f"{name}.yaml")
+    assert config.name == name
+    assert "${GEOSEG_DATA}/" in config.data["path"]
+
+
+def test_every_shipped_training_is_tried():
+    assert {path.stem for path in (workflow_folder() / "train").glob("*.yaml")} >= set(COUNTS)

@@ -130,9 +130,16 @@ def test_images_that_touch_do_not_overlap_and_sizes_are_told(tmp_path):
             crs=crs,
             transform=transform,
         )
-    findings, report = found({"reader": "rasters", "path": str(tmp_path), "classes": ["a", "b"]}, tmp_path)
+    document = {"reader": "rasters", "path": str(tmp_path), "classes": ["a", "b"]}
+    findings, report = found(document, tmp_path)
     assert findings.keys() == {"mixed-crs", "mixed-resolution", "groups-of-one"}
     assert not report.is_wrong
+    crs, transform = places["w"]  # another date of the same place
+    for folder, most in (("images", 9), ("labels", 2)):
+        values = rng.integers(0, most, (64, 64)).astype(np.uint8)
+        write(tmp_path / folder / "w2.tif", values, crs=crs, transform=transform)
+    assert "overlap" in found(document, tmp_path)[0]
+    assert "overlap" not in found({**document, "groups": {"pattern": "^(e|w|far)"}}, tmp_path)[0]
 
 
 def test_the_command_prints_a_table_or_json_and_its_status_says_whether_it_is_wrong(tmp_path, capsys):

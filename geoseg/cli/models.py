@@ -108,6 +108,7 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
         ("kind", f"{spec.kind}, {chips}, stride {spec.stride_px} px, cells of {spec.cell_px} x {spec.cell_px} px"),
         ("memory", f"{spec.workspace_bytes_per_px:g} bytes per pixel of a chip"),
         ("network", spec.architecture),
+        ("calibrated", "" if spec.temperature == 1 else f"logits divided by {spec.temperature:g}"),
         ("head", "" if spec.head == "semantic" else spec.head),
         ("weights", f"{weights.file_name} ({large}SHA-256 {weights.sha256}) from {place}"),
         *(("note", note) for note in spec.notes),

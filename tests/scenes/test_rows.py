@@ -203,5 +203,5 @@ def test_instants_are_those_that_pystac_reads(text):
 
 @pytest.mark.parametrize("text", ["2023-02-30T10:00:00Z", "soon", "", "٢٠٢٣-06-01T10:00:00Z"])
 def test_what_is_no_instant_is_refused(text):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         parsed_moment(text)

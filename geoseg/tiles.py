@@ -168,16 +168,6 @@ class ChipPlan:
             chips |= {chip.window: chip for chip in global_chips(rectangle.core, self.chip_px, self.chip_step_px)}
         return [chips[window] for window in sorted(chips, key=lambda w: (w.row0, w.col0))]
 
-    def reach(self, tile: Tile) -> Window:
-        """What the chips of all cells of a tile see: `around` them, without making them."""
-        core = tile.window
-        if self.chip_px is None:
-            return core.padded(*finite_halo(self.radius_px, self.stride_px))
-        assert self.chip_step_px is not None  # noqa: S101  # ModelSpec checks it
-        rows = _starts(core.row0, core.row1, self.chip_px, self.chip_step_px)
-        cols = _starts(core.col0, core.col1, self.chip_px, self.chip_step_px)
-        return Window(rows[0], cols[0], rows[-1] + self.chip_px, cols[-1] + self.chip_px)
-
 
 def around(windows: Iterator[Window] | list[Window]) -> Window:
     """The smallest window around all; there must be at least one."""

@@ -76,10 +76,10 @@ class Recipe:
 
     def job(self, task: TileTask) -> TileJob:
         """The tile's window, scenes and key. They depend on the whole tile, never on which cells are wanted."""
-        wanted = reach = self.chips.reach(task.tile)
+        every_cell = np.ones_like(task.cells)
+        reach = around(chip.window for chip in self.chips.chips(task.tile, every_cell))
         scenes = self.coverage.touching(reach)
-        if not task.cells.all():
-            wanted = around(chip.window for chip in self.chips.chips(task.tile, task.cells))
+        wanted = around(chip.window for chip in self.chips.chips(task.tile, task.cells))
         items = [item for scene in scenes for item in scene.items]
         return TileJob(task, wanted, scenes, self._keys.of(task.tile, items))
 

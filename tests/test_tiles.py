@@ -192,9 +192,3 @@ def test_around_is_the_smallest_window_around_all(parts):
     assert total.row0 == min(part.row0 for part in parts)
     assert total.col1 == max(part.col1 for part in parts)
     assert around(iter(parts)) == total
-
-
-@given(st.integers(-5, 5), st.integers(-5, 5), st.integers(1, 4), st.integers(1, 6), st.sampled_from([FINITE, GLOBAL]))
-def test_the_reach_of_a_tile_is_what_the_chips_of_all_its_cells_see(row, col, side, cell_px, plan):
-    tile = Tile(row, col, side, 4 * cell_px)
-    assert plan.reach(tile) == around(chip.window for chip in plan.chips(tile, np.ones((side, side), dtype=bool)))

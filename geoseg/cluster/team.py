@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import dask
 from distributed import Client, LocalCluster
 
 from geoseg.budget import Share
@@ -26,9 +25,6 @@ GPU = "GPU"  # resource of workers that have one
 
 _LOOPBACK = "127.0.0.1"
 _ANSWER_S, _START_S = 10.0, 60.0
-# Tasks that a worker has by thread before the scheduler keeps the others. Tiles in flight are bounded by us; where they cost
-# a millisecond, a worker with hardly more than it computes would wait for the next message more often than not.
-_SATURATION = 4.0
 # Processes of ours that end are replaced, but not for ever.
 _MOST_REPLACED = 8
 # What `geoseg.machine.tune_allocator` sets, in glibc's words: a worker has threads before any code of ours runs.
@@ -143,11 +139,9 @@ def own_team(share: Share, device: str) -> Iterator[Team]:
         GeosegError: If they do not start.
     """
     with ExitStack() as stack:
-        with dask.config.set({"distributed.scheduler.worker-saturation": _SATURATION}):
-            cluster = LocalCluster(
-                n_workers=0, host=_LOOPBACK, dashboard_address=f"{_LOOPBACK}:0", silence_logs=logging.CRITICAL
-            )
-        stack.enter_context(cluster)
+        cluster = stack.enter_context(
+            LocalCluster(n_workers=0, host=_LOOPBACK, dashboard_address=f"{_LOOPBACK}:0", silence_logs=logging.CRITICAL)
+        )
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="geoseg-workers-", ignore_cleanup_errors=True))
         crew = stack.enter_context(
             _Crew(cluster.scheduler_address, share.processes, device, share.tiles_in_flight, Path(folder))

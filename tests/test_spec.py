@@ -37,6 +37,7 @@ OTHERS: dict[str, Any] = {
     "offset": (None, -0.1),
     "datetime": (None, "2022-01-01/2022-06-30"),
     "composite": ("first", "median"),
+    "legend": (None, "worldcover"),
     "resolution": (None, 10.0),
     "crs": (None, "EPSG:32632"),
     "like": (None, "map"),

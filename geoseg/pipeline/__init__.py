@@ -24,7 +24,7 @@ from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
-from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
+from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -267,6 +267,7 @@ class _Road:
             prepared.key_parts.threads,
             tuple(prepared.spec.layers),
             prepared.settings.allow_pickle,
+            prepared.legend,
         )
         # Networks are compiled for shapes of chips.
         tasks = prepared.tasks.alike_together(prepared.region.window)
@@ -305,7 +306,7 @@ class _Road:
             return self._team
 
         def shared(threads: int) -> Share:
-            needs = appetite(prepared.model.spec, prepared.backend, prepared.spec.layers)
+            needs = prepared.appetite
             return share or share_of_worker(prepared.budget, settings.max_memory, threads, needs)
 
         return ClusterWorkers(

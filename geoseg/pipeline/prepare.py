@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, Share, appetite_of, plan_budget, share_budget
 from geoseg.cluster import require_cluster
+from geoseg.composite import MEAN_SCORES
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
@@ -21,9 +22,10 @@ from geoseg.inputs import with_true_grids
 from geoseg.keys import KEPT, KeyParts, asset_facts
 from geoseg.load import Rasters
 from geoseg.machine import has_gpu_driver, usable_cores
-from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.models import ClassInfo, ModelFolder, ModelSpec, resolve
 from geoseg.models.backends import Backend, choose_backend, has_torch
 from geoseg.models.exports.openvino_network import MOST_SHAPES
+from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle, weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
@@ -92,6 +94,7 @@ class Prepared:
         backend: What runs the network.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
+        legend: Of the map, where it is not the model's own.
     """
 
     spec: JobSpec
@@ -111,6 +114,12 @@ class Prepared:
     backend: Backend
     pixel_m: float
     warnings: tuple[str, ...]
+    legend: Legend | None = None
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The class table of the map."""
+        return self.model.spec.classes if self.legend is None else self.legend.classes
 
     @property
     def geobox(self) -> GeoBox:
@@ -158,12 +167,13 @@ class Prepared:
         passes = self.share.processes * self.share.passes if self.share else self.budget.passes_at_once
         cores = passes * self.key_parts.threads
         hands = f"{cores} cores" if self.settings.scheduler is None else self.settings.scheduler
-        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.spec.profile} {hands}"
+        rule = " mean" if self.spec.composite == MEAN_SCORES else ""  # a pass for each date
+        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.spec.profile} {hands}{rule}"
 
     @property
     def appetite(self) -> Appetite:
         """What the model costs in memory."""
-        return appetite(self.model.spec, self.backend, self.spec.layers)
+        return appetite(self.model.spec, self.backend, self.spec.layers, self.spec.composite)
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
@@ -211,9 +221,10 @@ def prepare(
     check_offline(asked, offline=settings.offline)
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
+    legend = None if spec.legend is None else legend_of(model, spec.legend)
     aoi, like = spec.region, _like(spec)
     backend = _backend(spec, settings, folder, say, is_run=asks_files)
-    budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers))
+    budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers, spec.composite))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
     if aoi is not None:
@@ -248,7 +259,7 @@ def prepare(
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
         found = replace(found, notes=(*notes, *found.notes))
-        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m)]
+        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m), *_sums_of(legend)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
         if any(map(is_remote, hrefs)):  # a share of the cache that is planned for GDAL
@@ -267,12 +278,13 @@ def prepare(
             tasks=tasks,
             budget=budget,
             share=share,
-            key_parts=_key_parts(spec, model, lattice, budget, backend),
+            key_parts=_key_parts(spec, model, lattice, budget, backend, legend),
             asset_facts=asset_facts(hrefs, remote) if asks_files else {},
             remote=remote,
             backend=backend,
             pixel_m=pixel_m,
             warnings=tuple(warnings),
+            legend=legend,
         )
         undo.pop_all()
     return prepared
@@ -287,6 +299,12 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     return warnings
+
+
+def _sums_of(legend: Legend | None) -> list[str]:
+    """Which classes are several of the model's."""
+    said = legend is not None and legend.words
+    return [f"classes of {legend.title} whose probabilities are sums: {said}"] if legend is not None and said else []
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:
@@ -319,8 +337,8 @@ def _check_pixel_grid(spec: JobSpec) -> None:
         )
 
 
-def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
-    """What a model costs in memory, with the further layers that are asked for."""
+def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rule: str = "") -> Appetite:
+    """What a model costs in memory, with the further layers that are asked for and the rule of the composite."""
     weights = model.weights.size_bytes or 0
     if backend.name == "torch":  # weights are in memory twice while they are loaded
         standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
@@ -336,6 +354,7 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> 
         model.chip_px,
         standing,
         len(layer_names(layers, len(model.classes))),
+        sums=rule == MEAN_SCORES,
     )
 
 
@@ -451,7 +470,9 @@ def _device(settings: Settings) -> str:
     return pick_device(settings.device)
 
 
-def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend) -> KeyParts:
+def _key_parts(
+    spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend, legend: Legend | None
+) -> KeyParts:
     head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
     return KeyParts(
@@ -466,4 +487,5 @@ def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
         head="" if head is None else head.fingerprint,
+        fused=() if legend is None else legend.fused,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -31,6 +31,7 @@ from geoseg.pixels import (
     layers_of,
 )
 from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
+from geoseg.predict.mean import MeanScores
 from geoseg.tiles import Chip, ChipPlan, Tile
 
 __all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
@@ -46,6 +47,7 @@ class _Part:
     decision: Decision
     layers: Mapping[str, NDArray[np.uint8]]
     failures: Mapping[Window, str]
+    scores: Any = None  # of the head's kind, (class, y, x), where they are kept instead of a decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,56 @@ class Predictor:
             layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
         return replace(made, layers=layers, failures=failures)
 
+    def predict_mean(
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        images: Iterable[Composite],
+        window: Window,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[TileResult, Composite] | None:
+        """Classes of the highest mean score over several images, each pixel's of those in which it was observed.
+
+        One image is held at a time, and the sums of the scores.
+
+        Args:
+            tile: The tile.
+            cells: Bitmap of the cells to compute.
+            images: Composites over ``window``, each of one date; the order is that of the sum.
+            window: See ``images``.
+            should_stop: Asked before each chip.
+
+        Returns:
+            The result over the whole tile, and what all images together say of the window, without values; ``None`` when
+            stopped.
+        """
+        mean = MeanScores(tile.side_px, len(self._head.class_table), window)
+        parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
+        try:
+            for image in images:
+                mean.begin(image)
+                if (image.reason == Reason.OBSERVED).any():
+                    for part in parts(tile, cells, image, window, should_stop, keeps=True):
+                        scores = None if part.scores is None else self._arrays.get(part.scores)
+                        observed = image.reason[part.window.within(window)] == Reason.OBSERVED
+                        mean.add(part.window.within(tile.window), scores, observed, part.failures)
+                del image  # before the next one is read
+        except _Stopped:
+            return None
+        scores, facts = mean.close()
+        decision = self._arrays.decide(self._arrays.put(scores))
+        made = TileResult(
+            decision.classes,
+            decision.percent,
+            np.empty((tile.side_px,) * 2, "uint8"),
+            layers_of(scores, self._layers) if self._layers else {},
+            mean.failures,
+        )
+        self._finish(tile, cells, facts, window, made, made.confidence != NO_CONFIDENCE)
+        for layer in made.layers.values():
+            layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
+        return made, facts
+
     def _finish(
         self,
         tile: Tile,
@@ -193,7 +245,14 @@ class Predictor:
         return _spread(_spread(failed, 0, top, bottom), 1, left, right)
 
     def _finite_parts(
-        self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        image: Composite,
+        window: Window,
+        should_stop: Callable[[], bool],
+        *,
+        keeps: bool = False,
     ) -> Iterator[_Part]:
         def compute(chip: Chip) -> _Part | None:
             core = self._observed(chip.core, image, window)
@@ -208,6 +267,10 @@ class Predictor:
                 return _Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
             rows, cols = core.within(seen)
             kept = scores[:, rows, cols]
+            if keeps:
+                observed = image.reason[core.within(window)] == Reason.OBSERVED
+                wrong = (observed & ~self._arrays.get(self._arrays.are_finite(kept))).any()
+                return _Part(core, Decision.none((0, 0)), {}, {seen: _NO_NUMBER} if wrong else {}, kept)
             decision = self._arrays.decide(kept)
             failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
             return _Part(core, decision, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
@@ -260,7 +323,14 @@ class Predictor:
         return part.snapped(self._chips.stride_px) & core
 
     def _blended_parts(
-        self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        image: Composite,
+        window: Window,
+        should_stop: Callable[[], bool],
+        *,
+        keeps: bool = False,
     ) -> Iterator[_Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
         area = tile.window
@@ -287,6 +357,9 @@ class Predictor:
             weight[into] += taper[part]
         if total is not None:
             scores = total / self._arrays.put(np.maximum(weight, np.finfo("float32").tiny))
+            if keeps:
+                yield _Part(area, Decision.none((0, 0)), {}, failures, scores)
+                return
             yield _Part(area, self._arrays.decide(scores), self._layers_of(scores), failures)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:

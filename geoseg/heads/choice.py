@@ -14,8 +14,7 @@ from geoseg.models.legends import Legend
 from geoseg.models.spec import SEMANTIC
 
 if TYPE_CHECKING:
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork
-    from geoseg.models.network import Network
+    from geoseg.models.backends import AnyNetwork
 
 # Name to where it is built: a callable from a loaded network to a head.
 _OWN: Mapping[str, str] = {SEMANTIC: "geoseg.heads.semantic:SemanticHead"}
@@ -43,7 +42,7 @@ def plugin_of_head(spec: ModelSpec) -> plugins.Plugin | None:
     return plugin
 
 
-def make_head(network: Network | OpenVinoNetwork, legend: Legend | None = None) -> Head:
+def make_head(network: AnyNetwork, legend: Legend | None = None) -> Head:
     """The head of a loaded model.
 
     Args:
@@ -62,7 +61,7 @@ def make_head(network: Network | OpenVinoNetwork, legend: Legend | None = None) 
     return LegendHead(head, legend)
 
 
-def _own_head(network: Network | OpenVinoNetwork) -> Head:
+def _own_head(network: AnyNetwork) -> Head:
     plugin = plugin_of_head(network.spec)
     if plugin is not None:
         return _GuardedHead(network, plugin)
@@ -74,7 +73,7 @@ def _own_head(network: Network | OpenVinoNetwork) -> Head:
 class _GuardedHead:
     """A head of others: what it raises, and answers that are none, are said to be its own."""
 
-    def __init__(self, network: Network | OpenVinoNetwork, plugin: plugins.Plugin) -> None:
+    def __init__(self, network: AnyNetwork, plugin: plugins.Plugin) -> None:
         import torch  # noqa: PLC0415  # loaded with the network; this module is asked for names without it
 
         self._memory_error = torch.OutOfMemoryError

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,52 +21,17 @@ from geoseg.composite import Composite
 from geoseg.errors import GeosegError, ModelMismatchError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
-from geoseg.pixels import (
-    FAILED_CLASS,
-    NEAR_FAILED_BIT,
-    NO_CLASS,
-    NO_CONFIDENCE,
-    Reason,
-    layer_names,
-    layers_of,
-)
+from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names, layers_of
 from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
 from geoseg.predict.mean import MeanScores
-from geoseg.tiles import Chip, ChipPlan, Tile
+from geoseg.predict.parts import Part, TileResult, spread, taper_of
+from geoseg.tiles import Chip, ChipPlan, Tile, finite_halo, rectangles
 
 __all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
 
+# A chip of another shape costs its network's compilation, so a smaller one has to spare that much of the pixels.
+_WORTH_A_SHAPE = 0.75
 _NO_NUMBER, _WRONG_SHAPE = "scores that are no numbers", "scores of a wrong shape"
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Pixels of a tile: where, what was decided of them, and what else was asked for."""
-
-    window: Window
-    decision: Decision
-    layers: Mapping[str, NDArray[np.uint8]]
-    failures: Mapping[Window, str]
-    scores: Any = None  # of the head's kind, (class, y, x), where they are kept instead of a decision
-
-
-@dataclass(frozen=True, slots=True)
-class TileResult:
-    """Classes of a tile.
-
-    Attributes:
-        classes: (y, x) uint8; 254 = failed, 255 = nothing observed or not computed.
-        confidence: (y, x) uint8 percent; 255 where there is no class.
-        reason: (y, x) uint8, see ``geoseg.pixels.Reason``; bit 7 is set where a class lies near a failed pixel.
-        layers: Name to (y, x) uint8 percent, those that were asked for; 255 where there is no class.
-        failures: Chip for whose observed pixels the network gave no answer, to the reason in words.
-    """
-
-    classes: NDArray[np.uint8]
-    confidence: NDArray[np.uint8]
-    reason: NDArray[np.uint8]
-    layers: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    failures: Mapping[Window, str] = field(default_factory=dict)
 
 
 class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
@@ -242,7 +207,7 @@ class Predictor:
             return None
         reach = (self._chips.chip_px,) * 4 if self._chips.chip_px else self._chips.radius_px
         top, left, bottom, right = reach
-        return _spread(_spread(failed, 0, top, bottom), 1, left, right)
+        return spread(spread(failed, 0, top, bottom), 1, left, right)
 
     def _finite_parts(
         self,
@@ -253,29 +218,33 @@ class Predictor:
         should_stop: Callable[[], bool],
         *,
         keeps: bool = False,
-    ) -> Iterator[_Part]:
-        def compute(chip: Chip) -> _Part | None:
-            core = self._observed(chip.core, image, window)
-            if core is None:
+    ) -> Iterator[Part]:
+        halo = finite_halo(self._chips.radius_px, self._chips.stride_px)
+        # Neither farther than the data reach, nor out of step with the stride.
+        areas = (self._observed(core, image, window) for core in rectangles(tile, cells))
+        chips = [chip for area in areas if area for chip in self._chips.chips_over(area, tile.cell_px)]
+
+        def compute(chip: Chip) -> Part | None:
+            core, seen = chip.core, chip.window
+            observed = self._observed(core, image, window)
+            if observed is None:
                 return None  # its pixels have a reason for having no class
-            # Neither farther than the data reach, nor out of step with the stride.
-            top, left = chip.core.row0 - chip.window.row0, chip.core.col0 - chip.window.col0
-            bottom, right = chip.window.row1 - chip.core.row1, chip.window.col1 - chip.core.col1
-            seen = core.padded(top, left, bottom, right)
+            if observed.size_px < _WORTH_A_SHAPE * core.size_px:
+                core, seen = observed, observed.padded(*halo)
             scores = self._scores(seen, image, window)
             if scores is None:
-                return _Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
+                return Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
             rows, cols = core.within(seen)
             kept = scores[:, rows, cols]
             if keeps:
                 observed = image.reason[core.within(window)] == Reason.OBSERVED
                 wrong = (observed & ~self._arrays.get(self._arrays.are_finite(kept))).any()
-                return _Part(core, Decision.none((0, 0)), {}, {seen: _NO_NUMBER} if wrong else {}, kept)
+                return Part(core, Decision.none((0, 0)), {}, {seen: _NO_NUMBER} if wrong else {}, kept)
             decision = self._arrays.decide(kept)
             failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
-            return _Part(core, decision, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
+            return Part(core, decision, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
 
-        for part in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
+        for part in self._in_order(compute, chips, should_stop):
             if part is not None:
                 yield part
 
@@ -331,13 +300,13 @@ class Predictor:
         should_stop: Callable[[], bool],
         *,
         keeps: bool = False,
-    ) -> Iterator[_Part]:
+    ) -> Iterator[Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
         area = tile.window
         total: Any = None  # an array of the head's kind
         weight = np.zeros(area.shape, "float32")
         assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
-        taper = _taper(self._chips.chip_px)
+        taper = taper_of(self._chips.chip_px)
         weights = self._arrays.put(taper)
         failures: dict[Window, str] = {}
 
@@ -358,9 +327,9 @@ class Predictor:
         if total is not None:
             scores = total / self._arrays.put(np.maximum(weight, np.finfo("float32").tiny))
             if keeps:
-                yield _Part(area, Decision.none((0, 0)), {}, failures, scores)
+                yield Part(area, Decision.none((0, 0)), {}, failures, scores)
                 return
-            yield _Part(area, self._arrays.decide(scores), self._layers_of(scores), failures)
+            yield Part(area, self._arrays.decide(scores), self._layers_of(scores), failures)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
         """What is wrong with the scores of a chip of a global network, or nothing."""
@@ -426,20 +395,3 @@ class Predictor:
                 "choose another model",
             )
         return scores[0]
-
-
-def _spread(flags: NDArray[np.bool_], axis: int, before: int, after: int) -> NDArray[np.bool_]:
-    """Where any flag is set from ``before`` pixels ahead of a pixel to ``after`` pixels behind it."""
-    length = flags.shape[axis]
-    running = np.insert(np.cumsum(flags, axis=axis, dtype="int32"), 0, 0, axis=axis)
-    place = np.arange(length)
-    upto = np.take(running, np.minimum(place + after + 1, length), axis=axis)
-    return upto > np.take(running, np.maximum(place - before, 0), axis=axis)
-
-
-def _taper(side: int) -> NDArray[np.float32]:
-    """Fixed blending weights: a pyramid, highest in the middle, positive everywhere."""
-    ramp = np.arange(1, side + 1, dtype="float32")
-    line = (np.minimum(ramp, ramp[::-1]) / ((side + 1) // 2)).astype("float32")
-    weights: NDArray[np.float32] = line[:, None] * line[None, :]
-    return weights

@@ -103,11 +103,15 @@ def score(title: str, classes: NDArray[Any], names: Mapping[int, str], register:
     known = np.isin(register, list(REGISTER))
     right, f1, recall, precision = known & (mapped == register), {}, {}, {}
     for value in REGISTER:
-        both = np.count_nonzero(right & (register == value))
-        there, said = np.count_nonzero(register == value), np.count_nonzero(known & (mapped == value))
+        both = _count(right & (register == value))
+        there, said = _count(register == value), _count(known & (mapped == value))
         recall[value], precision[value] = _over(both, there), _over(both, said)
         f1[value] = _over(2 * both, there + said)
-    return Score(title, _over(np.count_nonzero(right), np.count_nonzero(known)), f1, recall, precision)
+    return Score(title, _over(_count(right), _count(known)), f1, recall, precision)
+
+
+def _count(flags: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(flags))
 
 
 def _over(part: int, whole: int) -> float:
@@ -125,7 +129,7 @@ def _cloud(data: Path, scene: Path) -> float:
 
 
 def _tabulate(scores: Sequence[Score], register: NDArray[Any], write: Callable[[str], object]) -> None:
-    pixels = {value: np.count_nonzero(register == value) for value in REGISTER}
+    pixels = {value: _count(register == value) for value in REGISTER}
     head = " | ".join(f"{REGISTER[value][0]} ({pixels[value]} px)" for value in REGISTER)
     for title, field in (("F1", "f1"), ("recall", "recall"), ("precision", "precision")):
         write(f"\n| {title} | all: accuracy | {head} |\n| --- |{' ---: |' * (len(REGISTER) + 1)}\n")

@@ -281,6 +281,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "datetime": ("2022-01-01/2022-01-31", "2022-01-01/2022-01-31"),
     "composite": ("median", "median"),
     "model": ("m", "m"),
+    "legend": ("worldcover", "worldcover"),
     "resolution": (20.0, 20.0),
     "crs": ("EPSG:32633", "EPSG:32633"),
     "like": ("map", "map"),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from geoseg.assessment.judging import Assessment, ClassAccuracy, Share
 from geoseg.outputs.files import whole_file
-from geoseg.outputs.report import source_hash
+from geoseg.outputs.report import page_policy
 from geoseg.outputs.report_text import FILTERS
 
 JSON, TABLE, PAGE = "assessment.json", "assessment.csv", "assessment.html"
@@ -64,7 +64,7 @@ def render_page(found: Assessment) -> str:
     return environment.get_template("assessment.html").render(
         it=found,
         css=css,
-        csp=f"default-src 'none'; style-src {source_hash(css)}; base-uri 'none'; form-action 'none'",
+        csp=page_policy(css),
         widest=largest or 1.0,
         percents=[[f"{100 * value:.2f}" for value in row] for row in found.matrix_shares],
         json=found.model_dump_json(indent=2),

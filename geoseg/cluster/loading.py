@@ -30,6 +30,7 @@ class ModelLoader:
         threads: Threads of one forward pass.
         layers: Further layers to keep.
         allow_pickle: Whether weights may be a pickle.
+        keeps_scores: See ``Predictor``.
         legend: In which the classes are told; ``None`` for the model's own.
     """
 
@@ -40,6 +41,7 @@ class ModelLoader:
     threads: int
     layers: Sequence[str] = ()
     allow_pickle: bool = False
+    keeps_scores: bool = False
     legend: Legend | None = None
 
     def here(self) -> Self:
@@ -98,4 +100,5 @@ class ModelLoader:
             threads=self.threads,
             passes=passes,
             layers=self.layers,
+            keeps_scores=self.keeps_scores,
         )

@@ -57,10 +57,7 @@ def render_report(
         "record_json": record.model_dump_json(indent=2),
         "css": css,
         "js": js,
-        "csp": (
-            f"default-src 'none'; img-src data:; style-src {source_hash(css)}; script-src {source_hash(js)}; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+        "csp": page_policy(css, js),
     }
     return _template().render(values)
 
@@ -84,6 +81,17 @@ def write_report(
     return path
 
 
+def page_style() -> Markup:
+    """The style of geoseg's pages."""
+    return _own("report.css")
+
+
+def page_policy(css: str, js: str = "") -> str:
+    """The content security policy of a page with one style and at most one script, both its own."""
+    script = f"script-src {_hash(js)}; " if js else ""
+    return f"default-src 'none'; img-src data:; style-src {_hash(css)}; {script}base-uri 'none'; form-action 'none'"
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_own),
@@ -102,6 +110,5 @@ def _own(name: str) -> Markup:
     return Markup(text)  # noqa: S704  # not from data
 
 
-def source_hash(text: str) -> str:
-    """The source of a page's own style or script, as its content security policy names it."""
+def _hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

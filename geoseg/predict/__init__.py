@@ -52,6 +52,7 @@ class Predictor:
         threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         passes: Forward passes at the same time.
         layers: Further layers to keep, of ``geoseg.pixels.LAYERS``.
+        keeps_scores: Give the probabilities themselves too, which records of tiles have no place for.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Predictor:
         threads: int = 1,
         passes: int = 1,
         layers: Sequence[str] = (),
+        keeps_scores: bool = False,
     ) -> None:
         self._head = head
         self._chips = chips
@@ -71,6 +73,7 @@ class Predictor:
         self._resolution_m = resolution_m
         self._passes = passes
         self._layers = tuple(layers)
+        self._keeps_scores = keeps_scores
         self._turn = threading.Lock()  # of the tile whose chips are handed to the passes
         self._fits = False  # whether the network ever gave scores of the right shape
         self._pool = ThreadPoolExecutor(passes, "pass", initializer=arrays.start_thread, initargs=(threads,))
@@ -109,6 +112,7 @@ class Predictor:
         layers = {name: np.full(side, NO_CONFIDENCE, "uint8") for name in names}
         failures: dict[Window, str] = {}
         finite = np.ones(side, dtype=bool)
+        scores = np.full((len(self._head.class_table), *side), np.nan, "float32") if self._keeps_scores else None
         parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
         try:
             for part in parts(tile, cells, image, window, should_stop):
@@ -119,12 +123,16 @@ class Predictor:
                 for name, layer in part.layers.items():
                     layers[name][at] = layer
                 failures |= part.failures
+                if scores is not None and part.scores is not None:
+                    scores[(slice(None), *at)] = self._arrays.get(part.scores)
         except _Stopped:
             return None
         self._finish(tile, cells, image, window, made, finite)
         for layer in layers.values():
             layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
-        return replace(made, layers=layers, failures=failures)
+        if scores is not None:
+            scores[:, made.confidence == NO_CONFIDENCE] = np.nan
+        return replace(made, layers=layers, failures=failures, scores=scores)
 
     def predict_mean(
         self,
@@ -242,7 +250,8 @@ class Predictor:
                 return Part(core, Decision.none((0, 0)), {}, {seen: _NO_NUMBER} if wrong else {}, kept)
             decision = self._arrays.decide(kept)
             failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
-            return Part(core, decision, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
+            failures = {seen: _NO_NUMBER} if failed.any() else {}
+            return Part(core, decision, self._layers_of(kept), failures, kept if self._keeps_scores else None)
 
         for part in self._in_order(compute, chips, should_stop):
             if part is not None:
@@ -329,7 +338,7 @@ class Predictor:
             if keeps:
                 yield Part(area, Decision.none((0, 0)), {}, failures, scores)
                 return
-            yield Part(area, self._arrays.decide(scores), self._layers_of(scores), failures)
+            yield Part(area, self._arrays.decide(scores), self._layers_of(scores), failures, scores)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
         """What is wrong with the scores of a chip of a global network, or nothing."""

@@ -34,6 +34,7 @@ class TileResult:
         reason: (y, x) uint8, see ``geoseg.pixels.Reason``; bit 7 is set where a class lies near a failed pixel.
         layers: Name to (y, x) uint8 percent, those that were asked for; 255 where there is no class.
         failures: Chip for whose observed pixels the network gave no answer, to the reason in words.
+        scores: (class, y, x) float32 probabilities where they are kept; NaN where there is no class.
     """
 
     classes: NDArray[np.uint8]
@@ -41,6 +42,7 @@ class TileResult:
     reason: NDArray[np.uint8]
     layers: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     failures: Mapping[Window, str] = field(default_factory=dict)
+    scores: NDArray[np.float32] | None = None
 
 
 def spread(flags: NDArray[np.bool_], axis: int, before: int, after: int) -> NDArray[np.bool_]:

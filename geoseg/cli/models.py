@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoseg.cli import evaluate
 from geoseg.errors import ModelSpecError, RequestError
 
 if TYPE_CHECKING:
@@ -237,3 +238,7 @@ def export(
     typer.echo(made.agreement.describe())
     typer.echo(f"memory: {made.workspace_bytes_per_px:g} bytes per pixel of a chip")
     typer.echo(f"exported to {made.path}")
+
+
+app.command("compare")(evaluate.compare_command)
+app.command("calibrate")(evaluate.calibrate_command)

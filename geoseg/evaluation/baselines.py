@@ -220,7 +220,7 @@ def sample_pixels(
         (pixel, band) and (pixel,).
     """
     counts = count_labels(labels)
-    rates = np.full(len(counts), min(1.0, most / max(1, counts.sum())))
+    rates = np.full(len(counts), min(1.0, most / max(1, int(counts.sum()))))
     if balanced:
         rates = np.minimum(1.0, most / max(1, int((counts > 0).sum())) / np.maximum(counts, 1))
     pixels, truth = [], []

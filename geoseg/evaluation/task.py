@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import Field
 
-from geoseg.errors import RequestError
+from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.evaluation.baselines import ForestMapper, MajorityMapper
 from geoseg.evaluation.class_sets import check_miss, make_class_sets
 from geoseg.evaluation.legend import Legend
@@ -86,8 +86,14 @@ class Task:
         """A model for these images.
 
         Raises:
-            ModelMismatchError: If it has none of their classes.
+            ModelMismatchError: If it has none of their classes, or wants reflectance and they have none.
         """
+        if folder.spec.quantity == "reflectance" != self.held.quantity:
+            raise ModelMismatchError(
+                f"images of {self.held.quantity} for the model {folder.spec.name}",
+                "reflectance, which it wants",
+                "say how it is made of the numbers: quantity, scale, offset and expects in the data of the configuration",
+            )
         network = [info.name for info in folder.spec.classes]
         labels = [entry.name for entry in self.held.classes]
         legend = Legend.between(network, labels, self.config.crosswalk)

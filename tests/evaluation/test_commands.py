@@ -34,7 +34,7 @@ def write_chips(folder: Path, painted, count: int = 10, shape=(48, 56)) -> Path:
 @pytest.fixture
 def config(tmp_path: Path, painted) -> Path:
     write_chips(tmp_path / "chips", painted)
-    data = {"reader": "chips", "path": "chips", "classes": CLASSES, "ignore": [255], "title": "painted land"}
+    data = {"reader": "chips", "path": "chips", "classes": CLASSES, "ignore": [255], "title": "painted <b>land</b>"}
     data["held_out"] = {"fold": 0, "of": 2}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"data": data, "evaluate": {"boundary_px": 1}, "network": {"name": "unet"}}))
@@ -82,6 +82,7 @@ def test_models_stand_in_one_table_with_baselines_and_a_page(tmp_path, config, c
     assert "random forest" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "src=" not in page
+    assert "<b>land" not in page
 
 
 def test_a_table_for_people_names_every_model_and_class(tmp_path, config, capsys):

@@ -41,14 +41,14 @@ def mapper_of(folder, **settings):
 
 @pytest.mark.parametrize("make", [worlds.finite_model, worlds.global_model], ids=["finite", "global"])
 def test_a_map_is_that_of_a_run_for_any_size_of_tiles(tmp_path, painted, make):
-    folder, labels = make(tmp_path / "model"), painted(1, (100, 150))
+    folder, labels = make(tmp_path / "model"), painted(1, (70, 90))
     (member,) = labels.members
     scene = worlds.write_raster(tmp_path / "scene.tif", member.pixels, names=worlds.BANDS)
     place = Affine(10.0, 0, 500_003.0, 0, -10.0, 5_000_007.0)
     filed = replace(member, path=scene, crs=CRS("EPSG:32633"), transform=place)
     run = geoseg.run(scenes=(str(scene),), model=str(folder.path), out=tmp_path / "map")
     expected, sure = (worlds.read(run.out / name) for name in ("classes.tif", "confidence.tif"))
-    for tile_size in (32, 512):
+    for tile_size in (64, 512):
         with mapper_of(folder, tile_size=tile_size) as mapper:
             classes, scores = joined(mapper, filed)
         assert (classes == expected).all()

@@ -1,4 +1,4 @@
-"""A network that learned its few training images by heart is too sure of others: held-out scenes mend that."""
+"""A network that is too sure of itself: held-out scenes mend that, and no class changes."""
 
 from __future__ import annotations
 
@@ -32,29 +32,32 @@ def doubtful(labels: LabelSet, share: float) -> LabelSet:
 
 
 @pytest.fixture
-def by_heart(tmp_path, painted) -> tuple[ModelFolder, Task]:
-    """A network fitted to two images until it knows them, and the other images."""
-    labels = doubtful(painted(14, (64, 64), ignore=False), 0.35)
-    train, held = labels.hold_out([f"g{at}" for at in range(2, 14)])
+def too_sure(tmp_path, painted) -> tuple[ModelFolder, Task]:
+    """A network that was trained on some images, then made four times as sure; and other images."""
+    labels = doubtful(painted(18, (64, 64), ignore=False), 0.25)
+    train, held = labels.hold_out([f"g{at}" for at in range(6, 18)])
     spec = worlds.finite_model(tmp_path / "model").spec
     torch.manual_seed(0)
     module = build(spec).train()
     images = torch.stack([torch.from_numpy((m.pixels - 120.0) / 40).float() for m in train.members])
     truth = torch.stack([torch.from_numpy(m.truth.astype("int64")) for m in train.members])
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
-    for _ in range(250):
+    for _ in range(100):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(module(images), truth).backward()
         optimizer.step()
-    folder = save_model(tmp_path / "model", spec, module.eval())
-    return folder, Task(held, train, EvaluateConfig())
+    last = [part for part in module.modules() if isinstance(part, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        last.weight *= 4
+        last.bias *= 4
+    return save_model(tmp_path / "model", spec, module.eval()), Task(held, train, EvaluateConfig())
 
 
-def test_the_error_of_confidences_falls_below_the_bar_and_no_class_changes(by_heart):
-    folder, task = by_heart
+def test_the_error_of_confidences_falls_below_the_bar_and_no_class_changes(too_sure):
+    folder, task = too_sure
     made = calibrate(task, folder, Settings())
-    assert made.fit.temperature > 1.1
-    assert made.before.ece > 0.04
+    assert made.fit.temperature > 2
+    assert made.before.ece > 0.08
     # On scenes that the temperature was not fitted on.
     assert made.after.ece <= 0.02 or made.after.ece <= min(0.05, made.before.ece / 2)
     assert made.is_better

@@ -172,6 +172,7 @@ def add(
     """Copy a model to this machine under a name, after it was checked, measured and tried out on noise."""
     del debug
     from geoseg.models.adding import Places, add_model  # noqa: PLC0415
+    from geoseg.models.exports.carrying import exports_of  # noqa: PLC0415
     from geoseg.models.licences import licence_warning  # noqa: PLC0415
 
     settings = _settings(offline=offline, allow_pickle=allow_pickle)
@@ -180,6 +181,8 @@ def add(
     spec, path = report.folder.spec, report.folder.path
     for fact in report.facts:
         typer.echo(f"{fact.name}: {fact.measured}")
+    if exports := exports_of(report.folder):
+        typer.echo(f"exports: {', '.join(f'{export.backend} {export.profile}' for export in exports)}")
     if warning := licence_warning(spec.name, spec.licence):
         typer.echo(f"note: {warning}", err=True)
     typer.echo(f"added {path.name} ({path}); use it with: geoseg run --model {path.name}")

@@ -95,8 +95,7 @@ class Network:
             raise ValueError(f"valid {tuple(valid.shape)} does not fit values {tuple(values.shape)}")
         own = torch.empty(values.shape, dtype=torch.float32, device=self.device, memory_format=torch.channels_last)
         own.copy_(values)
-        self._transform.torch_(own)
-        return torch.where(mask.to(self.device), own, self._fill).contiguous(memory_format=torch.channels_last)
+        return network_input(own, mask.to(self.device), self._transform, self._fill)
 
     @torch.inference_mode()
     def _logits(self, normalised: Tensor) -> Tensor:
@@ -119,6 +118,21 @@ class Network:
                 "use a network that keeps the size",
             )
         return logits.float()
+
+
+def network_input(values: Tensor, valid: Tensor, transform: Transform, fill: Tensor) -> Tensor:
+    """What a network sees, in prediction and in training alike: transformed values, and the fill where there are none.
+
+    Args:
+        values: ``(b, c, h, w)``, physical values, float32; overwritten.
+        valid: ``(b, 1, h, w)`` or ``(b, c, h, w)``, boolean.
+        transform: Of the model.
+        fill: ``(1, c, 1, 1)``, of the model.
+
+    Returns:
+        ``(b, c, h, w)`` in the memory order that convolutions like best.
+    """
+    return torch.where(valid, transform.torch_(values), fill).contiguous(memory_format=torch.channels_last)
 
 
 def load_network(

@@ -32,7 +32,7 @@ _MOST_TILE_PX = 2048
 # Below this the halo costs more than waiting for each other costs the threads of one pass.
 _LEAST_SHARED_CHIP_PX = 512
 # What is copied between strips, as a share of the work, less what strips gain by fitting into caches.
-_COPIES = 1.1
+_COPIES = 1.12
 _TILES_PLANNED = 2
 _CACHE_SHARE, _FORWARD_SHARE, _TILE_SHARE = 0.05, 0.60 / 0.95, 0.35 / 0.95
 _LEAST_CACHE_BYTES = 16 * 2**20
@@ -103,6 +103,7 @@ class Appetite:
         chip_px: Side of a chip of a global network, ``None`` for a finite one.
         standing_bytes: What the process takes before it computes: libraries, network, the join of polygons, report.
         layers: Further layers that are kept of every pixel.
+        sums: Whether scores of several dates are summed over a tile.
         column_bytes: Peak of a pass that takes an area strip by strip, per column; 0 where that cannot be.
     """
 
@@ -114,6 +115,7 @@ class Appetite:
     chip_px: int | None
     standing_bytes: int
     layers: int = 0
+    sums: bool = False
     column_bytes: float = 0.0
 
 
@@ -127,12 +129,14 @@ def appetite_of(
     chip_px: int | None,
     standing_bytes: int,
     layers: int = 0,
+    *,
+    sums: bool = False,
     column_bytes: float = 0.0,
 ) -> Appetite:
     """The costs of a model from the facts in its spec."""
     margin = chip_px if chip_px is not None else max(finite_halo(radius_px, stride_px))
     workspace = max(workspace_bytes_per_px, 64.0)
-    return Appetite(bands, classes, cell_px, margin, workspace, chip_px, standing_bytes, layers, column_bytes)
+    return Appetite(bands, classes, cell_px, margin, workspace, chip_px, standing_bytes, layers, sums, column_bytes)
 
 
 def plan_budget(max_memory: int, cores: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
@@ -277,5 +281,6 @@ def _forward_bytes(appetite: Appetite, side_px: int) -> float:
 
 def _tile_bytes(appetite: Appetite, side_px: int) -> float:
     padded = (side_px + 2 * appetite.margin_px) ** 2
-    scores = (4 * (appetite.classes + 1) if appetite.chip_px else 0) + _LAYER_BYTES * appetite.layers
+    held = (appetite.chip_px is not None) + appetite.sums  # scores of a whole tile
+    scores = held * 4 * (appetite.classes + 1) + _LAYER_BYTES * appetite.layers
     return padded * (appetite.bands * _BAND_BYTES + _TILE_OVERHEAD_BYTES) + side_px**2 * scores

@@ -10,19 +10,21 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.models.backends import Choice
 from geoseg.outputs.files import output_error, remove_leftovers
+from geoseg.scenes.packed import PackedDocument, Packer
 from geoseg.spec import JobSpec, is_twelve_months, option_of
 
-_FOLDER, _SPEC, _ITEMS, _LOCK = "job", "spec.json", "items.json", "lock"
+_FOLDER, _SPEC, _ITEMS, _BACKEND, _LOCK = "job", "spec.json", "items.json", "backend.json", "lock"
 _HELD = "lock.held"  # where the file system knows no locks
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _SHOWN, _LONGEST = 3, 60  # differences of a job in a message, and characters of each
@@ -35,25 +37,31 @@ class JobFolder:
     Attributes:
         out: The folder.
         spec: The job; with the dates of the one that is there, where it goes on with that.
-        documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
+        documents: STAC items frozen by an earlier run of the same spec, packed; empty where there are none.
         fresh: Whether what is there is to be replaced.
         forgotten: STAC items that were frozen and are searched anew.
         notes: What a person should know about the job, in plain words.
+        backend: What an earlier run of the same spec computed with, or ``None``.
     """
 
     out: Path
     spec: JobSpec
-    documents: tuple[dict[str, Any], ...]
+    documents: tuple[Mapping[str, Any], ...]
     fresh: bool
-    forgotten: tuple[dict[str, Any], ...] = ()
+    forgotten: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    backend: Choice | None = None
 
     @contextmanager
-    def taken(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    def taken(self, documents: Sequence[Mapping[str, Any]], backend: Choice | None = None) -> Iterator[None]:
         """Have the folder to oneself; the job is known to be good by now.
 
-        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on. A job that
-        turns out to be refused as it begins leaves the folder to others.
+        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on and what
+        it is computed with. A job that turns out to be refused as it begins leaves the folder to others.
+
+        Args:
+            documents: The items.
+            backend: What it is computed with.
 
         Raises:
             OutputOccupiedError: If another run has it.
@@ -73,14 +81,17 @@ class JobFolder:
                 _clear(self.out)
             remove_leftovers(self.out)
             begins = self.fresh or not (folder / _SPEC).is_file()
-            _write(folder / _SPEC, self.spec.model_dump(mode="json"))
-            _write(folder / _ITEMS, [dict(document) for document in documents])
+            _write_json(folder / _SPEC, self.spec.model_dump(mode="json"))
+            _write(folder / _ITEMS, _lines(documents))
+            if backend is not None:
+                _write_json(folder / _BACKEND, asdict(backend))
             try:
                 yield
             except RequestError:
                 if begins:  # a job that nobody can do must not keep others out
                     (folder / _SPEC).unlink()
                     (folder / _ITEMS).unlink()
+                    (folder / _BACKEND).unlink(missing_ok=True)
                 raise
 
 
@@ -189,7 +200,8 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
         spec = spec if fresh else _continued(out, spec)
         _check(out, spec, fresh=fresh)
         known = (out / _FOLDER / _SPEC).is_file()
-        frozen = () if fresh or not items.is_file() else tuple(_read(items) or ())
+        frozen = () if fresh or not items.is_file() else _read_items(items)
+        backend = None if fresh else _backend_of(out)
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
     notes = []
@@ -198,7 +210,39 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
             f"goes on with the unfinished job in {out}, of {spec.datetime}; the last twelve complete months are "
             f"{asked.datetime} by now: --fresh takes them"
         )
-    return JobFolder(out, spec, () if update else frozen, fresh and known, frozen if update else (), tuple(notes))
+    return JobFolder(
+        out, spec, () if update else frozen, fresh and known, frozen if update else (), tuple(notes), backend
+    )
+
+
+def _backend_of(out: Path) -> Choice | None:
+    """What the job of a folder is computed with; ``None`` where that is not known."""
+    path = out / _FOLDER / _BACKEND
+    known = _read(path) if path.is_file() else None
+    names = [field.name for field in fields(Choice)]
+    if not isinstance(known, dict) or not all(isinstance(known.get(name), str) for name in names):
+        return None
+    return Choice(**{name: known[name] for name in names})
+
+
+def job_of(out: Path) -> tuple[JobSpec, tuple[dict[str, Any], ...]]:
+    """The job of a finished map, and the items that it was made from; of a map of one date those of that date.
+
+    Args:
+        out: Its output folder.
+
+    Raises:
+        RequestError: If they are not there.
+    """
+    home = out if (out / _FOLDER).is_dir() else out.absolute().parent
+    try:
+        spec = JobSpec.model_validate(json.loads((out / "report.json").read_text())["job"]["spec"])
+        documents = tuple(json.loads((home / _FOLDER / _ITEMS).read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise RequestError(f"{out}: {err}", "the output folder of a finished run", "name one") from err
+    if home != out:
+        documents = tuple(one for one in documents if str(one["properties"]["datetime"])[:10] == out.name)
+    return spec, documents
 
 
 def _continued(out: Path, spec: JobSpec) -> JobSpec:
@@ -297,14 +341,55 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _write(path: Path, content: object) -> None:
-    """Write JSON under a temporary name, then rename."""
+def _lines(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A list of items as JSON, one on each line: a hundred thousand of them are never one text, nor one object."""
+    before = "[\n"
+    for document in documents:
+        yield before + json.dumps(dict(document), sort_keys=True)
+        before = ",\n"
+    yield "\n]" if before != "[\n" else "[\n]"
+
+
+def _read_items(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """Frozen items, one after the other as `_lines` has them, or all at once as older versions wrote them.
+
+    Returns:
+        None at all where the file is torn.
+    """
+    packer = Packer()
+    documents: list[Mapping[str, Any]] = []
+    with path.open(encoding="utf-8") as lines:
+        is_ours = next(lines, "") == "[\n"
+        for line in lines if is_ours else ():
+            if line == "]":
+                return tuple(documents)
+            try:
+                document = json.loads(line.rstrip("\n").removesuffix(","))
+            except ValueError:
+                break
+            if not isinstance(document, dict):
+                break
+            documents.append(PackedDocument(document, packer=packer))
+    packer, whole = Packer(), _read(path)
+    return tuple(PackedDocument(document, packer=packer) for document in whole) if isinstance(whole, list) else ()
+
+
+def _write_json(path: Path, content: object) -> None:
+    _write(path, [json.dumps(content, indent=1, sort_keys=True)])
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    """Write a text under a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    text = json.dumps(content, indent=1, sort_keys=True).encode()
+    size = 0
     try:
-        temporary.write_bytes(text)
+        with temporary.open("wb") as stream:
+            for part in parts:
+                text = part.encode()
+                size += len(text)
+                stream.write(text)
         temporary.replace(path)
     except OSError as err:
         with suppress(OSError):  # what stopped the write may stop this too
             temporary.unlink()
-        raise output_error(path, err.strerror or str(err), needed_bytes=len(text), code=err.errno) from err
+        raise output_error(path, err.strerror or str(err), needed_bytes=size, code=err.errno) from err

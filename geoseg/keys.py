@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 from geoseg.grid import Lattice
@@ -21,7 +22,7 @@ from geoseg.tiles import Tile
 
 # Layers of every record.
 KEPT = ("classes", "confidence", "reason")
-_FACTS_AT_ONCE = 8
+_FACTS_AT_ONCE, _ASKED_TOGETHER = 8, 4096
 
 
 def asset_facts(hrefs: Iterable[str], remote: RemoteFiles) -> dict[str, str]:
@@ -35,9 +36,12 @@ def asset_facts(hrefs: Iterable[str], remote: RemoteFiles) -> dict[str, str]:
         remote: Asks servers.
     """
     wanted = sorted(set(hrefs))
+    facts: dict[str, str] = {}
     with ThreadPoolExecutor(_FACTS_AT_ONCE) as pool:
-        facts = pool.map(lambda href: remote.fact(href) if is_remote(href) else local_fact(href), wanted)
-        return dict(zip(wanted, facts, strict=True))
+        for some in batched(wanted, _ASKED_TOGETHER):  # a task for each of a million files would be a gigabyte of tasks
+            found = pool.map(lambda href: remote.fact(href) if is_remote(href) else local_fact(href), some)
+            facts.update(zip(some, found, strict=True))
+    return facts
 
 
 def is_known(fact: str) -> bool:
@@ -61,6 +65,7 @@ class KeyParts:
         chip: Facts about chips: sides in cells or pixels, batch.
         layers: Those of every record, and what else was asked for, in the order of ``geoseg.pixels.LAYERS``.
         head: Fingerprint of the plug-in whose head runs; "" for heads of geoseg's own.
+        fused: Classes of the model to those of a legend in which some are one; empty where none are.
     """
 
     model: str
@@ -74,6 +79,7 @@ class KeyParts:
     chip: tuple[int, ...]
     layers: tuple[str, ...] = KEPT
     head: str = ""
+    fused: tuple[int, ...] = ()
 
     def key(self, tile: Tile, items: Iterable[Item], facts: Mapping[str, str]) -> str:
         """Key of a tile.
@@ -136,6 +142,7 @@ def _shared_facts(parts: KeyParts) -> dict[str, Any]:
         "tile": None,
         "items": None,
         **({"head": parts.head} if parts.head else {}),
+        **({"fused": parts.fused} if parts.fused else {}),
     }
 
 

@@ -109,8 +109,9 @@ Datetime = Annotated[
 Composite = Annotated[
     str | None,
     _job(
-        "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
-        "folder of its own. Default: the workflow's (landcover: median).",
+        "How dates become one map: first (the newest), least-cloudy or median of the images; mean-scores maps every date "
+        "and takes the mean of the probabilities; per-date makes a map of each, in a folder of its own. "
+        "Default: the workflow's (landcover: median).",
         "--composite",
         autocompletion=completion.rules,
     ),
@@ -122,6 +123,14 @@ Model = Annotated[
         "Default: the workflow's (landcover: dynamic-world).",
         "--model",
         autocompletion=completion.models,
+    ),
+]
+Legend = Annotated[
+    str | None,
+    _job(
+        "Legend of the map: worldcover (ESA WorldCover, its codes as a column); scores of classes that become one are "
+        "summed. Default: the model's own.",
+        "--legend",
     ),
 ]
 Resolution = Annotated[
@@ -224,7 +233,8 @@ Store = Annotated[
 ]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
 Backend = Annotated[
-    str | None, _where("What runs the network: torch, openvino, or auto (default), the quicker one.", "--backend")
+    str | None,
+    _where("What runs the network: torch, openvino, onnx, or auto (default), the quickest one.", "--backend"),
 ]
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
@@ -259,6 +269,7 @@ def run_command(
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
+    legend: Legend = None,
     resolution: Resolution = None,
     crs: Crs = None,
     like: Like = None,
@@ -325,6 +336,7 @@ def plan_command(
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
+    legend: Legend = None,
     resolution: Resolution = None,
     crs: Crs = None,
     like: Like = None,
@@ -372,7 +384,7 @@ def plan_command(
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, asks_files=False)
+        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, begun_with=job.backend, asks_files=False)
     if quiet:
         show_licence(prepared)
     else:

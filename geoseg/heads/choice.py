@@ -10,11 +10,11 @@ from geoseg import plugins
 from geoseg.errors import GeosegError, RequestError
 from geoseg.heads.base import Chips, Head, HeadOutput
 from geoseg.models import ClassInfo, ModelSpec
+from geoseg.models.legends import Legend
 from geoseg.models.spec import SEMANTIC
 
 if TYPE_CHECKING:
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork
-    from geoseg.models.network import Network
+    from geoseg.models.backends import AnyNetwork
 
 # Name to where it is built: a callable from a loaded network to a head.
 _OWN: Mapping[str, str] = {SEMANTIC: "geoseg.heads.semantic:SemanticHead"}
@@ -42,13 +42,26 @@ def plugin_of_head(spec: ModelSpec) -> plugins.Plugin | None:
     return plugin
 
 
-def make_head(network: Network | OpenVinoNetwork) -> Head:
+def make_head(network: AnyNetwork, legend: Legend | None = None) -> Head:
     """The head of a loaded model.
+
+    Args:
+        network: The model.
+        legend: In which its classes are told; without one, or where none fuse, scores are those of the network.
 
     Raises:
         RequestError: If there is no head of that name.
         PluginError: If the plug-in that adds it cannot be used.
     """
+    head = _own_head(network)
+    if legend is None or not legend.fused:
+        return head
+    from geoseg.heads.legend import LegendHead  # noqa: PLC0415  # few jobs need it
+
+    return LegendHead(head, legend)
+
+
+def _own_head(network: AnyNetwork) -> Head:
     plugin = plugin_of_head(network.spec)
     if plugin is not None:
         return _GuardedHead(network, plugin)
@@ -60,7 +73,7 @@ def make_head(network: Network | OpenVinoNetwork) -> Head:
 class _GuardedHead:
     """A head of others: what it raises, and answers that are none, are said to be its own."""
 
-    def __init__(self, network: Network | OpenVinoNetwork, plugin: plugins.Plugin) -> None:
+    def __init__(self, network: AnyNetwork, plugin: plugins.Plugin) -> None:
         import torch  # noqa: PLC0415  # loaded with the network; this module is asked for names without it
 
         self._memory_error = torch.OutOfMemoryError

@@ -89,6 +89,7 @@ def small(tail: str) -> object:
     deep = ops.relu(conv(ops.relu(ops.add(pooled, np.float32(0.1))), 12, 3, dilation=2))
     deep = ops.add(deep, conv(pooled, 12, 1)) if tail == "shortcut" else deep
     deep = conv(deep, 12, 3, groups=True) if tail == "groups" else deep
+    deep = conv(deep, 12, 3, dilation=20) if tail == "far" else deep
     up = enlarged(deep, "linear_onnx" if tail == "linear" else "nearest")
     mixed = conv(ops.concat([up, half], 1), 8, 3)
     last = conv(ops.concat([enlarged(mixed, "nearest"), top], 1), 4, 3)
@@ -97,10 +98,10 @@ def small(tail: str) -> object:
     return ov.Model([ops.softmax(last, 1)], [values, valid], "small")
 
 
-@pytest.mark.parametrize("tail", ["plain", "shortcut", "groups", "linear"])
+@pytest.mark.parametrize("tail", ["plain", "shortcut", "groups", "linear", "far"])
 @pytest.mark.parametrize(("rows", "cols"), [(STRIP_PX * 2 + 12, 40), (20, 92)])
 def test_strips_of_many_operations_are_those_of_the_whole_area(tail, rows, cols):
-    core, model, halo = ov.Core(), small(tail), 48
+    core, model, halo = ov.Core(), small(tail), 128 if tail == "far" else 48
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     values, valid = area(3, rows + 2 * halo, cols + 2 * halo)
     streaming = Streaming.of(core, model, settings, 4, cols + 2 * halo, (halo, halo + cols))
@@ -108,7 +109,9 @@ def test_strips_of_many_operations_are_those_of_the_whole_area(tail, rows, cols)
     parts = streaming.strips(values, valid, (halo, halo + rows))
     whole = core.compile_model(model, "CPU", settings)([values[None], valid[None]])[0]
     made = streamed(parts, 4, rows, cols, halo)
-    assert np.abs(made - whole[0, :, halo:-halo, halo:-halo]).max() < 1e-6
+    # OpenVINO sums wide dilations of other shapes in another order; a row in a wrong place differs by tenths.
+    close = 1e-3 if tail == "far" else 1e-6
+    assert np.abs(made - whole[0, :, halo:-halo, halo:-halo]).max() < close
 
 
 def test_a_network_that_looks_at_the_whole_image_is_left_as_it_is():

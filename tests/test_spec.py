@@ -20,7 +20,7 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow, option_of
 
 BOX = "9,47,9.1,47.1"
-BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",)}
+BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",), "evidence": "landslide"}
 # Two values for each field. A field that is missing here fails test_every_field_is_tried.
 OTHERS: dict[str, Any] = {
     "workflow": ("landcover", "demo"),
@@ -44,6 +44,9 @@ OTHERS: dict[str, Any] = {
     "layers": ((), ("entropy",)),
     "min_area_m2": (0.0, 1000.0),
     "simplify_m": (0.0, 5.0),
+    "evidence": ("landslide", "mine.yaml"),
+    "dem": (None, "dem.tif"),
+    "comment": (None, "toy"),
 }
 
 
@@ -288,6 +291,9 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "profile": ("bf16", "bf16"),
     "min_area": (500.0, 500.0),
     "simplify": (3.0, 3.0),
+    "evidence": ("landslide", "landslide"),
+    "dem": ("cop-dem-glo-30", "cop-dem-glo-30"),
+    "comment": ("toy", "toy"),
     "out": (Path("/out"), Path("/out")),
     "fresh": (True, True),
     "update": (True, True),
@@ -314,7 +320,9 @@ def test_every_option_is_tried():
 @pytest.mark.parametrize("name", WORDS)
 def test_what_an_option_says_is_what_its_field_holds(name):
     said, held = WORDS[name]
-    around = {"scenes": ["/a.tif"]} if name == "bands" else {}
+    around = (
+        {"scenes": ["/a.tif"]} if name == "bands" else {"evidence": "landslide"} if name in {"dem", "comment"} else {}
+    )
     spec, settings = _read_options({"aoi": BOX, "as_json": True, "quiet": False, "debug": False, **around, name: said})
     field = RENAMED.get(name, name)
     if name == "aoi":

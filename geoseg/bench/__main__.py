@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|evidence``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
-        elif words.what == "peers":
-            _compare_peers(words, folder)
+        elif words.what in {"peers", "evidence"}:
+            {"peers": _compare_peers, "evidence": _weigh_evidence}[words.what](words, folder)
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
 
@@ -66,9 +66,15 @@ def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
         record(words.record, found)
 
 
+def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.evidence import measure_evidence  # noqa: PLC0415  # imports the whole road
+
+    measure_evidence(folder, (words.side or [512])[0], sys.stdout.write)
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers")
+    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers", "evidence")
     parser.add_argument("what", choices=kinds)
     parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")

@@ -22,6 +22,7 @@ from geoseg.job import default_out, open_job
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
+from geoseg.pipeline.evidence import with_evidence
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
@@ -100,7 +101,7 @@ def run(
         progress.stage("planning")
         ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder, progress.stage)
         with ready.remote:
-            prepared = _with_inputs_checked(ready)
+            prepared = with_evidence(_with_inputs_checked(ready))
             with job.taken(prepared.found.documents):
                 if before is not None:
                     before(prepared)

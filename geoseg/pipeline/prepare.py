@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odc.geo.geobox import GeoBox
 
@@ -52,6 +52,9 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
 
+if TYPE_CHECKING:
+    from geoseg.pipeline.evidence import EvidencePlan
+
 # Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
 # halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
 _BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048}
@@ -92,6 +95,7 @@ class Prepared:
         backend: What runs the network.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
+        evidence: What the polygons are held against; ``None`` where the job asks for nothing, or before a run.
     """
 
     spec: JobSpec
@@ -111,6 +115,7 @@ class Prepared:
     backend: Backend
     pixel_m: float
     warnings: tuple[str, ...]
+    evidence: EvidencePlan | None = None
 
     @property
     def geobox(self) -> GeoBox:

@@ -20,7 +20,7 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow, option_of
 
 BOX = "9,47,9.1,47.1"
-BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",), "evidence": "landslide"}
+BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",)}
 # Two values for each field. A field that is missing here fails test_every_field_is_tried.
 OTHERS: dict[str, Any] = {
     "workflow": ("landcover", "demo"),
@@ -44,10 +44,14 @@ OTHERS: dict[str, Any] = {
     "layers": ((), ("entropy",)),
     "min_area_m2": (0.0, 1000.0),
     "simplify_m": (0.0, 5.0),
-    "evidence": ("landslide", "mine.yaml"),
+    "evidence": (None, "landslide"),
     "dem": (None, "dem.tif"),
     "comment": (None, "toy"),
 }
+
+
+# What a field cannot be without.
+WITH: dict[str, Any] = {"dem": {"evidence": "landslide"}, "comment": {"evidence": "landslide"}}
 
 
 def test_every_field_is_tried():
@@ -57,13 +61,14 @@ def test_every_field_is_tried():
 @pytest.mark.parametrize("name", OTHERS)
 def test_equal_specs_have_equal_keys_and_every_field_changes_the_key(name):
     one, other = OTHERS[name]
-    assert JobSpec(**{**BASE, name: one}).key == JobSpec(**{**BASE, name: one}).key
-    assert JobSpec(**{**BASE, name: one}).key != JobSpec(**{**BASE, name: other}).key
+    base = BASE | WITH.get(name, {})
+    assert JobSpec(**{**base, name: one}).key == JobSpec(**{**base, name: one}).key
+    assert JobSpec(**{**base, name: one}).key != JobSpec(**{**base, name: other}).key
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_spec_survives_json(name):
-    spec = JobSpec(**{**BASE, name: OTHERS[name][1]})
+    spec = JobSpec(**{**BASE, **WITH.get(name, {}), name: OTHERS[name][1]})
     again = JobSpec.model_validate_json(spec.model_dump_json())
     assert again == spec
     assert again.key == spec.key
@@ -143,6 +148,12 @@ def test_one_value_is_as_good_as_several(tmp_path):
 def test_a_job_needs_a_place():
     with pytest.raises(RequestError, match="--aoi"):
         JobSpec.build(model="m", workflow="demo")
+
+
+@pytest.mark.parametrize("given", [{"dem": "d.tif"}, {"comment": "toy"}, {"evidence": "landslide", "pixel_grid": True}])
+def test_evidence_has_a_place_and_what_belongs_to_it_needs_it(given):
+    with pytest.raises(RequestError, match="--evidence"):
+        JobSpec.build(**BASE, **given)
 
 
 def test_bands_are_those_of_rasters():
@@ -320,9 +331,7 @@ def test_every_option_is_tried():
 @pytest.mark.parametrize("name", WORDS)
 def test_what_an_option_says_is_what_its_field_holds(name):
     said, held = WORDS[name]
-    around = (
-        {"scenes": ["/a.tif"]} if name == "bands" else {"evidence": "landslide"} if name in {"dem", "comment"} else {}
-    )
+    around = {"scenes": ["/a.tif"]} if name == "bands" else WITH.get(name, {})
     spec, settings = _read_options({"aoi": BOX, "as_json": True, "quiet": False, "debug": False, **around, name: said})
     field = RENAMED.get(name, name)
     if name == "aoi":

@@ -69,7 +69,7 @@ def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
 def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.evidence import measure_evidence  # noqa: PLC0415  # imports the whole road
 
-    measure_evidence(folder, (words.side or [512])[0], sys.stdout.write)
+    measure_evidence(folder, (words.side or [896])[0], sys.stdout.write)
 
 
 def _parse() -> argparse.Namespace:

@@ -31,7 +31,7 @@ from geoseg.demo.slides import DECOYS, SLIDE, Decoy, SlideScene, make_slides
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 MODEL = "demo-landcover"
 TUNED_ON: tuple[tuple[Decoy, ...], tuple[int, ...]] = (("bare field", "river bar"), (301, 302, 303, 304, 305, 306))
-SCORED_ON: tuple[tuple[Decoy, ...], tuple[int, ...]] = (("quarry", "road cut"), (401, 402, 403, 404, 405, 406))
+SCORED_ON: tuple[tuple[Decoy, ...], tuple[int, ...]] = (("quarry", "road cut"), (501, 502, 503, 504, 505, 506))
 
 _ARC_SECOND = 1 / 3600
 _FOUND = 0.5  # share of a landslide's pixels in candidates

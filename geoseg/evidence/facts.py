@@ -43,10 +43,12 @@ QUANTITIES: Mapping[str, Quantity] = {
     "orientation_deg": Quantity("deg", 0),
     "slope_mean_deg": Quantity("deg", 1),
     "slope_p90_deg": Quantity("deg", 1),
+    "slope_spread": Quantity("", 2),
     "gentle_share": Quantity("share", 2),
     "aspect_deg": Quantity("deg", 0),
     "relief_m": Quantity("m", 0),
     "height_drop_m": Quantity("m", 1),
+    "hypsometric_integral": Quantity("share", 2),
     "runout_m": Quantity("m", 0),
     "travel_angle_deg": Quantity("deg", 1),
     "fall_elongation": Quantity("", 2),
@@ -77,6 +79,8 @@ class Facts(_Part):
     """Mean slope inside."""
     slope_p90_deg: float | None = None
     """Slope that nine tenths of the inside do not exceed."""
+    slope_spread: float | None = None
+    """Slope that nine tenths do not exceed minus the one that a tenth does not, over the mean: high for floor and wall."""
     gentle_share: float | None = None
     """Share of the inside whose slope is below ``gentle_deg`` of the rules."""
     aspect_deg: float | None = None
@@ -85,6 +89,8 @@ class Facts(_Part):
     """Highest minus lowest elevation of its bounding box grown by ``relief_radius_m`` of the rules."""
     height_drop_m: float | None = None
     """Highest minus lowest elevation inside."""
+    hypsometric_integral: float | None = None
+    """Mean height above its lowest point over the drop: low where most of it is floor, high where most is top."""
     runout_m: float | None = None
     """Horizontal distance from its highest to its lowest point."""
     travel_angle_deg: float | None = None

@@ -283,10 +283,12 @@ class Gathering:
         return {
             "slope_mean_deg": slope,
             "slope_p90_deg": terrain.slope_p90_deg,
+            "slope_spread": terrain.slope_spread,
             "gentle_share": terrain.gentle_share,
             "aspect_deg": terrain.aspect_deg,
             "relief_m": terrain.relief_m,
             "height_drop_m": terrain.height_drop_m,
+            "hypsometric_integral": terrain.hypsometric_integral,
             "runout_m": runout,
             "travel_angle_deg": None if travel is None else math.degrees(math.atan(travel)),
             "descent_ratio": None if travel is None or not rise else travel / rise,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ class Terrain:
     Attributes:
         slope_mean_deg: Mean slope inside.
         slope_p90_deg: Slope that nine tenths of the pixels do not exceed.
+        slope_spread: Slope of the 90th minus that of the 10th percentile, over the mean.
         gentle_share: Share of the pixels with a slope below the limit, 0 to 1.
         aspect_deg: Direction in which the inside falls as a whole, clockwise from north, 0 up to 360.
         height_drop_m: Highest minus lowest pixel inside.
+        hypsometric_integral: Mean height above the lowest pixel inside, over the drop.
         highest: (row, column) of the highest pixel of the window inside.
         lowest: The lowest; of equal ones the first in reading order.
         relief_m: Highest minus lowest pixel of the whole window.
@@ -31,9 +33,11 @@ class Terrain:
 
     slope_mean_deg: float | None = None
     slope_p90_deg: float | None = None
+    slope_spread: float | None = None
     gentle_share: float | None = None
     aspect_deg: float | None = None
     height_drop_m: float | None = None
+    hypsometric_integral: float | None = None
     highest: tuple[int, int] | None = None
     lowest: tuple[int, int] | None = None
     relief_m: float | None = None
@@ -97,8 +101,10 @@ def terrain_of(elevation_m: Float, steps_m: Float, inside: NDArray[np.bool_], ge
     sloped = inside & np.isfinite(east)
     slopes = slope_deg(east[sloped], north[sloped])
     highest, lowest = (divmod(int(find(heights)), heights.shape[1]) for find in (np.nanargmax, np.nanargmin))
+    drop = float(heights[highest] - heights[lowest])
     facts = Terrain(
-        height_drop_m=float(heights[highest] - heights[lowest]),
+        height_drop_m=drop,
+        hypsometric_integral=float((heights[known].mean() - heights[lowest]) / drop) if drop else None,
         highest=highest,
         lowest=lowest,
         relief_m=float(np.nanmax(elevation_m) - np.nanmin(elevation_m)),
@@ -108,14 +114,12 @@ def terrain_of(elevation_m: Float, steps_m: Float, inside: NDArray[np.bool_], ge
         return facts
     mean_east, mean_north = float(east[sloped].mean()), float(north[sloped].mean())
     falls = np.hypot(mean_east, mean_north) >= _LEAST_GRADIENT
-    return Terrain(
-        slope_mean_deg=float(slopes.mean()),
-        slope_p90_deg=float(np.quantile(slopes, 0.9)),
+    mean, (low, high) = float(slopes.mean()), np.quantile(slopes, [0.1, 0.9]).tolist()
+    return replace(
+        facts,
+        slope_mean_deg=mean,
+        slope_p90_deg=high,
+        slope_spread=(high - low) / mean if mean else None,
         gentle_share=float((slopes < gentle_deg).mean()),
         aspect_deg=float(np.rad2deg(np.arctan2(-mean_east, -mean_north)) % 360) if falls else None,
-        height_drop_m=facts.height_drop_m,
-        highest=facts.highest,
-        lowest=facts.lowest,
-        relief_m=facts.relief_m,
-        known_share=facts.known_share,
     )

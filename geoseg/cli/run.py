@@ -38,7 +38,7 @@ Aoi = Annotated[
 Workflow = Annotated[
     str | None,
     _job(
-        "Named settings: landcover (default), demo, or a YAML file.",
+        "Named settings: landcover (default), landslide, demo, or a YAML file.",
         "--workflow",
         autocompletion=completion.workflows,
     ),

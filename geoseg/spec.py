@@ -154,7 +154,8 @@ class JobSpec(BaseModel):
             fields["catalog"] = _absolute(str(catalog)) if catalog else None
             fields.setdefault("datetime", last_twelve_months(today or dt.datetime.now(tz=dt.UTC).date()))
         for name in ("model", "like", "evidence", "dem"):
-            if fields.get(name):
+            # The name of shipped rules is none of a folder that happens to be called so.
+            if fields.get(name) and (name != "evidence" or str(fields[name]).endswith((".yaml", ".yml"))):
                 fields[name] = _absolute(str(fields[name]))
         try:
             spec = cls(**fields)

@@ -28,10 +28,11 @@ from geoseg.load import Rasters, reading
 Float = NDArray[np.float64]
 
 _CACHE_BYTES = 64 * 2**20
-_MOST_PX = 1536  # side of a window; larger outlines are read coarser
+_MOST_PX = 1024  # side of a window; larger outlines are read coarser
 _FEWEST = 4  # pixels whose centre is inside; with fewer, those that the outline touches count
 _ALIGNED = 1e-3  # pixels
 _WHOLE = 0.999
+_HALF_ROUND_DEG = 180.0
 _OPEN_AT_ONCE = 16
 
 
@@ -176,6 +177,8 @@ class Dem:
         west, north, east, south = outline.bounds
         if not np.isfinite([west, north, east, south]).all():
             return None
+        if grid.crs.geographic and (east - west) * abs(grid.transform.a) > _HALF_ROUND_DEG:
+            return None  # it crosses the line where degrees jump, and its box would go round the Earth
         middle = np.array([[(west + east) / 2, (north + south) / 2]])
         steps = np.linalg.norm(grid.ground.steps_m(middle)[0], axis=1)
         if not np.isfinite(steps).all() or not steps.all():

@@ -157,6 +157,8 @@ class Gathering:
         """
         found: list[Candidate | None] = [None] * len(batch.class_index)
         places = np.flatnonzero(np.isin(batch.class_index, list(self.roles.landslide)))
+        if not len(places):
+            return [pa.nulls(len(found), column.type) for column in self.fields]
         for place, polygon in zip(places.tolist(), _polygons(batch.polygons, places), strict=True):
             confidence = float(batch.confidence_mean[place]) / 100
             area_m2 = None if areas_m2 is None else float(areas_m2[place])

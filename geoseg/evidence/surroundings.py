@@ -16,7 +16,7 @@ from scipy import ndimage as ndi
 UInt8 = NDArray[np.uint8]
 
 _LAST_CLASS = 250
-_PART_PX = 1024  # larger outlines are looked at in parts of this side
+_PART_PX = 256  # larger outlines are looked at in parts of this side
 _MOST_REACH_PX = 512
 _KEPT_BLOCKS = 24
 

@@ -129,3 +129,17 @@ def test_what_cannot_be_read_or_placed_is_refused(tmp_path):
         f.write(np.zeros((1, 4, 4), "uint8"))
     with pytest.raises(RequestError, match="no CRS"):
         Dem([DemFile(str(tmp_path / "nowhere.tif"))])
+
+
+def test_an_outline_across_the_line_where_degrees_jump_has_no_elevations(tmp_path):
+    path = tmp_path / "globe.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=720, height=360, count=1, dtype="float32", crs="EPSG:4326",
+        transform=from_origin(-180, 90, 0.5, 0.5),
+    ) as file:  # fmt: skip
+        file.write(np.full((1, 360, 720), 5, "float32"))
+    dem = Dem([DemFile(str(path))])
+    at_the_line = shapely.box(809_000, 200_000, 880_000, 300_000)  # of zone 60, which ends near 834,000
+    with dem.opened():
+        assert dem.around(at_the_line, CRS("EPSG:32660"), 0) is None
+        assert dem.around(shapely.box(509_000, 200_000, 580_000, 300_000), CRS("EPSG:32660"), 0) is not None

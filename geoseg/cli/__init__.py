@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from geoseg.cli.launch import with_huge_pages
 from geoseg.cli.usage import UsageError, refusal
 from geoseg.errors import GeosegError, RequestError
 
@@ -46,6 +47,8 @@ def _app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and words[:1] == ["run"]:
+        with_huge_pages()  # before the libraries are there
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
         sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False) or 0)

@@ -195,7 +195,7 @@ class Dem:
         for file, row, col in grid.files:
             self._fill(elevation, file, (row0 - row, col0 - col), step)
         transform = grid.transform @ Affine.translation(col0, row0) @ Affine.scale(step)
-        ground = Ground(grid.crs, transform)
+        ground = grid.ground.moved(transform)
         rows = np.column_stack((np.full(shape[0], shape[1] / 2), np.arange(shape[0]) + 0.5))
         own = shapely.transform(outline, lambda xy: (xy - [col0, row0]) / step)
         return DemWindow(elevation, _inside(own, shape), ground.steps_m(rows), ground)

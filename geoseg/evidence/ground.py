@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
@@ -26,6 +28,12 @@ class Ground:
         self.crs, self.transform = crs, transform
         self._to_lonlat = Transformer.from_crs(crs.proj, 4326, always_xy=True)
         self._geod: Geod = crs.proj.get_geod() or Geod(ellps="WGS84")
+
+    def moved(self, transform: Affine) -> Ground:
+        """The same on another grid of the same CRS, without looking the projection up again."""
+        other = copy.copy(self)
+        other.transform = transform
+        return other
 
     def lonlat(self, points: Float) -> Float:
         """Points (column, row), float64 (n, 2), to longitude and latitude in degrees."""

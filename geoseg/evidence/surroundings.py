@@ -18,6 +18,7 @@ UInt8 = NDArray[np.uint8]
 _LAST_CLASS = 250
 _PART_PX = 256  # larger outlines are looked at in parts of this side
 _MOST_REACH_PX = 512
+_NEAR_PX = 12
 _KEPT_BLOCKS = 24
 
 
@@ -108,25 +109,36 @@ def surroundings_of(
         ring_px: Width of the ring round the outline.
     """
     looked_px = reach_px(radius_m, min(pixel_m)) if water else 0
-    reach = max(looked_px, ring_px)
     nearest, ring, tilled = np.inf, 0, 0
     for row0, row1, col0, col1 in _parts(outline, ring_px):
-        classes = windows.read(row0 - reach, row1 + reach, col0 - reach, col1 + reach)
-        inside = _drawn(outline, classes.shape, (row0 - reach, col0 - reach))
-        core = np.s_[reach : reach + row1 - row0, reach : reach + col1 - col0]
-        wet = np.isin(classes, list(water))
-        if wet.any() and inside[core].any():
-            distance = ndi.distance_transform_edt(~wet, sampling=pixel_m)
-            nearest = min(nearest, float(distance[core][inside[core]].min()))
+        inside = _drawn(
+            outline, (row1 - row0 + 2 * ring_px, col1 - col0 + 2 * ring_px), (row0 - ring_px, col0 - ring_px)
+        )
+        core = np.s_[ring_px : ring_px + row1 - row0, ring_px : ring_px + col1 - col0]
+        # The first look is near, and nearly always enough where there is water at all.
+        for reach in sorted({min(_NEAR_PX, looked_px), looked_px}) if looked_px and inside[core].any() else ():
+            wet = _members(windows.read(row0 - reach, row1 + reach, col0 - reach, col1 + reach), water)
+            if wet.any():
+                distance = ndi.distance_transform_edt(~wet, sampling=pixel_m)
+                there = distance[reach : reach + row1 - row0, reach : reach + col1 - col0][inside[core]]
+                nearest = min(nearest, float(there.min()))
+            if nearest <= reach * min(pixel_m):
+                break
         if cultivated and inside.any():
             round_it = ndi.distance_transform_edt(~inside)[core] <= ring_px
-            seen = classes[core][round_it & ~inside[core]]
+            seen = windows.read(row0, row1, col0, col1)[round_it & ~inside[core]]
             ring += int(np.count_nonzero(seen <= _LAST_CLASS))
-            tilled += int(np.count_nonzero(np.isin(seen, list(cultivated))))
+            tilled += int(np.count_nonzero(_members(seen, cultivated)))
     return Surroundings(
         water_distance_m=nearest if nearest <= min(radius_m, looked_px * min(pixel_m)) else None,
         cultivated_share=tilled / ring if ring else None,
     )
+
+
+def _members(classes: UInt8, wanted: Collection[int]) -> NDArray[np.bool_]:
+    table = np.zeros(256, bool)
+    table[list(wanted)] = True
+    return table[classes]
 
 
 def _parts(outline: shapely.Polygon, ring_px: int) -> Iterator[tuple[int, int, int, int]]:

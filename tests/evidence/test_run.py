@@ -74,7 +74,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(world: Path) -> Maker:
     def run(name: str, **options: Any) -> geoseg.Result:
         cut = options.get("tile_size", 32)
-        options = {"tile_size": 32, "evidence": "landslide", "dem": str(world / "dem.tif"), **options}
+        options = {
+            "tile_size": 32,
+            "evidence": "landslide",
+            "dem": str(world / "dem.tif"),
+            "min_area_m2": 3000,
+            **options,
+        }
         return geoseg.run(
             scenes=(str(world / "scene_20220101.tif"),), model=str(world / "model"), out=world / name,
             cache=world / f"cache-{cut}", **options,
@@ -97,10 +103,14 @@ def judged(table: geopandas.GeoDataFrame) -> pd.DataFrame:
 def test_every_polygon_of_the_class_carries_its_evidence_and_no_other(plain):
     table = plain.polygons
     slides = table["name"] == "landslide"
-    assert slides.sum() > 20
+    assert slides.sum() > 10
     assert table.loc[slides, "verdict"].isin(["kept", "demoted"]).all()
-    assert table.loc[slides, ["confidence_evidence", "slope_mean_deg", "height_drop_m", "elongation"]].notna().all(None)
-    assert table.loc[~slides, ["verdict", "confidence_evidence", "likely_kind", "slope_mean_deg"]].isna().all(None)
+    assert (
+        table.loc[slides, ["confidence_evidence", "slope_mean_deg", "height_drop_m", "elongation"]]
+        .notna()
+        .all(axis=None)
+    )
+    assert table.loc[~slides, ["verdict", "confidence_evidence", "likely_kind", "slope_mean_deg"]].isna().all(axis=None)
     assert set(table.loc[slides, "verdict"]) == {"kept", "demoted"}
     features = json.loads((plain.out / "polygons.geojson").read_text())["features"]
     found = {f["id"]: f["properties"]["slope_mean_deg"] for f in features if f["properties"]["verdict"]}
@@ -200,7 +210,8 @@ def test_a_commentator_of_another_package_comments_and_is_contradicted(make, tmp
     assert kept
     for entry in kept:
         assert entry["comment"]["text"].startswith("Steep <b>")
-        assert "degrees" in entry["comment"]["contradictions"][-1]["said"] or entry["facts"]["aspect_deg"] is not None
+    wrong = [one for entry in kept for one in entry["comment"]["contradictions"]]
+    assert any(one["said"].endswith("degrees") for one in wrong)
     assert any("I am tired" in warning for warning in spoken.report["warnings"])
     assert "<b>slope</b>" not in (spoken.out / "report.html").read_text()
 

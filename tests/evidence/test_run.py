@@ -78,7 +78,7 @@ def make(world: Path) -> Maker:
             "tile_size": 32,
             "evidence": "landslide",
             "dem": str(world / "dem.tif"),
-            "min_area_m2": 3000,
+            "min_area_m2": 8000,
             **options,
         }
         return geoseg.run(
@@ -189,25 +189,29 @@ def test_a_run_that_asks_for_none_has_none(make):
     assert "<h2>Evidence</h2>" not in (plain.out / "report.html").read_text()
 
 
-def test_a_commentator_of_another_package_comments_and_is_contradicted(make, tmp_path, monkeypatch):
+def test_a_commentator_of_another_package_comments_and_is_contradicted(make, world, tmp_path, monkeypatch):
     facts = tmp_path / "toy_words-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-words\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[geoseg.commentators]\ntoy = toy_words:comment\n")
     (tmp_path / "toy_words.py").write_text(
+        "calls = []\n"
         "def comment(candidate, picture):\n"
+        "    calls.append(candidate['id'])\n"
         "    assert picture.ndim == 3 and picture.dtype == 'uint8' and picture.any()\n"
-        "    if candidate['verdict'] == 'demoted':\n"
+        "    if len(calls) == 2:\n"
         "        raise ValueError('I am tired')\n"
         '    return f\'Steep <b>slope</b> of {candidate["facts"]["slope_mean_deg"] + 40} degrees.\'\n'
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    spoken = make("spoken", comment="toy")
+    rules = load_rules("landslide").model_dump(mode="json")
+    (world / "four.yaml").write_text(json.dumps({**rules, "listed": 4}))
+    spoken = make("spoken", comment="toy", evidence=str(world / "four.yaml"))
     evidence = spoken.report["evidence"]
     jsonschema.validate(evidence, json_schema())
     assert "toy-words 1.0" in evidence["commentator"]
-    kept = [entry for entry in evidence["listed"] if entry["verdict"] == "kept"]
-    assert kept
+    kept = [entry for entry in evidence["listed"] if entry["comment"]]
+    assert len(kept) == 3
     for entry in kept:
         assert entry["comment"]["text"].startswith("Steep <b>")
     wrong = [one for entry in kept for one in entry["comment"]["contradictions"]]

@@ -372,3 +372,23 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
     with pytest.raises(RequestError) as refused:
         pick_device("cuda")
     assert len(str(refused.value).splitlines()) == 3
+
+
+@PLANS
+def test_kept_scores_are_those_that_were_decided_by(plan):
+    tile = Tile(1, -2, 6, 8)
+    window = reach_of(plan, tile, everything(tile))
+    reason = np.zeros(window.shape, "uint8")
+    gap = (slice(tile.window.row0 - window.row0 + 9, None), slice(tile.window.col0 - window.col0 + 30, None))
+    reason[gap] = Reason.MASKED
+    head = FakeHead(paint, class_table=tuple(ClassInfo(i, str(i), "#000000") for i in range(7)))
+    with Predictor(head, plan, Tensors("cpu"), 10.0, keeps_scores=True) as running:
+        result = running.predict(tile, everything(tile), composite(window, reason), window)
+    assert result is not None
+    assert result.scores is not None
+    observed = result.reason == Reason.OBSERVED
+    assert not observed.all()
+    assert np.isnan(result.scores[:, ~observed]).all()
+    assert (result.scores.argmax(axis=0)[observed] == result.classes[observed]).all()
+    percent = np.rint(result.scores.max(axis=0)[observed] * 100)
+    assert (percent == result.confidence[observed]).all()

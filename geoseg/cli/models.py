@@ -108,6 +108,7 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
         ("kind", f"{spec.kind}, {chips}, stride {spec.stride_px} px, cells of {spec.cell_px} x {spec.cell_px} px"),
         ("memory", f"{spec.workspace_bytes_per_px:g} bytes per pixel of a chip"),
         ("network", spec.architecture),
+        ("calibrated", "" if spec.temperature == 1 else f"logits divided by {spec.temperature:g}"),
         ("head", "" if spec.head == "semantic" else spec.head),
         ("weights", f"{weights.file_name} ({large}SHA-256 {weights.sha256}) from {place}"),
         *(("note", note) for note in spec.notes),
@@ -170,6 +171,7 @@ def add(
     """Copy a model to this machine under a name, after it was checked, measured and tried out on noise."""
     del debug
     from geoseg.models.adding import Places, add_model  # noqa: PLC0415
+    from geoseg.models.exports.carrying import exports_of  # noqa: PLC0415
     from geoseg.models.licences import licence_warning  # noqa: PLC0415
 
     settings = _settings(offline=offline, allow_pickle=allow_pickle)
@@ -178,6 +180,8 @@ def add(
     spec, path = report.folder.spec, report.folder.path
     for fact in report.facts:
         typer.echo(f"{fact.name}: {fact.measured}")
+    if exports := exports_of(report.folder):
+        typer.echo(f"exports: {', '.join(f'{export.backend} {export.profile}' for export in exports)}")
     if warning := licence_warning(spec.name, spec.licence):
         typer.echo(f"note: {warning}", err=True)
     typer.echo(f"added {path.name} ({path}); use it with: geoseg run --model {path.name}")

@@ -1,4 +1,4 @@
-"""What a signal does to a run: it ends after the chip at hand, or at once when asked again."""
+"""What a signal does to a run or a training: it ends after the chip or step at hand, or at once when asked again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ class stop_on_signal:  # noqa: N801  # used like a function
     """Context in which SIGINT and SIGTERM ask the run to stop; a second one, or a slow stop, ends the process.
 
     Ending at once loses nothing: records and files appear by rename.
+
+    Args:
+        words: What is kept, and how to go on.
+        grace_s: How slow a stop may be.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, words: str = "finished tiles are kept, the same command goes on from there", grace_s: float = _GRACE_S
+    ) -> None:
         self.number = signal.SIGINT.value
+        self._words, self._grace_s = words, grace_s
         self._event = threading.Event()
         self._before: dict[int, Any] = {}
         self._grace: threading.Timer | None = None
@@ -45,8 +52,8 @@ class stop_on_signal:  # noqa: N801  # used like a function
         if self._event.is_set():
             _leave(number)
         self._event.set()
-        sys.stderr.write("\nstopping; finished tiles are kept, the same command goes on from there\n")
-        self._grace = threading.Timer(_GRACE_S, _leave, (number,))
+        sys.stderr.write(f"\nstopping; {self._words}\n")
+        self._grace = threading.Timer(self._grace_s, _leave, (number,))
         self._grace.daemon = True
         self._grace.start()
 

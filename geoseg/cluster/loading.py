@@ -29,6 +29,7 @@ class ModelLoader:
         threads: Threads of one forward pass.
         layers: Further layers to keep.
         allow_pickle: Whether weights may be a pickle.
+        keeps_scores: See ``Predictor``.
     """
 
     model: ModelFolder
@@ -38,6 +39,7 @@ class ModelLoader:
     threads: int
     layers: Sequence[str] = ()
     allow_pickle: bool = False
+    keeps_scores: bool = False
 
     def here(self) -> Self:
         """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
@@ -95,4 +97,5 @@ class ModelLoader:
             threads=self.threads,
             passes=passes,
             layers=self.layers,
+            keeps_scores=self.keeps_scores,
         )

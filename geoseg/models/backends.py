@@ -260,11 +260,12 @@ def _rounded(folder: ModelFolder, wanted: str, profile: Profile) -> Backend:
     Raises:
         RequestError: If it was not.
     """
-    export = find_export(folder, "openvino", profile) if wanted != "torch" and has_openvino() else None
+    is_asked = wanted in {"auto", "openvino"}
+    export = find_export(folder, "openvino", profile) if is_asked and has_openvino() else None
     if export is None:
         raise RequestError(
-            f"--profile {profile} for {folder.spec.name}" + " with --backend torch" * (wanted == "torch"),
-            "a model that was exported with this profile, and measured",
+            f"--profile {profile} for {folder.spec.name}" + f" with --backend {wanted}" * (not is_asked),
+            "a model that was exported with this profile and measured, in OpenVINO",
             f"geoseg models export {folder.spec.name} --profile {profile}",
         )
     return Backend("openvino", "cpu", profile, export, why=export.agreement.describe())

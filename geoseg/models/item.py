@@ -122,6 +122,7 @@ def spec_from_item(item: Document) -> ModelSpec:
         workspace_bytes_per_px=reader.number(reader.measured("workspace_bytes_per_px"), "workspace_bytes_per_px"),
         expects=own.get("expects"),
         notes=tuple(properties.get("geoseg:notes") or ()),
+        temperature=reader.number(own.get("temperature", 1.0), "temperature"),
         head=reader.text(own.get("head", SEMANTIC), PREFIX + "head"),
         head_settings={key[len(_HEAD) :]: value for key, value in own.items() if key.startswith(_HEAD)},
         architecture=architecture,

@@ -81,6 +81,8 @@ def _own_hyperparameters(spec: ModelSpec) -> dict[str, JSON]:
         document["resolution_range_m"] = list(spec.resolution_range_m)
     if spec.expects is not None:
         document["expects"] = spec.expects
+    if spec.temperature != 1:
+        document["temperature"] = spec.temperature
     if spec.head != SEMANTIC:
         document |= {"head": spec.head, **{f"head.{key}": value for key, value in spec.head_settings.items()}}
     return {**{PREFIX + key: value for key, value in document.items()}, **measured_hyperparameters(spec)}

@@ -60,11 +60,7 @@ class Network:
             ValueError: If shapes do not fit the spec.
             ModelMismatchError: If the network does not give one logit per class.
         """
-        logits = self._logits(self._input(values, valid))
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
-        return torch.softmax(logits, dim=1)
+        return self._probabilities(self._logits(self._input(values, valid)))
 
     def traced_scores(self, values: Tensor, valid: Tensor) -> Tensor:
         """``scores`` as one graph of whole arrays without questions, for those who export it.
@@ -75,12 +71,17 @@ class Network:
         """
         own = self._transform.torch_(values.clone())
         logits = self.module(torch.where(valid[:, None], own, self._fill))
+        are_good = logits == logits if logits.shape[1] == 1 else logits < torch.inf  # noqa: PLR0124  # not NaN
+        return torch.where(are_good.all(dim=1, keepdim=True), self._probabilities(logits), torch.nan)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """Logits as probabilities, calibrated; the order of the classes stays."""
+        if self.spec.temperature != 1:
+            logits = logits / self.spec.temperature
         if logits.shape[1] == 1:
             positive = torch.sigmoid(logits)
-            scores, are_good = torch.cat([1 - positive, positive], dim=1), logits == logits  # noqa: PLR0124  # not NaN
-        else:
-            scores, are_good = torch.softmax(logits, dim=1), logits < torch.inf
-        return torch.where(are_good.all(dim=1, keepdim=True), scores, torch.nan)
+            return torch.cat([1 - positive, positive], dim=1)
+        return torch.softmax(logits, dim=1)
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
@@ -94,8 +95,7 @@ class Network:
             raise ValueError(f"valid {tuple(valid.shape)} does not fit values {tuple(values.shape)}")
         own = torch.empty(values.shape, dtype=torch.float32, device=self.device, memory_format=torch.channels_last)
         own.copy_(values)
-        self._transform.torch_(own)
-        return torch.where(mask.to(self.device), own, self._fill).contiguous(memory_format=torch.channels_last)
+        return network_input(own, mask.to(self.device), self._transform, self._fill)
 
     @torch.inference_mode()
     def _logits(self, normalised: Tensor) -> Tensor:
@@ -118,6 +118,21 @@ class Network:
                 "use a network that keeps the size",
             )
         return logits.float()
+
+
+def network_input(values: Tensor, valid: Tensor, transform: Transform, fill: Tensor) -> Tensor:
+    """What a network sees, in prediction and in training alike: transformed values, and the fill where there are none.
+
+    Args:
+        values: ``(b, c, h, w)``, physical values, float32; overwritten.
+        valid: ``(b, 1, h, w)`` or ``(b, c, h, w)``, boolean.
+        transform: Of the model.
+        fill: ``(1, c, 1, 1)``, of the model.
+
+    Returns:
+        ``(b, c, h, w)`` in the memory order that convolutions like best.
+    """
+    return torch.where(valid, transform.torch_(values), fill).contiguous(memory_format=torch.channels_last)
 
 
 def load_network(

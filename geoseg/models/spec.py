@@ -27,6 +27,9 @@ WeightsFormat = Literal["safetensors", "raw-float32", "pickle"]
 #: Class indices are 0 ... 250; 254 and 255 of the class raster mean failed and nodata.
 MAX_CLASSES = 251
 
+#: What logits may be divided by: a fit that wants more is a sign that there was too little to fit on.
+TEMPERATURES = (0.25, 8.0)
+
 #: The head of a model that names none: one class per pixel, those of the network.
 SEMANTIC = "semantic"
 
@@ -102,6 +105,8 @@ class ModelSpec:
         workspace_bytes_per_px: Measured peak of one float32 forward pass, per chip pixel.
         expects: Data it was trained on, such as ``sentinel-2-l1c``, for notes in plain words.
         notes: What a user should know.
+        temperature: What logits are divided by before they become probabilities, fitted on scenes that were held out;
+            1 for a network that was not calibrated.
         head: What makes scores of what the network gives: a built-in name (``semantic``), or that of a plug-in.
         head_settings: What the head is told; ``semantic`` takes nothing.
         architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
@@ -136,6 +141,7 @@ class ModelSpec:
     expects: str | None = None
     attribution: str = ""
     notes: tuple[str, ...] = ()
+    temperature: float = 1.0
     head: str = SEMANTIC
     head_settings: Mapping[str, JSON] = field(default_factory=dict)
 
@@ -189,6 +195,8 @@ class ModelSpec:
             "weights": self.weights.sha256,
             "layout": self.weights.layout_sha256,
         }
+        if self.temperature != 1:  # else the digests of models from before would change
+            document["temperature"] = self.temperature
         if self.head != SEMANTIC:
             document["head"] = [self.head, dict(self.head_settings)]
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -216,6 +224,9 @@ class ModelSpec:
         for info in self.classes:
             if not _COLOUR.fullmatch(info.colour) or not info.name:
                 raise self._error(f"class {info.index} {info.name!r} {info.colour!r}", "a name and a colour #rrggbb")
+        low, high = TEMPERATURES
+        if not low <= self.temperature <= high:
+            raise self._error(f"temperature {self.temperature}", f"{low:g} to {high:g}")
         if not self.head or (self.head == SEMANTIC and self.head_settings):
             raise self._error(f"head {self.head!r} with {dict(self.head_settings)}", "a head that takes its settings")
 

@@ -146,11 +146,13 @@ class _Notes:
         return {}
 
     def put(self, name: str, facts: dict[str, Any]) -> None:
-        """Remember; a cache that cannot be written is no reason to fail."""
+        """Remember, beside what is known; a cache that cannot be written is no reason to fail."""
         if self._path is None:
             return
         temporary = self._path.with_name(f".backends.{os.getpid()}.part")
         with suppress(OSError, GeosegError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({**self._read(), name: facts}, indent=1, sort_keys=True))
+            temporary.write_text(
+                json.dumps({**self._read(), name: {**self.get(name), **facts}}, indent=1, sort_keys=True)
+            )
             temporary.replace(self._path)

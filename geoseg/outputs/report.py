@@ -57,10 +57,7 @@ def render_report(
         "record_json": record.model_dump_json(indent=2),
         "css": css,
         "js": js,
-        "csp": (
-            f"default-src 'none'; img-src data:; style-src {_hash(css)}; script-src {_hash(js)}; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+        "csp": page_policy(css, js),
     }
     return _template().render(values)
 
@@ -82,6 +79,17 @@ def write_report(
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+def page_style() -> Markup:
+    """The style of geoseg's pages."""
+    return _own("report.css")
+
+
+def page_policy(css: str, js: str = "") -> str:
+    """The content security policy of a page with one style and at most one script, both its own."""
+    script = f"script-src {_hash(js)}; " if js else ""
+    return f"default-src 'none'; img-src data:; style-src {_hash(css)}; {script}base-uri 'none'; form-action 'none'"
 
 
 def _template() -> jinja2.Template:

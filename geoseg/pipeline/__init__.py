@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from geoseg.budget import Share, share_of_worker
-from geoseg.cluster import ModelLoader
 from geoseg.errors import InterruptedRunError, OutputError, RequestError
 from geoseg.job import JobFolder, default_out, open_job
-from geoseg.machine import MemoryWatch, release_memory, usable_cores
+from geoseg.machine import MemoryWatch, release_memory
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.evidence import with_evidence
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
+from geoseg.pipeline.making import loader_of, recipe_of
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.pipeline.sizes import appetite
 from geoseg.progress import Progress, Silent
@@ -33,11 +33,10 @@ from geoseg.scenes import Scene
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import Store, open_store
-from geoseg.tiles import ChipPlan
 from geoseg.work import Recipe, Tally, TileWorkers
 
 if TYPE_CHECKING:
-    from geoseg.cluster import ClusterWorkers, Team
+    from geoseg.cluster import ClusterWorkers, ModelLoader, Team
     from geoseg.forecast import Forecast
     from geoseg.models import ModelFolder
     from geoseg.predict import Predictor
@@ -261,26 +260,8 @@ class _Road:
 
     def _compute(self, prepared: Prepared) -> Tally:
         """Tiles to records."""
-        model, budget = prepared.model.spec, prepared.budget
-        recipe = Recipe(
-            coverage=prepared.coverage,
-            chips=ChipPlan(model.radius_px, model.stride_px, model.chip_px, model.chip_step_px, budget.chip_cells),
-            key_parts=prepared.key_parts,
-            facts=prepared.asset_facts,
-            strip_bytes=budget.strip_bytes,
-            read_threads=usable_cores(),
-            gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
-            rasters=prepared.rasters,
-        )
-        loader = ModelLoader(
-            prepared.model,
-            recipe.chips,
-            prepared.backend,
-            prepared.pixel_m,
-            prepared.key_parts.threads,
-            tuple(prepared.spec.layers),
-            prepared.settings.allow_pickle,
-        )
+        budget, recipe = prepared.budget, recipe_of(prepared)
+        loader = loader_of(prepared, recipe)
         # Networks are compiled for shapes of chips.
         tasks = prepared.tasks.alike_together(prepared.region.window)
         self._progress.stage("looking for finished tiles")

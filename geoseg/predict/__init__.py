@@ -48,6 +48,7 @@ class _Part:
     decision: Decision
     layers: Mapping[str, NDArray[np.uint8]]
     failures: Mapping[Window, str]
+    scores: Any = None  # an array of the head's kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class TileResult:
         reason: (y, x) uint8, see ``geoseg.pixels.Reason``; bit 7 is set where a class lies near a failed pixel.
         layers: Name to (y, x) uint8 percent, those that were asked for; 255 where there is no class.
         failures: Chip for whose observed pixels the network gave no answer, to the reason in words.
+        scores: (class, y, x) float32 probabilities where they are kept; NaN where there is no class.
     """
 
     classes: NDArray[np.uint8]
@@ -67,6 +69,7 @@ class TileResult:
     reason: NDArray[np.uint8]
     layers: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     failures: Mapping[Window, str] = field(default_factory=dict)
+    scores: NDArray[np.float32] | None = None
 
 
 class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
@@ -87,6 +90,7 @@ class Predictor:
         threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         passes: Forward passes at the same time.
         layers: Further layers to keep, of ``geoseg.pixels.LAYERS``.
+        keeps_scores: Give the probabilities themselves too, which records of tiles have no place for.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Predictor:
         threads: int = 1,
         passes: int = 1,
         layers: Sequence[str] = (),
+        keeps_scores: bool = False,
     ) -> None:
         self._head = head
         self._chips = chips
@@ -106,6 +111,7 @@ class Predictor:
         self._resolution_m = resolution_m
         self._passes = passes
         self._layers = tuple(layers)
+        self._keeps_scores = keeps_scores
         self._turn = threading.Lock()  # of the tile whose chips are handed to the passes
         self._fits = False  # whether the network ever gave scores of the right shape
         self._pool = ThreadPoolExecutor(passes, "pass", initializer=arrays.start_thread, initargs=(threads,))
@@ -144,6 +150,7 @@ class Predictor:
         layers = {name: np.full(side, NO_CONFIDENCE, "uint8") for name in names}
         failures: dict[Window, str] = {}
         finite = np.ones(side, dtype=bool)
+        scores = np.full((len(self._head.class_table), *side), np.nan, "float32") if self._keeps_scores else None
         parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
         try:
             for part in parts(tile, cells, image, window, should_stop):
@@ -154,12 +161,16 @@ class Predictor:
                 for name, layer in part.layers.items():
                     layers[name][at] = layer
                 failures |= part.failures
+                if scores is not None and part.scores is not None:
+                    scores[(slice(None), *at)] = self._arrays.get(part.scores)
         except _Stopped:
             return None
         self._finish(tile, cells, image, window, made, finite)
         for layer in layers.values():
             layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
-        return replace(made, layers=layers, failures=failures)
+        if scores is not None:
+            scores[:, made.confidence == NO_CONFIDENCE] = np.nan
+        return replace(made, layers=layers, failures=failures, scores=scores)
 
     def _finish(
         self,
@@ -216,7 +227,8 @@ class Predictor:
             kept = scores[:, rows, cols]
             decision = self._arrays.decide(kept)
             failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
-            return _Part(core, decision, self._layers_of(kept), {seen: _NO_NUMBER} if failed.any() else {})
+            failures = {seen: _NO_NUMBER} if failed.any() else {}
+            return _Part(core, decision, self._layers_of(kept), failures, kept if self._keeps_scores else None)
 
         for part in self._in_order(compute, chips, should_stop):
             if part is not None:
@@ -293,7 +305,7 @@ class Predictor:
             weight[into] += taper[part]
         if total is not None:
             scores = total / self._arrays.put(np.maximum(weight, np.finfo("float32").tiny))
-            yield _Part(area, self._arrays.decide(scores), self._layers_of(scores), failures)
+            yield _Part(area, self._arrays.decide(scores), self._layers_of(scores), failures, scores)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
         """What is wrong with the scores of a chip of a global network, or nothing."""

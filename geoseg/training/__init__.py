@@ -1,1 +1,1 @@
-"""How the shipped weights were made: from generated scenes, reproducibly. Nothing else imports this room."""
+"""From labels to a model folder: ``geoseg train``. ``shipped`` made the weights that come with geoseg."""

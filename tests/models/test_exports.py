@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 import geoseg
 from geoseg.demo.land import generated_land
-from geoseg.errors import ModelSpecError, RequestError, WeightsError
+from geoseg.errors import ModelMismatchError, ModelSpecError, RequestError, WeightsError
 from geoseg.models import ModelFolder, backends, resolve, timing
 from geoseg.models.backends import Backend, choose_backend, is_exported
 from geoseg.models.exports import Agreement, Export, find_export, trials
@@ -209,6 +209,7 @@ def test_without_torch_an_export_is_run_and_nothing_else(tmp_path, monkeypatch):
         ("auto", "cuda", "int8", ""),
         ("auto", "cpu", "bf16", ""),
         ("torch", "cpu", "int8", ""),
+        ("onnx", "cpu", "int8", ""),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_a_way_out(tmp_path, monkeypatch, wanted, device, profile, missing):
@@ -283,6 +284,25 @@ def test_onnx_runtime_is_timed_where_an_export_is(with_onnx, monkeypatch, tmp_pa
     shutil.copytree(with_onnx.cache / "exports", tmp_path / "exports")
     assert choose_backend(folder, "auto", "cpu", "exact", 2).name == chosen
     assert [[export.backend for export in exports] for exports in timed] == [["openvino"], ["openvino", "onnx"]]
+
+
+def test_what_was_refused_is_not_tried_again_because_something_was_timed(with_onnx, monkeypatch, tmp_path):
+    """OpenVINO cannot be given the network; ONNX Runtime and torch are timed beside that."""
+    refusals = []
+
+    def refusing(*_: object, **__: object) -> Export:
+        refusals.append(1)
+        raise ModelMismatchError("a network of odd parts", "one that can be exported", "use --backend torch")
+
+    monkeypatch.setattr(timing, "export_apart", refusing)
+    monkeypatch.setattr(timing, "speeds_apart", lambda *_, **__: {"torch": 1.0, "onnx": 2.0})
+    folder = replace(with_onnx, path=tmp_path, cache=tmp_path)  # without the shipped export
+    shutil.copytree(with_onnx.cache / "exports", tmp_path / "exports")
+    for _ in range(2):
+        assert choose_backend(folder, "auto", "cpu", "exact", 2).name == "onnx"
+    monkeypatch.setattr(timing, "speeds_apart", nothing_is_measured)
+    assert choose_backend(folder, "auto", "cpu", "exact", 2).name == "onnx"
+    assert len(refusals) == 1
 
 
 def test_onnx_runtime_is_enough(with_onnx, monkeypatch):

@@ -28,6 +28,7 @@ def test_an_item_reads_back_as_the_spec_that_wrote_it(make_spec):
         make_spec(transform=()),
         make_spec(kind="global", radius_px=(0, 0, 0, 0), chip_px=256, chip_step_px=128, stride_px=32),
         make_spec(transform=(Step.of("clip", minimum=0.0), Step.of("log1p", scale=[1.0, 2.0]), Step.of("logistic"))),
+        make_spec(temperature=1.75),
         make_spec(expects=None, resolution_m=None, resolution_range_m=None, notes=(), attribution=""),
     ):
         back = through_json(spec)
@@ -58,6 +59,7 @@ def test_the_digest_holds_what_pixels_depend_on_and_nothing_else(make_spec):
         {"stride_px": 16},
         {"hyperparameters": {"widths": [4, 4, 8]}},
         {"radius_px": (40, 40, 40, 48)},
+        {"temperature": 1.5},
     ):
         assert make_spec(**change).digest != spec.digest, change
     for change in ({"title": "x"}, {"notes": ()}, {"licence": "MIT"}, {"attribution": ""}, {"expects": None}):
@@ -117,6 +119,9 @@ Z = {"type": "z-score", "mean": 1.0, "stddev": 1.0}
         ((*HYPER, "geoseg.radius_px"), [1, 2, 3]),
         ((*HYPER, "geoseg.radius_px"), [1, 2, 3, -1]),
         ((*HYPER, "geoseg.fill"), [0, 0, 0]),
+        ((*HYPER, "geoseg.temperature"), 0.0),
+        ((*HYPER, "geoseg.temperature"), 8.5),
+        ((*HYPER, "geoseg.temperature"), "hot"),
         ((*HYPER, "geoseg.chip_px"), 256),
         ((*HYPER, "bad name"), 1),
         (("assets",), {}),

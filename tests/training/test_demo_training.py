@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from geoseg.models.networks.small_unet import SmallUNet
-from geoseg.training.demo import DEMO_SEED, MODELS, forest_classes, train
-from geoseg.training.fit import Recipe, fit, normalise, predict
-from geoseg.training.samples import Sample, first_clear, landcover_dates, median, uav_sample
+from geoseg.training.shipped.demo import DEMO_SEED, MODELS, forest_classes, train
+from geoseg.training.shipped.fit import Recipe, fit, normalise, predict
+from geoseg.training.shipped.samples import Sample, first_clear, landcover_dates, median, uav_sample
 
 TINY = Recipe(steps=3, batch=2, chip_px=64)
 

@@ -33,8 +33,8 @@ class OnnxNetwork:
         path = export.file(_MODEL)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        # Its arena keeps the most that passes ever took together; without it each pass gives back what it took, and is
-        # no slower (1.6 against 1.3 Mpx/s for demo-landcover on chips of 1,024 px, one thread).
+        # Its arena keeps the most that passes ever took together, which is not planned for; without it each pass gives
+        # back what it took, and is up to a quarter slower. See docs/decisions/019-backends.md.
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         options.log_severity_level = 3  # errors, which are raised too
         self._memory_errors = (onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,)

@@ -28,6 +28,7 @@ _FILES: Mapping[str, Sequence[set[str]]] = {
     "onnx": ({"model.onnx"},),
     "torch": (set(),),
 }
+BACKENDS = tuple(_FILES)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES_PER_PX = 1e9
 _PRECISIONS: Mapping[str, str] = {"exact": "float32", "bf16": "bfloat16", "int8": "int8"}

@@ -19,7 +19,7 @@ def build(spec: ModelSpec) -> nn.Module:
     """The network that a spec names, with random weights, in training mode.
 
     The number of bands and of classes is the spec's unless its hyperparameters say so themselves (``classes: 1`` for
-    a network of two classes that gives one logit).
+    a network of two classes that gives one logit). ``reduce: N`` has any network compute at 1/N of the resolution.
 
     Raises:
         ModelSpecError: If the architecture is unknown or does not take the hyperparameters.
@@ -37,13 +37,22 @@ def build(spec: ModelSpec) -> nn.Module:
             "correct mlm:hyperparameters in the model's item.json",
         )
     try:
-        return builder(spec, name, arguments)
+        factor = arguments.pop("reduce", 1)
+        network = builder(spec, name, arguments)
+        return network if factor == 1 else _reduced(network, factor)
     except (TypeError, ValueError, KeyError) as err:
         raise ModelSpecError(
             f"model {spec.name!r}: the architecture {spec.architecture} with {dict(spec.hyperparameters)}",
             f"hyperparameters that it takes ({type(err).__name__}: {err})",
             "correct mlm:hyperparameters in the model's item.json",
         ) from err
+
+
+def _reduced(network: nn.Module, factor: JSON) -> nn.Module:
+    """The network at a fraction of the resolution."""
+    from geoseg.models.networks.reduced import Reduced  # noqa: PLC0415  # imports torch
+
+    return Reduced(network, factor)
 
 
 def _own(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module:

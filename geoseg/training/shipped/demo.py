@@ -1,4 +1,4 @@
-"""Train and score the two shipped demo networks: ``python -m geoseg.training.demo landcover|uav|score``.
+"""Train and score the two shipped demo networks: ``python -m geoseg.training.shipped.demo landcover|uav|score``.
 
 The facts below are the ones that the shipped folders' item and card state. Training uses generated scenes of other
 seeds than the shipped demo's; scoring uses the demo's own.
@@ -22,11 +22,11 @@ from geoseg.demo.catalog import SHAPE, UAV_SHAPE
 from geoseg.demo.classes import LANDCOVER, UAV, DemoClass
 from geoseg.demo.noise import Floats
 from geoseg.models.networks.small_unet import SmallUNet
-from geoseg.training.fit import Recipe, fit, predict
-from geoseg.training.samples import Sample, first_clear, landcover_dates, landcover_samples, median, uav_sample
+from geoseg.training.shipped.fit import Recipe, fit, predict
+from geoseg.training.shipped.samples import Sample, first_clear, landcover_dates, landcover_samples, median, uav_sample
 
 _LOG = logging.getLogger(__name__)
-_BUILTIN = Path(__file__).parents[1] / "models" / "builtin"
+_BUILTIN = Path(__file__).parents[2] / "models" / "builtin"
 DEMO_SEED = 7
 
 
@@ -150,7 +150,7 @@ def forest_classes(sample: Sample, count: int = 50_000) -> NDArray[np.uint8]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m geoseg.training.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m geoseg.training.shipped.demo", description=__doc__)
     parser.add_argument("task", choices=[*MODELS, "score"])
     parser.add_argument("--out", type=Path, help="folder for model.safetensors (default: the shipped model's)")
     parser.add_argument("--threads", type=int, default=1, help="threads of one forward pass")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from geoseg.demo.noise import Floats
 from geoseg.models.networks.small_unet import SmallUNet
-from geoseg.training.samples import INVALID, Sample
+from geoseg.training.shipped.samples import INVALID, Sample
 
 _LOG = logging.getLogger(__name__)
 

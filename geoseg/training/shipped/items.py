@@ -1,4 +1,4 @@
-"""Writes the items of the shipped demo networks from the facts they were trained with: ``python -m geoseg.training.items``.
+"""Writes the items of the shipped demo networks from the facts they were trained with: ``python -m geoseg.training.shipped.items``.
 
 Kind, stride, radius and workspace are measured, as for every other model.
 """
@@ -13,7 +13,7 @@ from geoseg.models.folder import UNMEASURED, ModelFolder, write_item
 from geoseg.models.saving import weights_reference
 from geoseg.models.spec import ClassInfo, ModelSpec, Quantity
 from geoseg.models.steps import Step
-from geoseg.training.demo import MODELS, DemoModel
+from geoseg.training.shipped.demo import MODELS, DemoModel
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def demo_spec(model: DemoModel, *, title: str, quantity: Quantity, resolution_m:
         resolution_m=resolution_m,
         resolution_range_m=(resolution_m / 2, resolution_m * 2),
         notes=(
-            "Trained on generated scenes only (geoseg.training.demo): it shows how geoseg works and knows nothing of the world.",
+            "Trained on generated scenes only (geoseg.training.shipped.demo): it shows how geoseg works and knows nothing of the world.",
         ),
     )
 

@@ -1,0 +1,1 @@
+"""How the shipped weights were made: from generated scenes, reproducibly. Nothing else imports this room."""

@@ -16,7 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.errors import RequestError, unknown_name, wrong_value
 from geoseg.timerange import parse_time_range
 
-Rule = Literal["first", "least-cloudy", "median", "per-date"]
+Rule = Literal["first", "least-cloudy", "median", "mean-scores", "per-date"]
 
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
@@ -47,6 +47,7 @@ class JobSpec(BaseModel):
     pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
+    legend: Literal["worldcover"] | None = Field(None, description="Legend of the map instead of the model's own.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
     like: str | None = Field(None, description="An earlier result whose grid to use.")

@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|evidence``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|landcover|evidence``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
-        elif words.what in {"peers", "evidence"}:
-            {"peers": _compare_peers, "evidence": _weigh_evidence}[words.what](words, folder)
+        elif words.what in _APART:
+            _APART[words.what](words, folder)
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
 
@@ -42,18 +42,22 @@ def main() -> None:
 
             measure_polygons(folder, (words.side or [10_980])[0], sys.stdout.write)
         elif words.what == "efficiency":
-            from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
-
-            for model in words.model or ("dynamic-world", "demo-landcover"):
-                try:
-                    measure_efficiency(folder, model, (words.side or [8192])[0], words.max_memory, sys.stdout.write)
-                except WeightsError as err:
-                    sys.stdout.write(f"\n{model}: not measured\n{err}\n")
+            _measure_efficiency(words, folder)
         else:
             from geoseg.bench.memory import measure_memory  # noqa: PLC0415
 
             model, sides = (words.model or ["demo-landcover"])[0], words.side or [10_000, 20_000]
             measure_memory(folder, model, sides, words.dates, words.max_memory or "2GB", sys.stdout.write)
+
+
+def _measure_efficiency(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
+
+    for model in words.model or ("dynamic-world", "demo-landcover"):
+        try:
+            measure_efficiency(folder, model, (words.side or [8192])[0], words.max_memory, sys.stdout.write)
+        except WeightsError as err:
+            sys.stdout.write(f"\n{model}: not measured\n{err}\n")
 
 
 def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
@@ -66,17 +70,40 @@ def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
         record(words.record, found)
 
 
+def _measure_landcover(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.landcover import measure_landcover  # noqa: PLC0415  # the whole road
+
+    data = (words.inputs or [Path("../shared/data/s2-slovenia-lulc")])[0]
+    measure_landcover(folder, data, sys.stdout.write, (words.model or ["dynamic-world"])[0])
+
+
 def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.evidence import measure_evidence  # noqa: PLC0415  # imports the whole road
 
     measure_evidence(folder, (words.side or [896])[0], sys.stdout.write)
 
 
+_APART = {"peers": _compare_peers, "evidence": _weigh_evidence, "landcover": _measure_landcover}
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers", "evidence")
+    kinds = (
+        "efficiency",
+        "memory",
+        "planning",
+        "polygons",
+        "oddities",
+        "cluster",
+        "scheduling",
+        "peers",
+        "landcover",
+        "evidence",
+    )
     parser.add_argument("what", choices=kinds)
-    parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
+    parser.add_argument(
+        "inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc"
+    )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")

@@ -109,8 +109,9 @@ Datetime = Annotated[
 Composite = Annotated[
     str | None,
     _job(
-        "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
-        "folder of its own. Default: the workflow's (landcover: median).",
+        "How dates become one map: first (the newest), least-cloudy or median of the images; mean-scores maps every date "
+        "and takes the mean of the probabilities; per-date makes a map of each, in a folder of its own. "
+        "Default: the workflow's (landcover: median).",
         "--composite",
         autocompletion=completion.rules,
     ),
@@ -122,6 +123,14 @@ Model = Annotated[
         "Default: the workflow's (landcover: dynamic-world).",
         "--model",
         autocompletion=completion.models,
+    ),
+]
+Legend = Annotated[
+    str | None,
+    _job(
+        "Legend of the map: worldcover (ESA WorldCover, its codes as a column); scores of classes that become one are "
+        "summed. Default: the model's own.",
+        "--legend",
     ),
 ]
 Resolution = Annotated[
@@ -284,6 +293,7 @@ def run_command(
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
+    legend: Legend = None,
     resolution: Resolution = None,
     crs: Crs = None,
     like: Like = None,
@@ -353,6 +363,7 @@ def plan_command(
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
+    legend: Legend = None,
     resolution: Resolution = None,
     crs: Crs = None,
     like: Like = None,

@@ -26,7 +26,6 @@ from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
-from geoseg.pipeline.sizes import appetite
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -299,7 +298,7 @@ class _Road:
             return self._team
 
         def shared(threads: int) -> Share:
-            needs = appetite(prepared.model.spec, prepared.backend, prepared.spec.layers)
+            needs = prepared.appetite
             return share or share_of_worker(prepared.budget, settings.max_memory, threads, needs)
 
         return ClusterWorkers(

@@ -120,7 +120,7 @@ def describe(
         ),
         classes=tuple(
             ClassFacts(index=c.index, name=c.name, colour=c.colour, code=c.code, description=c.description)
-            for c in model.classes
+            for c in prepared.classes
         ),
         scenes=_scenes(prepared, tally),
         scenes_skipped=_skipped(prepared, tally),
@@ -220,7 +220,11 @@ def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
     offsets = sorted({source.offset for source in item.bands.values()})
     notes = [f"offset {offset:g} undone" for offset in offsets if offset]
     notes += _resampled(item, prepared.lattice)
-    share = None if prepared.spec.composite == "median" else tally.used_px[item.key] / sum(tally.used_px.values())
+    share = (
+        None
+        if prepared.spec.composite in {"median", "mean-scores"}
+        else tally.used_px[item.key] / sum(tally.used_px.values())
+    )
     return SceneFacts(
         id=item.id,
         datetime=dt.datetime.fromisoformat(item.datetime) if item.datetime else None,

@@ -64,11 +64,11 @@ def with_evidence(prepared: Prepared) -> Prepared:
     if spec.evidence is None:
         return prepared
     rules = load_rules(spec.evidence)
-    roles = Roles.of(rules, {entry.index: entry.name for entry in model.classes})
+    roles = Roles.of(rules, {entry.index: entry.name for entry in prepared.classes})
     if not roles.landslide:
         raise ModelMismatchError(
             f"--evidence {spec.evidence} with the model {model.name}, which knows "
-            f"{', '.join(entry.name for entry in model.classes)}",
+            f"{', '.join(entry.name for entry in prepared.classes)}",
             f"a model with a class that is called {' or '.join(rules.landslide_classes)}",
             "choose another --model, or name the class in landslide_classes of the rules",
         )

@@ -70,7 +70,7 @@ def finish(
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
     """
-    layers = layer_names(prepared.spec.layers, len(prepared.model.spec.classes))
+    layers = layer_names(prepared.spec.layers, len(prepared.classes))
     mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
     progress.stage("writing rasters and polygons")
     with (
@@ -120,7 +120,7 @@ def _finish_rasters(
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
     imagery, valid = preview_imagery(prepared, small) or (None, None)
-    write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
+    write_preview(out / "preview.png", pixels, prepared.classes, imagery, valid)
     return classes, further, _Picture(small, pixels, imagery, valid)
 
 
@@ -160,7 +160,7 @@ def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
         for block in mosaic.blocks():
             yield *mosaic.slices(*block), mosaic.layers(names, *block)
 
-    wanted, classes = prepared.spec.layers, prepared.model.spec.classes
+    wanted, classes = prepared.spec.layers, prepared.classes
     written = write_layers(
         out, prepared.geobox, wanted, classes, blocks, memory_bytes=COG_CACHE_BYTES, threads=usable_cores()
     )
@@ -212,7 +212,7 @@ def _write_polygons(
             out,
             geobox.crs,
             geobox.transform,
-            model.classes,
+            prepared.classes,
             formats=set(spec.format),
             metadata={name: text for name, text in notes.items() if text},
             further=gathering,
@@ -228,7 +228,7 @@ def _write_polygons(
 
 def _write_exports(prepared: Prepared, out: Path, files: list[str], count: int) -> list[str]:
     """What was asked for beside GeoParquet, and the styles; adds to the names of the files, returns what is to be said."""
-    classes, remarks = prepared.model.spec.classes, _too_large(out, files, count)
+    classes, remarks = prepared.classes, _too_large(out, files, count)
     write_style(out / "classes.qml", raster_style(classes))
     write_style(out / "confidence.qml", confidence_style())
     style = polygon_style(classes)

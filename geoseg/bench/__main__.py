@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|landcover``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|landcover|evidence``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,8 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
-        elif words.what == "landcover":
-            from geoseg.bench.landcover import measure_landcover  # noqa: PLC0415  # the whole road
-
-            data = (words.inputs or [Path("../shared/data/s2-slovenia-lulc")])[0]
-            measure_landcover(folder, data, sys.stdout.write, (words.model or ["dynamic-world"])[0])
-        elif words.what == "peers":
-            _compare_peers(words, folder)
+        elif words.what in _APART:
+            _APART[words.what](words, folder)
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
 
@@ -75,9 +70,36 @@ def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
         record(words.record, found)
 
 
+def _measure_landcover(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.landcover import measure_landcover  # noqa: PLC0415  # the whole road
+
+    data = (words.inputs or [Path("../shared/data/s2-slovenia-lulc")])[0]
+    measure_landcover(folder, data, sys.stdout.write, (words.model or ["dynamic-world"])[0])
+
+
+def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.evidence import measure_evidence  # noqa: PLC0415  # imports the whole road
+
+    measure_evidence(folder, (words.side or [896])[0], sys.stdout.write)
+
+
+_APART = {"peers": _compare_peers, "evidence": _weigh_evidence, "landcover": _measure_landcover}
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers", "landcover")
+    kinds = (
+        "efficiency",
+        "memory",
+        "planning",
+        "polygons",
+        "oddities",
+        "cluster",
+        "scheduling",
+        "peers",
+        "landcover",
+        "evidence",
+    )
     parser.add_argument("what", choices=kinds)
     parser.add_argument(
         "inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc"

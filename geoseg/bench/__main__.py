@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|training``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
-        elif words.what == "peers":
-            _compare_peers(words, folder)
+        elif words.what in {"peers", "training"}:
+            _compare(words, folder)
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
 
@@ -56,7 +56,12 @@ def main() -> None:
             measure_memory(folder, model, sides, words.dates, words.max_memory or "2GB", sys.stdout.write)
 
 
-def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
+def _compare(words: argparse.Namespace, folder: Path) -> None:
+    if words.what == "training":
+        from geoseg.bench.training import measure_training  # noqa: PLC0415  # imports torch
+
+        measure_training(folder, sys.stdout.write)
+        return
     from geoseg.bench.peers.measuring import compare  # noqa: PLC0415  # imports torch
     from geoseg.bench.peers.page import record  # noqa: PLC0415
 
@@ -68,7 +73,7 @@ def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers")
+    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers", "training")
     parser.add_argument("what", choices=kinds)
     parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")

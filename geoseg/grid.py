@@ -97,6 +97,10 @@ class Window:
         """The window grown by so many pixels on each side."""
         return Window(self.row0 - top, self.col0 - left, self.row1 + bottom, self.col1 + right)
 
+    def shifted(self, rows: int, cols: int) -> Window:
+        """The window moved by so many pixels."""
+        return Window(self.row0 + rows, self.col0 + cols, self.row1 + rows, self.col1 + cols)
+
     def snapped(self, step_px: int) -> Window:
         """The smallest window around this one whose edges are multiples of ``step_px``."""
         return Window(

@@ -12,17 +12,18 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.models.backends import Choice
 from geoseg.outputs.files import output_error, remove_leftovers
 from geoseg.spec import JobSpec, is_twelve_months, option_of
 
-_FOLDER, _SPEC, _ITEMS, _LOCK = "job", "spec.json", "items.json", "lock"
+_FOLDER, _SPEC, _ITEMS, _BACKEND, _LOCK = "job", "spec.json", "items.json", "backend.json", "lock"
 _HELD = "lock.held"  # where the file system knows no locks
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _SHOWN, _LONGEST = 3, 60  # differences of a job in a message, and characters of each
@@ -39,6 +40,7 @@ class JobFolder:
         fresh: Whether what is there is to be replaced.
         forgotten: STAC items that were frozen and are searched anew.
         notes: What a person should know about the job, in plain words.
+        backend: What an earlier run of the same spec computed with, or ``None``.
     """
 
     out: Path
@@ -47,13 +49,18 @@ class JobFolder:
     fresh: bool
     forgotten: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    backend: Choice | None = None
 
     @contextmanager
-    def taken(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    def taken(self, documents: Sequence[Mapping[str, Any]], backend: Choice | None = None) -> Iterator[None]:
         """Have the folder to oneself; the job is known to be good by now.
 
-        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on. A job that
-        turns out to be refused as it begins leaves the folder to others.
+        Removes what is to be replaced and what a killed run left, and keeps the items that the job works on and what
+        it is computed with. A job that turns out to be refused as it begins leaves the folder to others.
+
+        Args:
+            documents: The items.
+            backend: What it is computed with.
 
         Raises:
             OutputOccupiedError: If another run has it.
@@ -75,12 +82,15 @@ class JobFolder:
             begins = self.fresh or not (folder / _SPEC).is_file()
             _write(folder / _SPEC, self.spec.model_dump(mode="json"))
             _write(folder / _ITEMS, [dict(document) for document in documents])
+            if backend is not None:
+                _write(folder / _BACKEND, asdict(backend))
             try:
                 yield
             except RequestError:
                 if begins:  # a job that nobody can do must not keep others out
                     (folder / _SPEC).unlink()
                     (folder / _ITEMS).unlink()
+                    (folder / _BACKEND).unlink(missing_ok=True)
                 raise
 
 
@@ -190,6 +200,7 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
         _check(out, spec, fresh=fresh)
         known = (out / _FOLDER / _SPEC).is_file()
         frozen = () if fresh or not items.is_file() else tuple(_read(items) or ())
+        backend = None if fresh else _backend_of(out)
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
     notes = []
@@ -198,7 +209,19 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
             f"goes on with the unfinished job in {out}, of {spec.datetime}; the last twelve complete months are "
             f"{asked.datetime} by now: --fresh takes them"
         )
-    return JobFolder(out, spec, () if update else frozen, fresh and known, frozen if update else (), tuple(notes))
+    return JobFolder(
+        out, spec, () if update else frozen, fresh and known, frozen if update else (), tuple(notes), backend
+    )
+
+
+def _backend_of(out: Path) -> Choice | None:
+    """What the job of a folder is computed with; ``None`` where that is not known."""
+    path = out / _FOLDER / _BACKEND
+    known = _read(path) if path.is_file() else None
+    names = [field.name for field in fields(Choice)]
+    if not isinstance(known, dict) or not all(isinstance(known.get(name), str) for name in names):
+        return None
+    return Choice(**{name: known[name] for name in names})
 
 
 def _continued(out: Path, spec: JobSpec) -> JobSpec:

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         "default tiles in the cache.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
-    backend: Literal["auto", "torch", "openvino"] = Field(
+    backend: Literal["auto", "torch", "openvino", "onnx"] = Field(
         "auto", description="What runs the network; by default what is quicker on this machine."
     )
     cache: Path = Field(

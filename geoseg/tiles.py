@@ -106,6 +106,11 @@ def cover_cells(cells: NDArray[np.bool_], most: int) -> list[tuple[int, int, int
     return rectangles
 
 
+def rectangles(tile: Tile, cells: NDArray[np.bool_]) -> list[Window]:
+    """Disjoint rectangles of a tile that cover exactly the cells that are set."""
+    return [tile.cell_window(*rectangle) for rectangle in cover_cells(cells, tile.side_cells)]
+
+
 def round_up(value: int, step: int) -> int:
     """The next multiple of ``step``."""
     return -(-value // step) * step
@@ -159,14 +164,55 @@ class ChipPlan:
     chip_cells: int
 
     def chips(self, tile: Tile, cells: NDArray[np.bool_]) -> list[Chip]:
-        """The chips that give the cells that are set."""
+        """The chips that give the cells that are set: what they see is what has to be read."""
         if self.chip_px is None:
             return list(finite_chips(tile, cells, self.chip_cells, finite_halo(self.radius_px, self.stride_px)))
         assert self.chip_step_px is not None  # noqa: S101  # ModelSpec checks it
         chips: dict[Window, Chip] = {}
-        for rectangle in finite_chips(tile, cells, tile.side_cells, (0, 0, 0, 0)):
-            chips |= {chip.window: chip for chip in global_chips(rectangle.core, self.chip_px, self.chip_step_px)}
+        for core in rectangles(tile, cells):
+            chips |= {chip.window: chip for chip in global_chips(core, self.chip_px, self.chip_step_px)}
         return [chips[window] for window in sorted(chips, key=lambda w: (w.row0, w.col0))]
+
+    def chips_over(self, area: Window, cell_px: int) -> list[Chip]:
+        """Chips of a finite network over a rectangle of one tile, all of one shape."""
+        halo_px = finite_halo(self.radius_px, self.stride_px)
+        return even_chips(area, self.chip_cells * cell_px, self.stride_px, halo_px)
+
+
+def even_chips(area: Window, most_px: int, stride_px: int, halo_px: tuple[int, int, int, int]) -> list[Chip]:
+    """Chips of a finite network over a rectangle, all of one shape: networks are compiled for shapes.
+
+    Of the cuts whose chips see no more pixels than a square of ``most_px`` with its halo would, the one that sees the
+    fewest pixels altogether. The last chip of a row or column sees what its neighbour keeps too, to be of their size.
+
+    Args:
+        area: Pixels to give; its edges are multiples of the stride.
+        most_px: Side of the largest square.
+        stride_px: Chips start and end on its multiples.
+        halo_px: Top, left, bottom, right.
+    """
+    top, left, bottom, right = halo_px
+    rows, cols = area.shape
+    room_px = (most_px + top + bottom) * (most_px + left + right)
+    cuts = []
+    for down in range(1, -(-rows // stride_px) + 1):
+        height = round_up(-(-rows // down), stride_px)
+        # The fewest columns of chips that fit: more of them see more.
+        width = min(cols, room_px // (height + top + bottom) - left - right) // stride_px * stride_px
+        if width > 0:
+            across = -(-cols // width)
+            width = round_up(-(-cols // across), stride_px)
+            cuts.append((down * across * (height + top + bottom) * (width + left + right), down, across, height, width))
+        if cuts and 2 * height < most_px:
+            break  # flat chips are mostly halo
+    _, down, across, height, width = min(cuts)
+    chips = []
+    for row in range(down):
+        for col in range(across):
+            core = Window(row * height, col * width, min((row + 1) * height, rows), min((col + 1) * width, cols))
+            seen = Window(max(0, core.row1 - height), max(0, core.col1 - width), core.row1, core.col1)
+            chips.append(Chip(core.shifted(area.row0, area.col0), seen.shifted(area.row0, area.col0).padded(*halo_px)))
+    return [chip for chip in chips if chip.core]
 
 
 def around(windows: Iterator[Window] | list[Window]) -> Window:

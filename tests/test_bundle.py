@@ -15,7 +15,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,8 +27,12 @@ from geoseg.aoi import AOI
 from geoseg.bundle import bundle_name, check_bundle, packing
 from geoseg.bundle.words import versions
 from geoseg.cli import main
+from geoseg.demo.land import write_scene
 from geoseg.errors import BundleError, OutputOccupiedError, RequestError, WeightsError
 from geoseg.models import ModelFolder, resolve
+from geoseg.models.exports.carrying import carry_exports, exports_of
+from geoseg.models.exports.record import export_folder
+from geoseg.models.registry import BUILTIN
 
 BANDS = ("B02", "B03", "B04")
 
@@ -327,3 +331,67 @@ def test_what_is_no_bundle_is_refused(tmp_path, kind):
     assert status == 2
     assert len(said.splitlines()) == 3
     assert str(place) in said
+
+
+# Exports
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """The shipped model with its export under a name that geoseg has not."""
+    folder = tmp_path_factory.mktemp("exported") / "mine"
+    shutil.copytree(BUILTIN / "demo-landcover", folder)
+    return ModelFolder.open(folder)
+
+
+WITHOUT_TORCH = """
+import importlib.util, sys
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torch" else find_spec(name, *rest)
+sys.modules["torch"] = None
+from geoseg.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_bundle_takes_exports_along_so_that_its_models_run_without_torch(mine, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "write_demo", lambda folder, **_: folder.mkdir())
+    cached = replace(mine, cache=tmp_path / "cache")
+    elsewhere = export_folder(cached, "openvino", "exact")
+    elsewhere.parent.mkdir(parents=True)
+    shutil.move(mine.path / "exports" / "openvino-exact", elsewhere)  # as runs keep them
+    manifest = packing.make_bundle(tmp_path / "office", {"mine": cached})
+    shutil.move(elsewhere, mine.path / "exports" / "openvino-exact")
+    assert check_bundle(tmp_path / "office") == manifest
+    kept = "models/mine/exports/openvino-exact"
+    assert {f"{kept}/{name}" for name in ("export.json", "model.bin", "model.xml")} <= set(manifest.files)
+    land = write_scene(tmp_path / "land.tif", mine.spec.bands, 256)
+    words = [sys.executable, "-c", WITHOUT_TORCH, "run", "--scenes", str(land), "--model", "mine", "--quiet"]
+    where = {"GEOSEG_MODELS": str(tmp_path / "office" / "models"), "GEOSEG_CACHE": str(tmp_path / "own-cache")}
+    where["GEOSEG_BACKEND"] = "auto"
+    subprocess.run([*words, "--out", str(tmp_path / "map")], check=True, env={**os.environ, **where})
+    assert geoseg.Result.open(tmp_path / "map").report["settings"]["backend"] == "openvino"
+
+
+def test_an_altered_export_is_not_packed(mine, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "write_demo", lambda folder, **_: folder.mkdir())
+    shutil.copytree(mine.path, tmp_path / "mine")
+    with (tmp_path / "mine" / "exports" / "openvino-exact" / "model.bin").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(WeightsError) as refused:
+        packing.make_bundle(tmp_path / "office", {"mine": ModelFolder.open(tmp_path / "mine")})
+    assert "geoseg models export" in refused.value.todo
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_export_of_another_version_of_a_model_stays_behind(mine, tmp_path):
+    shutil.copytree(mine.path, tmp_path / "copy", ignore=shutil.ignore_patterns("exports"))
+    item = json.loads((tmp_path / "copy" / "item.json").read_text())
+    copy = ModelFolder.open(tmp_path / "copy")
+    assert [export.backend for export in carry_exports(mine, copy)] == ["openvino"]
+    assert [export.path for export in exports_of(copy)] == [copy.path / "exports" / "openvino-exact"]
+    shutil.rmtree(tmp_path / "copy" / "exports")
+    item["properties"]["mlm:hyperparameters"]["geoseg.radius_px"] = [99, 99, 99, 99]
+    (tmp_path / "copy" / "item.json").write_text(json.dumps(item))
+    assert carry_exports(mine, ModelFolder.open(tmp_path / "copy")) == []
+    assert not (tmp_path / "copy" / "exports").exists()

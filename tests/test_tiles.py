@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from geoseg.grid import Window
-from geoseg.tiles import Chip, ChipPlan, Tile, around, cover_cells, finite_chips, finite_halo, global_chips, tiles_over
+from geoseg.tiles import (
+    Chip,
+    ChipPlan,
+    Tile,
+    around,
+    cover_cells,
+    even_chips,
+    finite_chips,
+    finite_halo,
+    global_chips,
+    tiles_over,
+)
 
 PLACES = st.integers(-60, 60)
 BITMAPS = st.integers(1, 7).flatmap(lambda side: arrays(bool, (side, side)))
@@ -192,3 +203,34 @@ def test_around_is_the_smallest_window_around_all(parts):
     assert total.row0 == min(part.row0 for part in parts)
     assert total.col1 == max(part.col1 for part in parts)
     assert around(iter(parts)) == total
+
+
+@given(windows(longest=40), st.integers(1, 16), st.integers(1, 8), RADII)
+def test_even_chips_have_one_shape_give_each_pixel_once_and_stay_small(place, most, stride, radius):
+    area = Window(*(edge * stride for edge in (place.row0, place.col0, place.row1, place.col1)))
+    most_px, halo = most * stride, finite_halo(radius, stride)
+    chips = even_chips(area, most_px, stride, halo)
+    assert (counts_over([chip.core for chip in chips], area) == 1).all()
+    assert len({chip.window.shape for chip in chips}) == 1
+    top, left, bottom, right = halo
+    for chip in chips:
+        assert chip.window.size_px <= (most_px + top + bottom) * (most_px + left + right)
+        assert chip.window.contains(chip.core.padded(*halo))
+        assert area.padded(*halo).contains(chip.window)
+        assert not any(
+            edge % stride for edge in (chip.window.row0, chip.window.col0, chip.window.row1, chip.window.col1)
+        )
+
+
+def test_even_chips_of_what_a_tile_shows_of_a_scene():
+    halo = (22, 22, 22, 22)
+    shapes = {
+        shape: {chip.window.shape for chip in even_chips(Window(0, 0, *shape), 1024, 2, halo)}
+        for shape in ((2048, 2048), (2048, 1066), (1856, 2048), (192, 2048))
+    }
+    assert shapes == {
+        (2048, 2048): {(1068, 1068)},
+        (2048, 1066): {(728, 1110)},  # three instead of two and two slivers
+        (1856, 2048): {(972, 1068)},
+        (192, 2048): {(236, 2092)},
+    }

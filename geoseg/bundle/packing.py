@@ -16,6 +16,7 @@ from geoseg.demo import write_demo
 from geoseg.errors import OutputOccupiedError, RequestError
 from geoseg.heads import plugin_of_head
 from geoseg.models import ModelFolder
+from geoseg.models.exports.carrying import carry_exports
 from geoseg.models.folder import ITEM, SMP_CONFIG, write_item
 from geoseg.models.licences import licence_kind
 from geoseg.models.registry import BUILTIN
@@ -60,7 +61,7 @@ def make_bundle(out: Path, models: Mapping[str, ModelFolder]) -> Manifest:
 
     Raises:
         OutputOccupiedError: If something is there.
-        WeightsError: If weights are missing and cannot be fetched.
+        WeightsError: If weights are missing and cannot be fetched, or an export is altered.
         OutputError: If the bundle cannot be written whole; nothing is left of it then.
     """
     _check_place(out)
@@ -70,6 +71,7 @@ def make_bundle(out: Path, models: Mapping[str, ModelFolder]) -> Manifest:
         folder = Path(scratch) / (out.stem if is_archive else out.name)
         for name, model in models.items():
             _copy_model(model, weights[name], folder / "models" / name)
+            carry_exports(model, ModelFolder.open(folder / "models" / name))
         write_demo(folder / "sample", shape=_SAMPLE_PX, uav_shape=_SAMPLE_UAV_PX)
         facts = tuple(_facts(name, model) for name, model in sorted(models.items()))
         (folder / "constraints.txt").write_text(versions(), encoding="utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from geoseg.cli.launch import with_huge_pages
 from geoseg.cli.usage import UsageError, refusal
 from geoseg.errors import GeosegError, RequestError
 
@@ -17,7 +18,7 @@ _PARTS = ("run", "demo", "models", "cache")
 
 def _app() -> typer.Typer:
     from geoseg import __version__  # noqa: PLC0415
-    from geoseg.cli import bundle, cache, demo, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
+    from geoseg.cli import bundle, cache, data, demo, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
 
     app = typer.Typer(
         name="geoseg",
@@ -41,12 +42,15 @@ def _app() -> typer.Typer:
     app.add_typer(models.app, name="models")
     app.add_typer(cache.app, name="cache")
     app.add_typer(bundle.app, name="bundle")
+    app.add_typer(data.app, name="data")
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and words[:1] == ["run"]:
+        with_huge_pages()  # before the libraries are there
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
         sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False) or 0)

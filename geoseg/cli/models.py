@@ -171,6 +171,7 @@ def add(
     """Copy a model to this machine under a name, after it was checked, measured and tried out on noise."""
     del debug
     from geoseg.models.adding import Places, add_model  # noqa: PLC0415
+    from geoseg.models.exports.carrying import exports_of  # noqa: PLC0415
     from geoseg.models.licences import licence_warning  # noqa: PLC0415
 
     settings = _settings(offline=offline, allow_pickle=allow_pickle)
@@ -179,6 +180,8 @@ def add(
     spec, path = report.folder.spec, report.folder.path
     for fact in report.facts:
         typer.echo(f"{fact.name}: {fact.measured}")
+    if exports := exports_of(report.folder):
+        typer.echo(f"exports: {', '.join(f'{export.backend} {export.profile}' for export in exports)}")
     if warning := licence_warning(spec.name, spec.licence):
         typer.echo(f"note: {warning}", err=True)
     typer.echo(f"added {path.name} ({path}); use it with: geoseg run --model {path.name}")
@@ -191,7 +194,15 @@ def export(
         str,
         typer.Option("--profile", help="exact, or bf16 or int8, which round and are refused where they lose too much."),
     ] = "exact",
-    format_: Annotated[str, typer.Option("--format", help="openvino, or onnx for other programs.")] = "openvino",
+    format_: Annotated[
+        str, typer.Option("--format", help="openvino, or onnx for ONNX Runtime and other programs.")
+    ] = "openvino",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device", help="cpu, or cuda: measure what bf16 loses on this machine's GPU, where torch runs it."
+        ),
+    ] = "cpu",
     to: Annotated[
         Path | None,
         typer.Option("--to", help="Make a model folder here with the export in it. Default: keep it in the cache."),
@@ -212,10 +223,7 @@ def export(
     from geoseg.pipeline.calibration import calibration_images  # noqa: PLC0415
 
     wanted = profile_of(profile)
-    if format_ not in {"openvino", "onnx"}:
-        raise RequestError(f"--format {format_}", "openvino or onnx", "use one of the two")
-    if format_ == "onnx" and wanted == "bf16":
-        raise RequestError("--format onnx --profile bf16", "float32 or int8 as ONNX", "use --profile exact or int8")
+    backend = _export_backend(format_, wanted, device)
     settings = _settings(offline=offline, allow_pickle=allow_pickle)
     folder = _folder(model, settings)
     target = None
@@ -223,17 +231,41 @@ def export(
         to.mkdir(parents=True, exist_ok=True)
         gather(folder, to.absolute(), allow_pickle=settings.allow_pickle)
         folder = _folder(str(to.absolute()), settings)
-        target = folder.path / EXPORTS / f"{format_}-{wanted}"
+        target = folder.path / EXPORTS / f"{backend}-{wanted}"
     images, source = calibration_images(folder, scenes or (), settings) if scenes or wanted != "exact" else ([], "")
     made = export_apart(
         folder,
         wanted,
         images,
         source,
-        onnx=format_ == "onnx",
+        backend=backend,
+        device=device,
         target=target,
         allow_pickle=settings.allow_pickle,
     )
     typer.echo(made.agreement.describe())
     typer.echo(f"memory: {made.workspace_bytes_per_px:g} bytes per pixel of a chip")
     typer.echo(f"exported to {made.path}")
+
+
+def _export_backend(format_: str, profile: str, device: str) -> str:
+    """What an export is for.
+
+    Raises:
+        RequestError: If its options do not go together.
+    """
+    if format_ not in {"openvino", "onnx"}:
+        raise RequestError(f"--format {format_}", "openvino or onnx", "use one of the two")
+    if device not in {"cpu", "cuda"}:
+        raise RequestError(f"--device {device}", "cpu or cuda", "use one of the two")
+    if device == "cuda":
+        if profile != "bf16" or format_ != "openvino":
+            raise RequestError(
+                f"--device cuda --format {format_} --profile {profile}",
+                "bf16, which torch runs on a GPU: float32 needs no export there, and int8 is for processors",
+                "use --device cuda --profile bf16, or drop --device",
+            )
+        return "torch"
+    if format_ == "onnx" and profile == "bf16":
+        raise RequestError("--format onnx --profile bf16", "float32 or int8 as ONNX", "use --profile exact or int8")
+    return format_

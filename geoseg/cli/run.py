@@ -224,7 +224,8 @@ Store = Annotated[
 ]
 Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
 Backend = Annotated[
-    str | None, _where("What runs the network: torch, openvino, or auto (default), the quicker one.", "--backend")
+    str | None,
+    _where("What runs the network: torch, openvino, onnx, or auto (default), the quickest one.", "--backend"),
 ]
 Connections = Annotated[
     int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
@@ -372,7 +373,7 @@ def plan_command(
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, asks_files=False)
+        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, begun_with=job.backend, asks_files=False)
     if quiet:
         show_licence(prepared)
     else:

@@ -13,6 +13,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from geoseg import __version__
 from geoseg.budget import Share
+from geoseg.cluster.sending import sendable
 from geoseg.errors import GeosegError, RequestError, WeightsError
 from geoseg.load import Rasters, local_fact, reading
 from geoseg.plan import TileTask
@@ -206,10 +207,20 @@ def compute_tile(name: str, row: int, col: int, cells: bytes) -> Done:
         row: Place of the tile.
         col: See ``row``.
         cells: Bitmap of its cells, packed.
+
+    Raises:
+        GeosegError: Whatever happened to the tile, in a form that can be sent.
     """
-    room = get_worker().plugins[name]
+    worker = get_worker()
+    room = worker.plugins[name]
     assert isinstance(room, TileRoom)  # noqa: S101  # registered under this name before the first tile
-    return room.compute(row, col, cells)
+    try:
+        return room.compute(row, col, cells)
+    except _Stopped:
+        raise
+    except Exception as err:  # noqa: BLE001  # the job boundary of a worker: code of others may raise what cannot be sent
+        trouble = sendable(err, f"the tile {row}, {col} on the worker {worker.name}")
+    raise trouble  # out here, where it has no context that would be sent along
 
 
 def check(plan: RoomPlan, worker: Worker) -> None:

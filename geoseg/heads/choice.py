@@ -13,8 +13,7 @@ from geoseg.models import ClassInfo, ModelSpec
 from geoseg.models.spec import SEMANTIC
 
 if TYPE_CHECKING:
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork
-    from geoseg.models.network import Network
+    from geoseg.models.backends import AnyNetwork
 
 # Name to where it is built: a callable from a loaded network to a head.
 _OWN: Mapping[str, str] = {SEMANTIC: "geoseg.heads.semantic:SemanticHead"}
@@ -42,7 +41,7 @@ def plugin_of_head(spec: ModelSpec) -> plugins.Plugin | None:
     return plugin
 
 
-def make_head(network: Network | OpenVinoNetwork) -> Head:
+def make_head(network: AnyNetwork) -> Head:
     """The head of a loaded model.
 
     Raises:
@@ -60,7 +59,7 @@ def make_head(network: Network | OpenVinoNetwork) -> Head:
 class _GuardedHead:
     """A head of others: what it raises, and answers that are none, are said to be its own."""
 
-    def __init__(self, network: Network | OpenVinoNetwork, plugin: plugins.Plugin) -> None:
+    def __init__(self, network: AnyNetwork, plugin: plugins.Plugin) -> None:
         import torch  # noqa: PLC0415  # loaded with the network; this module is asked for names without it
 
         self._memory_error = torch.OutOfMemoryError

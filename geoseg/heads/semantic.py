@@ -8,8 +8,7 @@ from geoseg.heads.base import Chips, HeadOutput
 from geoseg.models import ClassInfo
 
 if TYPE_CHECKING:
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork
-    from geoseg.models.network import Network
+    from geoseg.models.backends import AnyNetwork
 
 
 class SemanticHead:
@@ -19,7 +18,7 @@ class SemanticHead:
         network: A loaded model.
     """
 
-    def __init__(self, network: Network | OpenVinoNetwork) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         self.network = network
 
     @property

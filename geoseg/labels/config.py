@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,20 @@ from geoseg.labels.base import ClassName, LabelSet, joined, natural
 #: Reader -> module and class that read its block; imported when it is asked for.
 READERS: dict[str, str] = {
     "chips": "geoseg.labels.chips:ChipsConfig",
+    "rasters": "geoseg.labels.rasters:RastersConfig",
+    "vectors": "geoseg.labels.vectors:VectorsConfig",
+    "coco": "geoseg.labels.coco:CocoConfig",
+    "loveda": "geoseg.labels.layouts.aerial:LoveDAConfig",
+    "landcoverai": "geoseg.labels.layouts.aerial:LandCoverAIConfig",
+    "potsdam": "geoseg.labels.layouts.aerial:PotsdamConfig",
+    "vaihingen": "geoseg.labels.layouts.aerial:VaihingenConfig",
+    "flair": "geoseg.labels.layouts.aerial:FlairConfig",
+    "flair-hub": "geoseg.labels.layouts.aerial:FlairHubConfig",
+    "openearthmap": "geoseg.labels.layouts.aerial:OpenEarthMapConfig",
+    "landslide4sense": "geoseg.labels.layouts.landslides:Landslide4SenseConfig",
+    "landslidebench": "geoseg.labels.layouts.landslides:LandslideBenchConfig",
+    "cas-landslide": "geoseg.labels.layouts.landslides:CasLandslideConfig",
+    "bijie": "geoseg.labels.layouts.landslides:BijieConfig",
     "generated": "geoseg.labels.generated:GeneratedConfig",
 }
 
@@ -27,6 +42,7 @@ READERS: dict[str, str] = {
 type LabelValue = int | str
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 class Strict(BaseModel):
@@ -248,7 +264,35 @@ def data_config(document: object, where: str = "data") -> DataConfig:
         raise unknown_name(f"{where}.reader", name, READERS, "correct the name")
     module, _, attribute = READERS[name].partition(":")
     cls: type[DataConfig] = getattr(import_module(module), attribute)
-    return checked(cls, document, where)
+    return checked(cls, filled(document, where), where)
+
+
+def filled(document: Any, where: str) -> Any:  # Any: a YAML document
+    """A document with ``${NAME}`` and ``${NAME:-DEFAULT}`` in its texts replaced by variables of the environment.
+
+    So one configuration serves machines on which the data lie elsewhere.
+
+    Raises:
+        RequestError: If a variable without a default is not set.
+    """
+    if isinstance(document, Mapping):
+        return {key: filled(value, f"{where}.{key}") for key, value in document.items()}
+    if isinstance(document, list):
+        return [filled(value, where) for value in document]
+    if not isinstance(document, str):
+        return document
+
+    def value(found: re.Match[str]) -> str:
+        given = os.environ.get(found[1]) or found[2]
+        if given is None:
+            raise RequestError(
+                f"{where}: {document}, with the variable {found[1]} not set",
+                "the folder that it stands for",
+                f"export {found[1]}=FOLDER, or write the folder into the configuration",
+            )
+        return given
+
+    return _VARIABLE.sub(value, document)
 
 
 def read_data(document: object, root: Path, where: str = "data") -> tuple[LabelSet, LabelSet | None]:

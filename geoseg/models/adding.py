@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from geoseg.errors import ModelSpecError, RequestError
 from geoseg.models.check import CheckReport, check_model
+from geoseg.models.exports.carrying import carry_exports
 from geoseg.models.fetching import writing_to
 from geoseg.models.folder import CARD, ITEM, SMP_CONFIG, ModelFolder, read_document, read_item, write_item
 from geoseg.models.network import load_network
@@ -103,6 +104,7 @@ def add_model(
                 "a network that gives every image one answer, a score for each of its classes",
                 "correct its item (classes, input steps, hyperparameters) or its weights, and add it again",
             )
+        carry_exports(given, ModelFolder.open(stage))
         if not (stage / CARD).exists():
             (stage / CARD).write_text(card(report.measured), encoding="utf-8")
         target = places.cache / ADDED / name

@@ -1,35 +1,58 @@
-"""What runs a network: torch, or OpenVINO on a processor. Chosen before anything is computed, by a short measurement.
+"""What runs a network: torch, or OpenVINO or ONNX Runtime on a processor.
 
-Importing this module imports neither.
+Chosen before anything is computed, by a short measurement. Importing this module imports none of them.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from geoseg.errors import GeosegError, ModelMismatchError, RequestError
-from geoseg.models.exports.record import Export, Profile, find_export, has_openvino
-from geoseg.models.exports.trials import export_apart, speeds_apart
+from geoseg.errors import RequestError
+from geoseg.models.exports.record import (
+    Export,
+    Profile,
+    find_export,
+    has_onnxruntime,
+    has_openvino,
+    has_torch,
+)
+from geoseg.models.exports.running import run_export
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import SEMANTIC, ModelSpec
+from geoseg.models.timing import TITLES, Bench, check_torch
 
 if TYPE_CHECKING:
+    from geoseg.models.exports.onnx_network import OnnxNetwork
     from geoseg.models.exports.openvino_network import OpenVinoNetwork
     from geoseg.models.network import Network
 
-Wanted = Literal["auto", "torch", "openvino"]
+    type AnyNetwork = Network | OpenVinoNetwork | OnnxNetwork
+
+Wanted = Literal["auto", "torch", "openvino", "onnx"]
 
 #: Torch must be so much quicker to be taken: it takes seconds and half a gigabyte to load.
 _WORTH_LOADING = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a job is computed with: of a backend all that stands in the keys of its tiles.
+
+    Attributes:
+        name: ``torch``, ``openvino`` or ``onnx``.
+        device: ``cpu`` or ``cuda``.
+        precision: Such as ``float32``; with the digest of the export, where one is run.
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    def describe(self) -> str:
+        """In words."""
+        return f"{self.name} on {self.device} ({self.precision})"
 
 
 @dataclass(frozen=True)
@@ -37,10 +60,10 @@ class Backend:
     """What runs a model's network on this machine.
 
     Attributes:
-        name: ``torch`` or ``openvino``.
+        name: ``torch``, ``openvino`` or ``onnx``.
         device: ``cpu`` or ``cuda``.
         profile: ``exact``, ``bf16`` or ``int8``.
-        export: The network as OpenVINO knows it.
+        export: The network as others than torch know it.
         why: What it was chosen by, in words; empty where it was asked for.
         mpx_per_s: How fast it was when it was timed on this machine, with all threads.
     """
@@ -64,11 +87,16 @@ class Backend:
             return self.export.precision
         return "float32" if self.profile == "exact" else "bfloat16"
 
+    @property
+    def choice(self) -> Choice:
+        """What of it a job must keep to, so that its tiles go on to fit together."""
+        return Choice(self.name, self.device, self.precision)
+
     def workspace_bytes_per_px(self, spec: ModelSpec) -> float:
         """Peak of one forward pass, per chip pixel."""
         return spec.workspace_bytes_per_px if self.export is None else self.export.workspace_bytes_per_px
 
-    def load(self, folder: ModelFolder, threads: int, *, allow_pickle: bool = False) -> Network | OpenVinoNetwork:
+    def load(self, folder: ModelFolder, threads: int, *, allow_pickle: bool = False) -> AnyNetwork:
         """The network, ready to be run.
 
         Args:
@@ -76,25 +104,17 @@ class Backend:
             threads: Threads of a pass.
             allow_pickle: As for ``load_network``.
         """
-        if self.name == "openvino":
-            from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # an extra
-
-            assert self.export is not None  # noqa: S101  # choose_backend sees to it
-            return OpenVinoNetwork(folder.spec, self.export, threads=threads)
+        if self.export is not None:
+            return run_export(folder.spec, self.export, threads=threads)
         from geoseg.models.network import load_network  # noqa: PLC0415  # imports torch
 
         return load_network(folder, self.device, allow_pickle=allow_pickle, bfloat16=self.profile == "bf16")
 
 
-def has_torch() -> bool:
-    """Whether torch is installed; it is not imported."""
-    return find_spec("torch") is not None
-
-
-def is_exported(folder: ModelFolder, wanted: Wanted, profile: Profile) -> bool:
+def is_exported(folder: ModelFolder, wanted: str, profile: Profile) -> bool:
     """Whether a model can be run without its weights: they are in its export."""
-    may = wanted != "torch" and folder.spec.head == SEMANTIC and has_openvino()
-    return may and find_export(folder, "openvino", profile) is not None
+    names = _outside_torch(folder, wanted)
+    return any(find_export(folder, name, profile) for name in names if profile == "exact" or name == "openvino")
 
 
 def choose_backend(
@@ -107,6 +127,7 @@ def choose_backend(
     say: Callable[[str], object] = lambda _: None,
     may_measure: bool = True,
     allow_pickle: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Backend:
     """What runs a model here.
 
@@ -119,111 +140,100 @@ def choose_backend(
         say: Told what takes a while.
         may_measure: Whether an export may be made and timed; the model's weights are at hand then.
         allow_pickle: As for ``load_network``.
+        should_stop: Asked while something is made or timed.
 
     Raises:
+        InterruptedRunError: If it is asked to stop.
         RequestError: If what was asked for is not installed, or does not go together.
-        ModelMismatchError: If OpenVINO was asked for and cannot run the network.
+        ModelMismatchError: If something else than torch was asked for and cannot run the network.
     """
     if device == "cuda":
         _check_cuda(wanted, profile)
-        return Backend("torch", device, profile)
+        return Backend("torch", device, profile, why=_loss_on_gpu(folder, profile))
     _check_installed(wanted)
     if profile != "exact":
         return _rounded(folder, wanted, profile)
-    if wanted == "torch" or not _runs_outside_torch(folder, wanted):
-        return Backend("torch", device, profile)
-    bench = _Bench(folder, threads, say, allow_pickle=allow_pickle)
-    export, refusal = bench.export(must=wanted == "openvino", may_make=may_measure)
-    if export is None:
-        return Backend(
-            "torch", device, profile, why=refusal or "or openvino: the first run times both" * (not may_measure)
-        )
-    speeds = bench.speeds(export, may_measure=may_measure) if wanted == "auto" and has_torch() else {}
+    bench = Bench(folder, threads, say, should_stop, allow_pickle=allow_pickle)
+    exports, refusal = _exports(folder, wanted, bench, may_make=may_measure)
+    if not exports:
+        if wanted == "auto":
+            check_torch(folder)
+        return Backend("torch", device, profile, why=refusal)
+    speeds = bench.speeds(exports, may_measure=may_measure) if wanted == "auto" else {}
     if not speeds:
-        return Backend("openvino", device, profile, export)
-    why = f"OpenVINO {speeds['openvino']:.2f} Mpx/s, torch {speeds['torch']:.2f} Mpx/s on this machine"
-    loads_torch = speeds["torch"] > _WORTH_LOADING * speeds["openvino"]
-    return Backend(
-        "torch" if loads_torch else "openvino",
-        device,
-        profile,
-        None if loads_torch else export,
-        why,
-        speeds["torch" if loads_torch else "openvino"],
-    )
+        return Backend(exports[0].backend, device, profile, exports[0])
+    quickest = max(exports, key=lambda export: speeds[export.backend])
+    why = ", ".join(f"{TITLES[name]} {speeds[name]:.2f} Mpx/s" for name in sorted(speeds)) + " on this machine"
+    if speeds.get("torch", 0.0) > _WORTH_LOADING * speeds[quickest.backend]:
+        return Backend("torch", device, profile, None, why, speeds["torch"])
+    return Backend(quickest.backend, device, profile, quickest, why, speeds[quickest.backend])
 
 
-def _runs_outside_torch(folder: ModelFolder, wanted: str) -> bool:
-    """Whether OpenVINO may be asked.
+def _exports(folder: ModelFolder, wanted: str, bench: Bench, *, may_make: bool) -> tuple[list[Export], str]:
+    """What may be run instead of torch; where there is nothing, why, in words.
+
+    OpenVINO's is made where there is none. One for ONNX Runtime is used where somebody made it, or asks for it.
 
     Raises:
-        RequestError: If it must, and cannot run this model's head.
+        RequestError: If one must be run, and cannot be.
+        ModelMismatchError: If one must be made, and the network cannot be exported.
     """
-    if folder.spec.head == SEMANTIC:
-        return has_openvino()
-    if wanted == "openvino":
-        raise RequestError(
-            f"--backend openvino for the head {folder.spec.head!r} of {folder.spec.name}",
-            "a model with geoseg's own head: those of plug-ins run in torch",
-            "use --backend torch",
-        )
-    return False
+    found, refusal = [], ""
+    for name in _outside_torch(folder, wanted):
+        if name == "onnx" and wanted == "auto":
+            export = find_export(folder, "onnx", "exact")
+        else:
+            export, refusal = bench.export(name, must=wanted == name, may_make=may_make)
+            refusal = refusal or "or openvino: the first run times both" * (not may_make)
+        found += [] if export is None else [export]
+    return found, refusal
 
 
-class _Bench:
-    """Makes and times exports, once for each model and machine.
+def _outside_torch(folder: ModelFolder, wanted: str) -> list[str]:
+    """What is installed, may be asked, and runs networks outside torch.
 
-    Args:
-        folder: The model.
-        threads: Threads that a measurement may use.
-        say: Told what takes a while.
-        allow_pickle: As for ``load_network``.
+    Raises:
+        RequestError: If one must, and cannot run this model's head.
     """
-
-    def __init__(self, folder: ModelFolder, threads: int, say: Callable[[str], object], *, allow_pickle: bool) -> None:
-        self._folder, self._threads, self._say, self._allow_pickle = folder, threads, say, allow_pickle
-        self._notes = _Notes(folder.cache)
-        self._name = f"{folder.spec.digest[:32]} {_machine(threads)}"
-
-    def export(self, *, must: bool, may_make: bool) -> tuple[Export | None, str]:
-        """The model's export, made where there is none; or why there is none.
-
-        Raises:
-            RequestError: If one must be made, or nothing else could run the model, and there is no torch.
-            ModelMismatchError: If one must be made, and OpenVINO cannot be given the network.
-        """
-        found = find_export(self._folder, "openvino", "exact")
-        refusal = str(self._notes.get(self._name).get("refused", ""))
-        if found is not None or not (must or (may_make and not refusal)):
-            return found, refusal
-        _check_convertible(self._folder)
-        self._say(f"converting {self._folder.spec.name} for OpenVINO, once")
-        try:
-            return export_apart(self._folder, "exact", allow_pickle=self._allow_pickle), ""
-        except GeosegError as err:
-            if must:
-                raise
-            if isinstance(err, ModelMismatchError):  # it would be the same the next time
-                self._notes.put(self._name, {"refused": err.given})
-            return None, err.given
-
-    def speeds(self, export: Export, *, may_measure: bool) -> dict[str, float]:
-        """Megapixels a second of torch and OpenVINO; nothing where they are not known and must not be measured."""
-        known = self._notes.get(self._name)
-        if "openvino" not in known and may_measure:
-            self._say(f"timing {self._folder.spec.name} in torch and OpenVINO, once")
-            known = speeds_apart(self._folder, export, self._threads, allow_pickle=self._allow_pickle)
-            self._notes.put(self._name, known)
-        return known if "openvino" in known else {}
+    if folder.spec.head != SEMANTIC:
+        if wanted in {"openvino", "onnx"}:
+            raise RequestError(
+                f"--backend {wanted} for the head {folder.spec.head!r} of {folder.spec.name}",
+                "a model with geoseg's own head: those of plug-ins run in torch",
+                "use --backend torch",
+            )
+        return []
+    installed = {"openvino": has_openvino(), "onnx": has_onnxruntime()}
+    return [name for name, is_there in installed.items() if is_there and wanted in {"auto", name}]
 
 
 def _check_cuda(wanted: str, profile: str) -> None:
-    if wanted == "openvino":
+    if wanted in {"openvino", "onnx"}:
         raise RequestError(
-            "--backend openvino with --device cuda", "a processor: OpenVINO runs there", "use --device cpu"
+            f"--backend {wanted} with --device cuda",
+            "a processor: it runs there",
+            "use --device cpu, or --backend torch",
         )
     if profile == "int8":
         raise RequestError("--profile int8 on a GPU", "exact or bf16", "use --profile bf16, or --device cpu")
+
+
+def _loss_on_gpu(folder: ModelFolder, profile: Profile) -> str:
+    """What a profile was measured to lose where torch runs it on a GPU, in words; nothing for one that does not round.
+
+    Raises:
+        RequestError: If it was not measured, or lost too much: then there is no record.
+    """
+    if profile == "exact":
+        return ""
+    measured = find_export(folder, "torch", profile)
+    if measured is None:
+        raise RequestError(
+            f"--profile {profile} for {folder.spec.name} on a GPU",
+            "a model whose loss by rounding was measured there",
+            f"geoseg models export {folder.spec.name} --profile {profile} --device cuda",
+        )
+    return measured.agreement.describe()
 
 
 def _check_installed(wanted: str) -> None:
@@ -232,24 +242,15 @@ def _check_installed(wanted: str) -> None:
     Raises:
         RequestError: If it is not.
     """
-    missing = {"torch": not has_torch(), "openvino": not has_openvino()}
-    missing["auto"] = missing["torch"] and missing["openvino"]
+    missing = {"torch": not has_torch(), "openvino": not has_openvino(), "onnx": not has_onnxruntime()}
+    missing["auto"] = all(missing.values())
     if missing[wanted]:
-        what = "torch or openvino" if wanted == "auto" else wanted
-        extra = "torch" if wanted != "openvino" else "openvino"
+        what = {"auto": "torch or openvino", "onnx": "onnxruntime"}.get(wanted, wanted)
+        extra = "torch" if wanted == "auto" else wanted
         raise RequestError(
             f"--backend {wanted}, for which {what} is not installed",
             "something that runs networks",
             f"pip install 'geoseg[{extra}]'",
-        )
-
-
-def _check_convertible(folder: ModelFolder) -> None:
-    if not has_torch():
-        raise RequestError(
-            f"the model {folder.spec.name}, which was not exported, on a machine without torch",
-            "an export of it, or torch to make one",
-            f"on a machine with torch: geoseg models export {folder.spec.name} --to FOLDER, and use that folder as --model",
         )
 
 
@@ -259,56 +260,12 @@ def _rounded(folder: ModelFolder, wanted: str, profile: Profile) -> Backend:
     Raises:
         RequestError: If it was not.
     """
-    export = find_export(folder, "openvino", profile) if wanted != "torch" and has_openvino() else None
+    is_asked = wanted in {"auto", "openvino"}
+    export = find_export(folder, "openvino", profile) if is_asked and has_openvino() else None
     if export is None:
         raise RequestError(
-            f"--profile {profile} for {folder.spec.name}" + " with --backend torch" * (wanted == "torch"),
-            "a model that was exported with this profile, and measured",
+            f"--profile {profile} for {folder.spec.name}" + f" with --backend {wanted}" * (not is_asked),
+            "a model that was exported with this profile and measured, in OpenVINO",
             f"geoseg models export {folder.spec.name} --profile {profile}",
         )
     return Backend("openvino", "cpu", profile, export, why=export.agreement.describe())
-
-
-def _machine(threads: int) -> str:
-    """What a measurement holds for: the processor, how much of it, and the libraries."""
-    model = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return " ".join([model, str(threads), *(_version(name) for name in ("torch", "openvino"))])
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "-"
-
-
-class _Notes:
-    """What was measured on this machine, by model and machine, in the cache."""
-
-    def __init__(self, cache: Path | None) -> None:
-        self._path = None if cache is None else cache / "backends.json"
-
-    def get(self, name: str) -> dict[str, Any]:
-        """What is known; nothing where nothing is."""
-        return dict(self._read().get(name, {}))
-
-    def _read(self) -> dict[str, Any]:
-        if self._path is None:
-            return {}
-        with suppress(OSError, ValueError):
-            known = json.loads(self._path.read_text())
-            return known if isinstance(known, dict) else {}
-        return {}
-
-    def put(self, name: str, facts: dict[str, Any]) -> None:
-        """Remember; a cache that cannot be written is no reason to fail."""
-        if self._path is None:
-            return
-        temporary = self._path.with_name(f".backends.{os.getpid()}.part")
-        with suppress(OSError, GeosegError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({**self._read(), name: facts}, indent=1, sort_keys=True))
-            temporary.replace(self._path)

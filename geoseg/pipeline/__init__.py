@@ -17,14 +17,15 @@ from urllib.parse import urlsplit
 
 from geoseg.budget import Share, share_of_worker
 from geoseg.errors import InterruptedRunError, OutputError, RequestError
-from geoseg.job import default_out, open_job
+from geoseg.job import JobFolder, default_out, open_job
 from geoseg.machine import MemoryWatch, release_memory
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
-from geoseg.pipeline.prepare import Prepared, appetite, prepare, resolve_model
+from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
+from geoseg.pipeline.sizes import appetite
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -77,7 +78,7 @@ def run(
         spec: What to make.
         settings: Where it runs; from the environment where it is not given.
         progress: Told what happens.
-        should_stop: Asked between chips; what is finished by then stays finished.
+        should_stop: Asked between chips, and while a network is converted; what is finished by then stays finished.
         before: Called once with what will be done, before the first pixel is read.
 
     Returns:
@@ -91,16 +92,26 @@ def run(
     _check_writable(settings.cache)
     store = _opened_store(settings)
     model = resolve_model(spec, settings)
-    folder = _with_weights(model, spec, settings, progress)  # refused before the output folder is touched
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
+    folder = _with_weights(model, job, settings, progress)  # refused before the output folder is touched
     with MemoryWatch() as memory:
         progress.stage("planning")
-        ready = prepare(spec, settings, job.documents, job.forgotten, job.notes, folder, progress.stage)
+        ready = prepare(
+            spec,
+            settings,
+            job.documents,
+            job.forgotten,
+            job.notes,
+            folder,
+            progress.stage,
+            begun_with=job.backend,
+            should_stop=should_stop,
+        )
         with ready.remote:
             prepared = _with_inputs_checked(ready)
-            with job.taken(prepared.found.documents):
+            with job.taken(prepared.found.documents, prepared.backend.choice):
                 if before is not None:
                     before(prepared)
                 clock.forecast = forecast_of(prepared)
@@ -143,7 +154,7 @@ def _opened_store(settings: Settings) -> Store:
     return store
 
 
-def _with_weights(folder: ModelFolder, spec: JobSpec, settings: Settings, progress: Progress) -> ModelFolder:
+def _with_weights(folder: ModelFolder, job: JobFolder, settings: Settings, progress: Progress) -> ModelFolder:
     """A model whose weights are on this machine and are the right ones; or which was exported, and needs none.
 
     Raises:
@@ -151,7 +162,8 @@ def _with_weights(folder: ModelFolder, spec: JobSpec, settings: Settings, progre
     """
     from geoseg.models.weights import find_weights, require_weights  # noqa: PLC0415  # HTTP, where it is needed
 
-    if is_exported(folder, settings.backend, spec.profile):
+    begun_with = job.backend if settings.backend == "auto" else None
+    if is_exported(folder, begun_with.name if begun_with else settings.backend, job.spec.profile):
         return folder
     if not require_weights(folder):
         model = folder.spec

@@ -12,21 +12,18 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from geoseg.aoi import AOI
-from geoseg.budget import Appetite, Budget, Share, appetite_of, plan_budget, share_budget
-from geoseg.cluster import require_cluster
+from geoseg.budget import Appetite, Budget, Share
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
-from geoseg.keys import KEPT, KeyParts, asset_facts
+from geoseg.keys import KeyParts, asset_facts
 from geoseg.load import Rasters
-from geoseg.machine import has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec, resolve
-from geoseg.models.backends import Backend, choose_backend, has_torch
-from geoseg.models.exports.openvino_network import MOST_SHAPES
+from geoseg.models.backends import Backend, Choice
 from geoseg.models.licences import licence_warning
-from geoseg.models.weights import guard_pickle, weights_at_hand
-from geoseg.pixels import LAYERS, layer_names
+from geoseg.models.weights import guard_pickle
+from geoseg.pipeline.sizes import appetite, backend_of, key_parts_of, sizes_of
 from geoseg.plan import (
     Coverage,
     Region,
@@ -52,22 +49,12 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
 
-# Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
-# halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
-_BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048}
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
 _SPARE, _NOT_LARGER = 1.1, 1.001
 # Items whose headers a plan reads, spread over all where there are more.
 _HEADERS_PLANNED = 64
-# Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
-# join of polygons and the report.
-_STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6}
-# What converting and timing a network takes beside this process; below it, what is there is taken as it is.
-_TRIAL_BYTES = 2 * 10**9
-# What the large libraries of networks add to torch.
-_LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
 
 
 @dataclass(frozen=True)
@@ -188,6 +175,8 @@ def prepare(
     folder: ModelFolder | None = None,
     say: Callable[[str], object] = lambda _: None,
     *,
+    begun_with: Choice | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     asks_files: bool = True,
 ) -> Prepared:
     """Resolve model, scenes, grid, tiles and memory.
@@ -200,6 +189,8 @@ def prepare(
         notes: What is known about the job already, to be said with the rest.
         folder: The job's model, where it was resolved before.
         say: Told what takes a while.
+        begun_with: What an earlier run of the job computed with.
+        should_stop: Asked while a network is converted or timed.
         asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
             looks at the headers of some.
 
@@ -212,8 +203,8 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     aoi, like = spec.region, _like(spec)
-    backend = _backend(spec, settings, folder, say, is_run=asks_files)
-    budget, share, fewer = _sizes(settings, backend, appetite(model, backend, spec.layers))
+    backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files, should_stop=should_stop)
+    budget, share, fewer = sizes_of(settings, backend, appetite(model, backend, spec.layers))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
     if aoi is not None:
@@ -247,7 +238,7 @@ def prepare(
             hrefs = {source.href for item in found.items for source in item.sources}
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
-        found = replace(found, notes=(*notes, *found.notes))
+        found = replace(found, notes=(*notes, *_of_another_backend(begun_with, backend), *found.notes))
         warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
@@ -267,7 +258,7 @@ def prepare(
             tasks=tasks,
             budget=budget,
             share=share,
-            key_parts=_key_parts(spec, model, lattice, budget, backend),
+            key_parts=key_parts_of(spec, model, lattice, budget, backend),
             asset_facts=asset_facts(hrefs, remote) if asks_files else {},
             remote=remote,
             backend=backend,
@@ -287,6 +278,13 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     return warnings
+
+
+def _of_another_backend(begun_with: Choice | None, backend: Backend) -> list[str]:
+    """What is to be said where a job goes on with another backend than it was begun with: somebody asked for it."""
+    if begun_with is None or begun_with == backend.choice:
+        return []
+    return [f"this job was begun with {begun_with.describe()}; its tiles are computed again"]
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:
@@ -317,26 +315,6 @@ def _check_pixel_grid(spec: JobSpec) -> None:
             "a map in rows and columns, which has no place on Earth",
             f"drop {given}, or --pixel-grid",
         )
-
-
-def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
-    """What a model costs in memory, with the further layers that are asked for."""
-    weights = model.weights.size_bytes or 0
-    if backend.name == "torch":  # weights are in memory twice while they are loaded
-        standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
-    else:  # and once for each shape that each pass keeps
-        standing = _STANDING_BYTES["openvino"] + (1 + MOST_SHAPES * usable_cores()) * weights
-    return appetite_of(
-        len(model.bands),
-        len(model.classes),
-        model.cell_px,
-        model.radius_px,
-        model.stride_px,
-        backend.workspace_bytes_per_px(model),
-        model.chip_px,
-        standing,
-        len(layer_names(layers, len(model.classes))),
-    )
 
 
 def _bounds(aoi: AOI | None, reach_px: int, pixel_m: float) -> tuple[float, float, float, float] | None:
@@ -381,89 +359,3 @@ def _like(spec: JobSpec) -> GeoBox | None:
     if geobox is None:
         raise RequestError(f"--like {spec.like}", "an earlier result, or a georeferenced raster", "check the path")
     return geobox
-
-
-def _sizes(settings: Settings, backend: Backend, needs: Appetite) -> tuple[Budget, Share | None, list[str]]:
-    """Sizes that fit the memory, the share of each worker process where there are several, and if these are fewer, why.
-
-    Raises:
-        MemoryTooSmallError: If not even one tile fits.
-        RequestError: If workers of this machine and of a cluster are asked for, or the library for either is missing.
-    """
-    cores = usable_cores() if backend.device == "cpu" else 1
-    budget = plan_budget(settings.max_memory, cores, settings.tile_size, _BEST_CHIP_PX[backend.key], needs)
-    asked = settings.workers or 1
-    if asked == 1:
-        return budget, None, []
-    if settings.scheduler is not None:
-        raise RequestError(
-            f"--workers {asked} with --scheduler {settings.scheduler}",
-            "worker processes of this machine, or those of the scheduler",
-            "leave one of them away; a scheduler has the workers that are started for it",
-        )
-    require_cluster(f"--workers {asked}")
-    most = min(asked, _gpus()) if backend.device == "cuda" else asked
-    share = share_budget(budget, settings.max_memory, cores if backend.device == "cpu" else most, most, needs)
-    now = 1 if share is None else share.processes
-    why = f"this machine has {most} GPUs" if now == most else "--max-memory is not enough for more"
-    return budget, share, [f"{now} of {asked} worker processes: {why}"] * (now < asked)
-
-
-def _gpus() -> int:
-    from geoseg.predict.tensors import count_gpus  # noqa: PLC0415  # torch is asked only where there is a GPU
-
-    return count_gpus()
-
-
-def _backend(
-    spec: JobSpec, settings: Settings, folder: ModelFolder, say: Callable[[str], object], *, is_run: bool
-) -> Backend:
-    """What runs the network; measured only by runs, and where its weights are at hand."""
-    device = _device(settings)
-    return choose_backend(
-        folder,
-        settings.backend,
-        device,
-        spec.profile,
-        usable_cores(),
-        say=say,
-        may_measure=is_run and settings.max_memory >= _TRIAL_BYTES and weights_at_hand(folder) is not None,
-        allow_pickle=settings.allow_pickle,
-    )
-
-
-def _device(settings: Settings) -> str:
-    """``cpu`` or ``cuda``; torch is asked only where the answer depends on it."""
-    if settings.scheduler is not None:
-        require_cluster(f"--scheduler {settings.scheduler}")
-        from geoseg.cluster.team import offers_gpu  # noqa: PLC0415  # an extra
-
-        offers = offers_gpu(settings.scheduler)  # asked in any case: a scheduler that is not there is said at once
-        if settings.device != "auto":
-            return settings.device
-        return "cuda" if offers and settings.backend != "openvino" else "cpu"
-    if settings.device == "auto" and settings.backend == "openvino":
-        return "cpu"
-    if settings.device == "cpu" or (settings.device == "auto" and not (has_gpu_driver() and has_torch())):
-        return "cpu"
-    from geoseg.predict.tensors import pick_device  # noqa: PLC0415  # seconds that `--device cpu` plans need not wait
-
-    return pick_device(settings.device)
-
-
-def _key_parts(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend) -> KeyParts:
-    head = plugin_of_head(model)
-    chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
-    return KeyParts(
-        model=model.digest,
-        composite=spec.composite,
-        quantity=model.quantity,
-        bands=tuple(model.bands),
-        lattice=lattice,
-        backend=backend.key,
-        precision=backend.precision,
-        threads=budget.threads_per_pass,
-        chip=chip,
-        layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
-        head="" if head is None else head.fingerprint,
-    )

@@ -20,7 +20,7 @@ from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.raster import CogWriter, WrittenRaster
 from geoseg.pipeline.prepare import Prepared
 from geoseg.plan import Region
-from geoseg.polygons import ClassSource
+from geoseg.polygons import ClassSource, OverSource
 
 # GDAL needs a few rows of blocks and gains nothing from more.
 COG_CACHE_BYTES = 64 * 2**20
@@ -29,7 +29,7 @@ UInt8 = NDArray[np.uint8]
 
 
 @dataclass
-class Rasters:
+class Rasters(OverSource):
     """A map that is written while it is read. Use it as a context manager, and `close` it when every block was read.
 
     Implements ``geoseg.polygons.ClassSource``; blocks may be read in any order, by any thread, and more than once.
@@ -91,16 +91,6 @@ class Rasters:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._files.__exit__(kind, error, trace)
-
-    @property
-    def row_edges(self) -> tuple[int, ...]:
-        """Block borders (0, …, rows)."""
-        return self.source.row_edges
-
-    @property
-    def col_edges(self) -> tuple[int, ...]:
-        """Block borders (0, …, cols)."""
-        return self.source.col_edges
 
     def read(self, block_row: int, block_col: int) -> tuple[UInt8, UInt8]:
         """Classes and confidence of a block, which is written when it is read for the first time."""

@@ -9,6 +9,15 @@ from geoseg.polygons.join import polygonize
 from geoseg.polygons.regions import RegionBatch
 from geoseg.polygons.sieve import sieve
 from geoseg.polygons.simplify import simplify
-from geoseg.polygons.source import ArraySource, ClassSource
+from geoseg.polygons.source import ArraySource, ClassSource, OverSource
 
-__all__ = ["ArraySource", "ClassSource", "RegionBatch", "polygonize", "sieve", "simplify", "to_crs_geometry"]
+__all__ = [
+    "ArraySource",
+    "ClassSource",
+    "OverSource",
+    "RegionBatch",
+    "polygonize",
+    "sieve",
+    "simplify",
+    "to_crs_geometry",
+]

@@ -16,7 +16,16 @@ from geoseg.polygons.contacts import Contacts, Facts, best_neighbours, contacts_
 from geoseg.polygons.frontier import Frontier, LabelledBlock
 from geoseg.polygons.labels import class_of_label, first_of_label, label_regions
 from geoseg.polygons.runs import by_block
-from geoseg.polygons.source import LAST_CLASS, NO_CLASS, ClassSource, UInt8, block_rows, read_block, shape_of
+from geoseg.polygons.source import (
+    LAST_CLASS,
+    NO_CLASS,
+    ClassSource,
+    OverSource,
+    UInt8,
+    block_rows,
+    read_block,
+    shape_of,
+)
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -72,7 +81,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class SievedSource:
+class SievedSource(OverSource):
     """A map some regions of which have another class.
 
     Args:
@@ -82,16 +91,6 @@ class SievedSource:
 
     source: ClassSource
     changes: dict[Place, Changes]
-
-    @property
-    def row_edges(self) -> tuple[int, ...]:
-        """Block borders (0, …, rows)."""
-        return self.source.row_edges
-
-    @property
-    def col_edges(self) -> tuple[int, ...]:
-        """Block borders (0, …, cols)."""
-        return self.source.col_edges
 
     def read(self, block_row: int, block_col: int) -> tuple[UInt8, UInt8]:
         """Classes and confidence of one block."""

@@ -42,6 +42,24 @@ class ClassSource(Protocol):
         ...
 
 
+class OverSource:
+    """Base of a map that has the blocks of another one, ``source``."""
+
+    __slots__ = ()
+
+    source: ClassSource
+
+    @property
+    def row_edges(self) -> tuple[int, ...]:
+        """Block borders (0, …, rows)."""
+        return self.source.row_edges
+
+    @property
+    def col_edges(self) -> tuple[int, ...]:
+        """Block borders (0, …, cols)."""
+        return self.source.col_edges
+
+
 @dataclass(frozen=True, eq=False)
 class ArraySource:
     """A map in memory, cut into square blocks.

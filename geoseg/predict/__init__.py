@@ -31,10 +31,12 @@ from geoseg.pixels import (
     layers_of,
 )
 from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
-from geoseg.tiles import Chip, ChipPlan, Tile
+from geoseg.tiles import Chip, ChipPlan, Tile, finite_halo, rectangles
 
 __all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
 
+# A chip of another shape costs its network's compilation, so a smaller one has to spare that much of the pixels.
+_WORTH_A_SHAPE = 0.75
 _NO_NUMBER, _WRONG_SHAPE = "scores that are no numbers", "scores of a wrong shape"
 
 
@@ -206,14 +208,18 @@ class Predictor:
     def _finite_parts(
         self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
     ) -> Iterator[_Part]:
+        halo = finite_halo(self._chips.radius_px, self._chips.stride_px)
+        # Neither farther than the data reach, nor out of step with the stride.
+        areas = (self._observed(core, image, window) for core in rectangles(tile, cells))
+        chips = [chip for area in areas if area for chip in self._chips.chips_over(area, tile.cell_px)]
+
         def compute(chip: Chip) -> _Part | None:
-            core = self._observed(chip.core, image, window)
-            if core is None:
+            core, seen = chip.core, chip.window
+            observed = self._observed(core, image, window)
+            if observed is None:
                 return None  # its pixels have a reason for having no class
-            # Neither farther than the data reach, nor out of step with the stride.
-            top, left = chip.core.row0 - chip.window.row0, chip.core.col0 - chip.window.col0
-            bottom, right = chip.window.row1 - chip.core.row1, chip.window.col1 - chip.core.col1
-            seen = core.padded(top, left, bottom, right)
+            if observed.size_px < _WORTH_A_SHAPE * core.size_px:
+                core, seen = observed, observed.padded(*halo)
             scores = self._scores(seen, image, window)
             if scores is None:
                 return _Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
@@ -224,7 +230,7 @@ class Predictor:
             failures = {seen: _NO_NUMBER} if failed.any() else {}
             return _Part(core, decision, self._layers_of(kept), failures, kept if self._keeps_scores else None)
 
-        for part in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
+        for part in self._in_order(compute, chips, should_stop):
             if part is not None:
                 yield part
 

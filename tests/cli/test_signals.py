@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import worlds
 
@@ -61,3 +63,39 @@ def test_a_signal_ends_a_run_in_time_and_the_same_command_goes_on(
     tiles = json.loads(capsys.readouterr().out.splitlines()[-1])["tiles"]
     assert tiles["reused"] == kept
     assert tiles["reused"] + tiles["computed"] == tiles["total"] == 8 * 8
+
+
+def converting(model: Path, wide: Path, folder: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
+    """A run that converts its network for OpenVINO, and the process in which that is done."""
+    words = [sys.executable, "-m", "geoseg", "run", "--scenes", str(wide), "--model", str(model), "--quiet"]
+    words += ["--backend", "openvino", "--device", "cpu", "--out", str(folder / "map")]
+    environment = {**os.environ, "GEOSEG_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
+    environment["PYTHONPATH"] = str(Path(geoseg.__file__).parent.parent)
+    run = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+    while True:
+        assert run.poll() is None, run.communicate()[1]
+        for child in psutil.Process(run.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if any("answer()" in word for word in child.cmdline()):
+                    return run, child
+        time.sleep(0.005)
+
+
+def test_a_run_that_is_told_to_end_while_it_converts_ends_and_leaves_nobody_behind(model, wide, tmp_path):
+    run, child = converting(model, wide, tmp_path)
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 143, err
+    assert "run the same command again" in err.strip().splitlines()[-1], "not ended after the time of grace"
+    assert [line[:10].rstrip() for line in err.strip().splitlines()[-3:]] == ["given:", "expected:", "to do:"]
+    assert psutil.wait_procs([child], timeout=60)[1] == []
+    assert not (tmp_path / "map").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"], "its folder of scratch is gone too"
+
+
+def test_what_converts_ends_when_the_run_is_killed(model, wide, tmp_path):
+    run, child = converting(model, wide, tmp_path)
+    run.kill()
+    run.communicate()
+    assert psutil.wait_procs([child], timeout=60)[1] == []
+    assert not list((tmp_path / "cache").rglob("export.json")), "it did not go on to the end"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import geoseg
-from geoseg.errors import GeosegError, InterruptedRunError, RequestError
+from geoseg.errors import GeosegError, InterruptedRunError, RequestError, WeightsError
 from geoseg.models import ModelFolder
 from geoseg.pipeline import prepare, run
 
@@ -239,3 +240,69 @@ def test_too_little_memory_for_all_workers_is_said(scene, model):
     prepared.remote.close()
     assert prepared.workers == 1
     assert any("1 of 64 worker processes" in text for text in prepared.warnings)
+
+
+def spoiling(kind: str) -> Callable[[], None]:
+    """What makes the tiles of a worker raise an error of a module that no other process has; sent there by value."""
+
+    def spoil() -> None:
+        import sys
+        import types
+
+        from geoseg.cluster.room import TileRoom
+        from geoseg.errors import WeightsError
+
+        here = sys.modules["only_here"] = types.ModuleType("only_here")
+        bases = {"OddError": Exception, "OddWeightsError": WeightsError, "Mute": Exception}
+        for name, base in bases.items():
+            setattr(here, name, type(name, (base,), {"__module__": "only_here"}))
+        here.Mute.__str__ = None
+        error = {
+            "a class of its own": here.OddError("a disk that\nhums"),
+            "an open file": RuntimeError("a disk that hums"),
+            "no words": here.Mute(),
+            "an error of ours of its own": here.OddWeightsError("a disk that hums", "a quiet one", "listen"),
+        }[kind]
+        error.kept = sys.stderr if kind == "an open file" else None
+        error.__cause__ = here.OddError("the cause")
+
+        def raising(*_: object) -> None:
+            raise error
+
+        TileRoom.plain = TileRoom.compute
+        TileRoom.compute = raising
+
+    return spoil
+
+
+def mending() -> Callable[[], None]:
+    def mend() -> None:
+        from geoseg.cluster.room import TileRoom
+
+        TileRoom.compute = TileRoom.plain
+
+    return mend
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["a class of its own", "an open file", "no words", "an error of ours of its own"])
+def test_whatever_a_tile_raises_arrives_as_three_lines(tmp_path, scene, model, scheduler, kind):
+    from distributed import Client
+
+    with Client(scheduler, set_as_default=False) as client:
+        client.run(spoiling(kind))
+        try:
+            with pytest.raises(GeosegError) as raised:
+                make(tmp_path / "map", scene, model, scheduler=scheduler)
+        finally:
+            client.run(mending())
+    given, expected, todo = str(raised.value).splitlines()
+    if kind == "an error of ours of its own":
+        assert type(raised.value) is WeightsError
+        assert "hums" in given
+    else:
+        assert "the tile " in given
+        assert "on the worker" in given
+        assert "no words" in kind or "a disk that hums" in expected
+        assert "--debug" in todo
+    assert any("raising" in note for note in raised.value.__notes__), "where it was raised is told"

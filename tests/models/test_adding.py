@@ -17,6 +17,7 @@ from geoseg.cli import main
 from geoseg.errors import ModelMismatchError, ModelSpecError, OutputError, RequestError, UnknownModelError, WeightsError
 from geoseg.models import ModelFolder, WeightsRef, list_models, resolve
 from geoseg.models.adding import Places, add_model
+from geoseg.models.exports import find_export
 from geoseg.models.folder import read_item, write_item
 from geoseg.models.network import Network, load_network
 from geoseg.models.probe import Neighbourhood
@@ -311,3 +312,18 @@ def test_add_on_the_command_line(model, capsys, places, monkeypatch, tmp_path):
     code, said = ends(capsys, "check", "hf:org/name", "--write")
     assert (code, "geoseg models add hf:org/name" in said.err) == (2, True)
     assert "non-commercial use only" in ends(capsys, "show", "mine")[1].out
+
+
+def test_exports_of_an_added_model_come_along(model, places):
+    """Its facts were measured before, so that the copy is the same model."""
+    kept = add_model(str(model.path), places, name="first").folder
+    shipped = find_export(resolve("demo-landcover", models_dirs=(), cache=None), "openvino", "exact")
+    folder = kept.path / "exports" / "openvino-exact"
+    shutil.copytree(shipped.path, folder)
+    replace(shipped, path=folder, model=kept.spec.digest).write()
+    added = add_model("first", places, name="second").folder
+    found = find_export(replace(added, cache=None), "openvino", "exact")
+    assert found.path.is_relative_to(added.path)
+    assert {name: found.file(name).read_bytes() for name in found.files} == {
+        name: (shipped.path / name).read_bytes() for name in shipped.files
+    }

@@ -110,7 +110,7 @@ def test_number_of_passes_at_once_does_not_change_a_byte(
     """That of worker processes is in tests/cluster."""
     made = []
     for cores in (1, 2):
-        monkeypatch.setattr(import_module("geoseg.pipeline.prepare"), "usable_cores", lambda n=cores: n)
+        monkeypatch.setattr(import_module("geoseg.pipeline.sizes"), "usable_cores", lambda n=cores: n)
         made.append(make_map(tmp_path / f"w{cores}", scene, finite, tile_size=64, backend="torch"))
     assert [result.report["settings"]["passes_at_once"] for result in made] == [1, 2]
     one, two = made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import worlds
 
 import geoseg
+from geoseg.errors import RequestError
 from geoseg.models import ModelFolder
+from geoseg.models.exports.trials import export_apart
 
 pytestmark = pytest.mark.gpu
 
@@ -38,3 +41,15 @@ def test_gpu_gives_the_map_of_the_cpu_whatever_the_tile_size(
         assert np.abs(confidence[0] - confidence[other]).max() <= 1
     assert (large.out / "classes.tif").read_bytes() == (again.out / "classes.tif").read_bytes()
     assert (large.out / "confidence.tif").read_bytes() == (again.out / "confidence.tif").read_bytes()
+
+
+def test_bf16_is_measured_before_it_is_run(tmp_path: Path, scene: Path, finite: ModelFolder) -> None:
+    """On a flat image rounding changes no class; what it does on others is for the gate to say."""
+    options = {"device": "cuda", "profile": "bf16", "out": tmp_path / "map", "cache": tmp_path / "cache"}
+    with pytest.raises(RequestError, match="--device cuda"):
+        geoseg.run(scenes=(str(scene),), model=str(finite.path), **options)
+    image = np.full((3, 256, 256), 120, "float32"), np.ones((256, 256), bool)
+    folder = replace(finite, cache=tmp_path / "cache")
+    export_apart(folder, "bf16", [image], "a flat image", backend="torch", device="cuda")
+    settings = geoseg.run(scenes=(str(scene),), model=str(finite.path), **options).report["settings"]
+    assert (settings["device"], settings["precision"]) == ("cuda", "bfloat16")

@@ -3,6 +3,14 @@
 ``record`` and ``openvino_network`` need no torch; ``make`` imports it.
 """
 
-from geoseg.models.exports.record import Agreement, Export, Profile, find_export, has_openvino
+from geoseg.models.exports.record import (
+    Agreement,
+    Export,
+    Profile,
+    find_export,
+    has_onnxruntime,
+    has_openvino,
+    has_torch,
+)
 
-__all__ = ["Agreement", "Export", "Profile", "find_export", "has_openvino"]
+__all__ = ["Agreement", "Export", "Profile", "find_export", "has_onnxruntime", "has_openvino", "has_torch"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.models.exports.agreement import compare
 from geoseg.models.exports.onnx_writing import Image, Road, cannot_export, example_of, write_int8, write_onnx
-from geoseg.models.exports.openvino_network import MODEL, ONNX, OpenVinoNetwork, openvino
+from geoseg.models.exports.openvino_network import MODEL, ONNX, openvino
 from geoseg.models.exports.record import (
     MOST_BOUNDARY_LOSS,
     MOST_CLASS_LOSS,
@@ -28,6 +28,7 @@ from geoseg.models.exports.record import (
     Profile,
     sha256_of,
 )
+from geoseg.models.exports.running import run_export
 from geoseg.models.folder import ModelFolder
 from geoseg.models.network import Network, load_network
 from geoseg.models.spec import ModelSpec
@@ -58,8 +59,9 @@ class InTorch:
 
     def scores(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """See ``ScoringNetwork``."""
-        made: NDArray[np.float32] = self._network.scores(torch.from_numpy(values), torch.from_numpy(valid)).numpy()
-        return made
+        made = self._network.scores(torch.from_numpy(values), torch.from_numpy(valid))
+        back: NDArray[np.float32] = made.cpu().numpy()
+        return back
 
 
 def make_export(
@@ -68,7 +70,8 @@ def make_export(
     images: Sequence[Image] = (),
     source: str = "",
     *,
-    onnx: bool = False,
+    backend: str = "openvino",
+    device: str = "cpu",
     made: Path,
     allow_pickle: bool = False,
 ) -> Export:
@@ -80,7 +83,8 @@ def make_export(
         images: Pixels of real scenes (band, y, x) with those to be believed (y, x), to calibrate and to compare on.
             Noise where there are none, which is enough for ``exact`` alone.
         source: Where they are from, in words.
-        onnx: Write ONNX, for others, in place of OpenVINO's own format.
+        backend: ``openvino``; ``onnx``, for others too; or ``torch`` to measure only, what the profile loses on a device.
+        device: ``cpu``, or ``cuda`` for ``torch``.
         made: Empty folder for its files.
         allow_pickle: As for ``load_network``.
 
@@ -91,20 +95,26 @@ def make_export(
         RequestError: If a profile that rounds loses more than it may, or there is nothing to hold it against.
         ModelMismatchError: If the exported network gives other classes.
     """
-    network = load_network(folder, allow_pickle=allow_pickle)
+    network = load_network(folder, device, allow_pickle=allow_pickle)
     if not images:
         images, source = _noise(folder.spec), "noise"
-    if profile == "int8":
+    if backend == "torch":
+        pass  # its weights are the model's own
+    elif profile == "int8":
         write_int8(network, made, images)
-    elif onnx:
+    elif backend == "onnx":
         write_onnx(network, made / ONNX)
     else:
         _write_openvino(network, made)
     files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
     nothing = Agreement(0, 0.0, 1.0, 1.0, 1.0, "nothing")
-    backend = "onnx" if onnx else "openvino"
-    export = Export(made, backend, profile, folder.spec.digest, files, nothing, 0.0, _versions())
-    agreement = _agreement(InTorch(network), OpenVinoNetwork(folder.spec, export), images, source)
+    export = Export(made, backend, profile, folder.spec.digest, files, nothing, 0.0, _versions(device))
+    other: ScoringNetwork
+    if backend == "torch":
+        other = InTorch(load_network(folder, device, allow_pickle=allow_pickle, bfloat16=profile == "bf16"))
+    else:
+        other = run_export(folder.spec, export)
+    agreement = _agreement(InTorch(network), other, images, source)
     _judge(folder.spec, profile, agreement)
     return replace(export, agreement=agreement)
 
@@ -168,8 +178,8 @@ def _judge(spec: ModelSpec, profile: Profile, agreement: Agreement) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def _versions(device: str) -> dict[str, str]:
+    found = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +22,13 @@ Profile = Literal["exact", "bf16", "int8"]
 EXPORTS = "exports"
 RECORD = "export.json"
 _FORMAT = 1
-#: All that OpenVINO reads of its own format, or of ONNX.
-_FILES = ({"model.xml", "model.bin"}, {"model.onnx"})
+#: All that is read of an export: OpenVINO knows ONNX too, and torch runs the model's own weights.
+_FILES: Mapping[str, Sequence[set[str]]] = {
+    "openvino": ({"model.xml", "model.bin"}, {"model.onnx"}),
+    "onnx": ({"model.onnx"},),
+    "torch": (set(),),
+}
+BACKENDS = tuple(_FILES)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES_PER_PX = 1e9
 _PRECISIONS: Mapping[str, str] = {"exact": "float32", "bf16": "bfloat16", "int8": "int8"}
@@ -31,9 +36,19 @@ _PRECISIONS: Mapping[str, str] = {"exact": "float32", "bf16": "bfloat16", "int8"
 MOST_CLASS_LOSS, MOST_BOUNDARY_LOSS = 0.001, 0.01
 
 
+def has_torch() -> bool:
+    """Whether torch is installed; it is not imported."""
+    return find_spec("torch") is not None
+
+
 def has_openvino() -> bool:
     """Whether OpenVINO is installed; it is not imported."""
     return find_spec("openvino") is not None
+
+
+def has_onnxruntime() -> bool:
+    """Whether ONNX Runtime is installed; it is not imported."""
+    return find_spec("onnxruntime") is not None
 
 
 def profile_of(text: str) -> Profile:
@@ -83,7 +98,8 @@ class Export:
 
     Attributes:
         path: Its folder.
-        backend: What it is for: ``openvino``, or ``onnx`` for other programs.
+        backend: What it is for: ``openvino``; ``onnx``, for other programs too; ``torch`` has no files: it is what was
+            measured of a profile that rounds where torch runs it, on a GPU.
         profile: ``exact``, ``bf16`` or ``int8``.
         model: Digest of the model's spec, weights included.
         files: Name to SHA-256.
@@ -131,7 +147,7 @@ class Export:
         digests: list[Any] = list(self.files.values())  # Any: read from a file of others
         per_px: Any = self.workspace_bytes_per_px
         return (
-            set(self.files) in _FILES
+            set(self.files) in _FILES.get(self.backend, ())
             and self.profile in get_args(Profile)
             and isinstance(per_px, int | float)
             and 0 < per_px < _MOST_BYTES_PER_PX

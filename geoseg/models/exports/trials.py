@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import fcntl
 import math
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, InterruptedRunError
 from geoseg.machine import tune_allocator
-from geoseg.models.exports.record import Export, Profile, export_folder, find_export
+from geoseg.models.exports.record import Export, Profile, export_folder, find_export, has_torch
+from geoseg.models.exports.running import run_export
 from geoseg.models.fetching import writing_to
 from geoseg.models.folder import ModelFolder
 from geoseg.models.spec import ModelSpec
@@ -36,6 +40,11 @@ if TYPE_CHECKING:
 _SIDE_PX = 512
 _LEAST_WORKSPACE, _WORKSPACE_STEP = 64.0, 32.0
 _MOST_PASSES, _ENOUGH_S = 8, 0.5
+_LOOK_S = 0.1  # between two looks at whether to stop
+
+
+def _never() -> bool:
+    return False
 
 
 def export_apart(
@@ -44,15 +53,16 @@ def export_apart(
     images: Sequence[Image] = (),
     source: str = "",
     *,
-    onnx: bool = False,
+    backend: str = "openvino",
+    device: str = "cpu",
     target: Path | None = None,
     allow_pickle: bool = False,
+    should_stop: Callable[[], bool] = _never,
 ) -> Export:
     """Make an export and measure its workspace, in other processes; see ``geoseg.models.exports.make.make_export``.
 
     It gets its name when all is known of it. Of two that make the same at the same time the first one's is kept.
     """
-    backend = "onnx" if onnx else "openvino"
     keeps = target is None
     target = target or export_folder(folder, backend, profile)
     assert target is not None  # noqa: S101  # a command has a cache
@@ -68,34 +78,55 @@ def export_apart(
             / "made"
         )
         made.mkdir()
-        export: Export = _apart(_make, folder, profile, tuple(images), source, onnx, made, allow_pickle)
-        export = replace(export, workspace_bytes_per_px=_apart(_workspace, folder.spec, export))
+        export: Export = _apart(
+            _make, folder, profile, tuple(images), source, backend, device, made, allow_pickle, should_stop=should_stop
+        )
+        needs = folder.spec.workspace_bytes_per_px
+        if backend != "torch":
+            needs = _apart(_workspace, folder.spec, export, should_stop=should_stop)
+        export = replace(export, workspace_bytes_per_px=needs)
         export.write()
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)
     return replace(export, path=target)
 
 
-def speeds_apart(folder: ModelFolder, export: Export, threads: int, *, allow_pickle: bool = False) -> dict[str, float]:
-    """Megapixels a second of a model in torch and of its export, with all threads for one chip after the other."""
-    speeds: dict[str, float] = _apart(_speeds, folder, export, threads, allow_pickle)
+def speeds_apart(
+    folder: ModelFolder,
+    exports: Sequence[Export],
+    threads: int,
+    *,
+    allow_pickle: bool = False,
+    should_stop: Callable[[], bool] = _never,
+) -> dict[str, float]:
+    """Megapixels a second of a model's exports, and in torch where it is installed.
+
+    All threads are for one chip after the other. Each has a process of its own: one's memory is not the other's.
+    """
+    speeds = {
+        export.backend: _apart(_speed, folder.spec, export, threads, should_stop=should_stop) for export in exports
+    }
+    if has_torch():
+        speeds["torch"] = _apart(_speed_of_torch, folder, threads, allow_pickle, should_stop=should_stop)
     return speeds
 
 
-def _apart[T](act: Callable[..., T], *arguments: object) -> T:
+def _apart[T](act: Callable[..., T], *arguments: object, should_stop: Callable[[], bool] = _never) -> T:
     """Call a function in a fresh interpreter. Not by multiprocessing, which runs a caller's script again.
 
-    It finds nothing in the current folder, and Ctrl-C does not reach it: it is quickly done, and its result is kept.
+    It finds nothing in the current folder, and Ctrl-C is for this process, which ends it. When this process is gone, by
+    whatever signal, it ends by itself.
     """
     with tempfile.TemporaryDirectory(prefix="geoseg-") as scratch:
-        question, answer = Path(scratch) / "question", Path(scratch) / "answer"
+        question, answer, said = (Path(scratch) / name for name in ("question", "answer", "said"))
         question.write_bytes(pickle.dumps((act, arguments)))
         words = [sys.executable, "-P", "-c", f"from {__name__} import answer; answer()", str(question), str(answer)]
-        ended = subprocess.run(words, check=False, capture_output=True, text=True, start_new_session=True)  # noqa: S603  # our own words
+        with said.open("wb") as log:
+            status = _ended(words, log, should_stop)
         if not answer.is_file():
-            said = ended.stderr.strip().splitlines()
+            lines = said.read_text(errors="replace").strip().splitlines()
             raise GeosegError(
-                f"a process that ended with {ended.returncode}: {said[-1] if said else 'without a word'}",
+                f"a process that ended with {status}: {lines[-1] if lines else 'without a word'}",
                 "one that exports and measures a model",
                 "use --backend torch",
             )
@@ -106,8 +137,32 @@ def _apart[T](act: Callable[..., T], *arguments: object) -> T:
     return returned
 
 
+def _ended(words: Sequence[str], log: IO[bytes], should_stop: Callable[[], bool]) -> int:
+    """Exit status of a process, for which this one waits unless it is asked to stop; it leaves none behind.
+
+    Raises:
+        InterruptedRunError: If it is asked to stop.
+    """
+    with subprocess.Popen(  # noqa: S603  # our own words
+        words, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+    ) as process:
+        try:
+            while not should_stop():
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(_LOOK_S)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it started itself
+    raise InterruptedRunError(
+        "a request to stop",
+        "nothing of it is finished yet: the model was being converted or timed, which is done once",
+        "run the same command again",
+    )
+
+
 def answer() -> None:
     """What the fresh interpreter does: read a call from one file, and write what becomes of it to another."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tune_allocator()
     question, target = map(Path, sys.argv[1:])
     act, arguments = pickle.loads(question.read_bytes())  # noqa: S301  # written by ourselves a moment ago
@@ -118,27 +173,35 @@ def answer() -> None:
     target.write_bytes(pickle.dumps(result))
 
 
+def _end_with_parent() -> None:
+    """Wait for the end of a pipe that only the parent holds, which the system closes however that one ends."""
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
 def _make(
     folder: ModelFolder,
     profile: Profile,
     images: Sequence[Image],
     source: str,
-    onnx: bool,
+    backend: str,
+    device: str,
     made: Path,
     allow_pickle: bool,  # sent to another process by position
 ) -> Export:
     from geoseg.models.exports.make import make_export  # noqa: PLC0415  # imports torch
 
-    return make_export(folder, profile, images, source, onnx=onnx, made=made, allow_pickle=allow_pickle)
+    return make_export(
+        folder, profile, images, source, backend=backend, device=device, made=made, allow_pickle=allow_pickle
+    )
 
 
 def _workspace(spec: ModelSpec, export: Export) -> float:
     """By how much the peak of a network and its first pass grows, for each pixel that a chip has more."""
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415  # imports OpenVINO
     from geoseg.models.peak import growth_bytes  # noqa: PLC0415  # beside what it measures
 
     def grown(side: int) -> int:
-        network = OpenVinoNetwork(spec, export)
+        network = run_export(spec, export)
         return growth_bytes(partial(network.scores, *_chip(spec, side)))
 
     side = _side(spec)
@@ -149,19 +212,18 @@ def _workspace(spec: ModelSpec, export: Export) -> float:
     return max(_LEAST_WORKSPACE, math.ceil(measured / _WORKSPACE_STEP) * _WORKSPACE_STEP)
 
 
-def _speeds(folder: ModelFolder, export: Export, threads: int, allow_pickle: bool) -> dict[str, float]:
+def _speed(spec: ModelSpec, export: Export, threads: int) -> float:
+    return _mpx_per_s(run_export(spec, export, threads=threads), spec)
+
+
+def _speed_of_torch(folder: ModelFolder, threads: int, allow_pickle: bool) -> float:
     import torch  # noqa: PLC0415  # in its own process
 
     from geoseg.models.exports.make import InTorch  # noqa: PLC0415
-    from geoseg.models.exports.openvino_network import OpenVinoNetwork  # noqa: PLC0415
     from geoseg.models.network import load_network  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    spec = folder.spec
-    return {
-        "openvino": _mpx_per_s(OpenVinoNetwork(spec, export, threads=threads), spec),
-        "torch": _mpx_per_s(InTorch(load_network(folder, allow_pickle=allow_pickle)), spec),
-    }
+    return _mpx_per_s(InTorch(load_network(folder, allow_pickle=allow_pickle)), folder.spec)
 
 
 def _mpx_per_s(network: ScoringNetwork, spec: ModelSpec) -> float:

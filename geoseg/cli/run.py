@@ -38,7 +38,7 @@ Aoi = Annotated[
 Workflow = Annotated[
     str | None,
     _job(
-        "Named settings: landcover (default), demo, or a YAML file.",
+        "Named settings: landcover (default), landslide, demo, or a YAML file.",
         "--workflow",
         autocompletion=completion.workflows,
     ),
@@ -184,6 +184,30 @@ Simplify = Annotated[
         "--simplify",
     ),
 ]
+Evidence = Annotated[
+    str | None,
+    _job(
+        "Judge the polygons of a landslide class by terrain and surroundings: landslide (the shipped rules), or a YAML "
+        "file of rules. Default: the workflow's, else none.",
+        "--evidence",
+    ),
+]
+Dem = Annotated[
+    str | None,
+    _job(
+        "Elevations for --evidence: a raster, a folder or address of one, or a collection of the catalogue such as "
+        "cop-dem-glo-30. Default: none, and what needs a slope is not known.",
+        "--dem",
+    ),
+]
+Comment = Annotated[
+    str | None,
+    _job(
+        "Plug-in on this machine, such as a vision-language model, that comments on each polygon that the report lists; "
+        "what contradicts the numbers is flagged. Default: none.",
+        "--comment",
+    ),
+]
 Out = Annotated[Path | None, _where("Output folder; default geoseg-out/<workflow>-<run key>.", "--out")]
 Fresh = Annotated[bool, _where("Replace what is in --out. Finished tiles are kept.", "--fresh")]
 Update = Annotated[bool, _where("Search anew instead of using the items of the job's first run.", "--update")]
@@ -278,6 +302,9 @@ def run_command(
     profile: Profile = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
+    evidence: Evidence = None,
+    dem: Dem = None,
+    comment: Comment = None,
     out: Out = None,
     fresh: Fresh = False,
     update: Update = False,
@@ -345,6 +372,9 @@ def plan_command(
     profile: Profile = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
+    evidence: Evidence = None,
+    dem: Dem = None,
+    comment: Comment = None,
     out: Out = None,
     fresh: Fresh = False,
     update: Update = False,

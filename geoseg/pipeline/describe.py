@@ -13,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoseg import __version__
+from geoseg.evidence import Evidence
 from geoseg.grid import Lattice, poles_of
 from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
@@ -62,6 +63,7 @@ def describe(
     clock: Clock,
     memory: MemoryWatch,
     remarks: Sequence[str] = (),
+    evidence: Evidence | None = None,
 ) -> Record:
     """Fill the record.
 
@@ -76,6 +78,7 @@ def describe(
         clock: Start and stages.
         memory: Peak of the process tree.
         remarks: What the writing of the files has to say.
+        evidence: What is known of the candidates, where the job asks for it.
     """
     spec, model = prepared.spec, prepared.model.spec
     return Record(
@@ -138,6 +141,7 @@ def describe(
             for row in areas
         ),
         polygons=polygons,
+        evidence=None if evidence is None else evidence.model_dump(mode="json"),
         outputs=outputs,
         warnings=(*_warnings(prepared, tally, counts), *remarks),
         notes=(*model.notes, *prepared.found.notes, f"pixel grid: {prepared.lattice_origin}"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odc.geo.geobox import GeoBox
 
@@ -51,6 +51,9 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import ChipPlan, finite_halo
 
+if TYPE_CHECKING:
+    from geoseg.pipeline.evidence import EvidencePlan
+
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
 # A lattice may lie askew to the meridians.
@@ -81,6 +84,7 @@ class Prepared:
         backend: What runs the network.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
+        evidence: What the polygons are held against; ``None`` where the job asks for nothing, or before a run.
         legend: Of the map, where it is not the model's own.
     """
 
@@ -101,6 +105,7 @@ class Prepared:
     backend: Backend
     pixel_m: float
     warnings: tuple[str, ...]
+    evidence: EvidencePlan | None = None
     legend: Legend | None = None
 
     @property

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from geoseg.labels import IGNORE
 from geoseg.training.config import AugmentConfig, ScaleConfig
+from geoseg.training.windows import Patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,58 +41,57 @@ def side_of(rng: np.random.Generator, side: int, scale: ScaleConfig | None) -> i
     return max(1, round(side * float(np.exp(rng.uniform(low, high)))))
 
 
-def resized(values: Tensor, valid: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A window in another number of pixels; a pixel is valid where all that it is made of is.
+def resized(patch: Patch, side: int) -> Patch:
+    """A square window in another number of pixels; a pixel is valid where all that it is made of is.
 
     Args:
-        values: (band, n, n), float32.
-        valid: (n, n).
-        labels: (n, n), uint8.
+        patch: As it was read.
         side: Side wanted.
+
+    Returns:
+        The image in float32; the patch itself where it has that side.
     """
-    if values.shape[-1] == side:
-        return values, valid, labels
-    smaller = values.shape[-1] > side
-    known = torch.where(valid, values, 0.0)
-    values = functional.interpolate(known[None], (side, side), mode="bilinear", antialias=smaller)[0]
-    share = functional.interpolate(valid[None, None].float(), (side, side), mode="bilinear", antialias=smaller)[0, 0]
-    labels = functional.interpolate(labels[None, None], (side, side), mode="nearest-exact")[0, 0]
-    valid = share > 1 - 1e-3
-    return values, valid, torch.where(valid, labels, IGNORE)
+    if patch.labels.shape == (side, side):
+        return patch
+    antialias = patch.labels.shape[0] > side
+    known = np.where(patch.valid, patch.image, 0).astype(np.float32)
+    layers = torch.from_numpy(np.concatenate([known, patch.valid[None].astype(np.float32)]))[None]
+    made = functional.interpolate(layers, (side, side), mode="bilinear", antialias=antialias)[0].numpy()
+    valid = made[-1] > 1 - 1e-3
+    labels = functional.interpolate(
+        torch.from_numpy(patch.labels.copy())[None, None], (side, side), mode="nearest-exact"
+    )
+    return Patch(made[:-1], valid, np.where(valid, labels[0, 0].numpy(), np.uint8(IGNORE)))
 
 
-def recoloured(rng: np.random.Generator, values: Tensor, bands: Bands, config: AugmentConfig) -> Tensor:
-    """Other light, another sensor: a factor and a constant for each band, and noise.
+def recoloured(
+    rng: np.random.Generator, bands: Bands, config: AugmentConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Other light, another sensor: a factor and a constant for each band.
+
+    Contrast is about the mean of a band, as displays do it; gain is about 0, as sun and sensors do it.
 
     Args:
         rng: Of the window.
-        values: (band, rows, cols), float32.
-        bands: What they are like.
+        bands: What values are like.
         config: Spreads.
 
     Returns:
-        (band, rows, cols), float32.
+        (band,) each: value x factor + constant.
     """
     count = len(bands.mean)
     contrast = float(np.exp(config.contrast * rng.standard_normal()))
     gain = np.exp(config.gain * rng.standard_normal(count))
     shift = config.brightness * rng.standard_normal() + config.shift * rng.standard_normal(count)
-    factor = contrast * gain
-    # About the mean for contrast, about 0 for gain: gain is what sensors and sun do, contrast what display does.
-    constant = gain * bands.mean * (1 - contrast) + shift * bands.std
-    result = values * _column(factor) + _column(constant)
-    if config.noise:
-        noise = torch.from_numpy(rng.standard_normal(tuple(values.shape), dtype=np.float32))
-        result += config.noise * _column(bands.std) * noise
-    return result
+    return contrast * gain, gain * bands.mean * (1 - contrast) + shift * bands.std
 
 
-def holed(rng: np.random.Generator, valid: Tensor, config: AugmentConfig) -> Tensor:
+def holed(rng: np.random.Generator, valid: NDArray[np.bool_], config: AugmentConfig) -> NDArray[np.bool_]:
     """Where a window is to be believed, now and then without a strip at a side or a rectangle."""
     if rng.random() >= config.holes:
         return valid
     rows, cols = valid.shape
-    valid = valid.clone()
+    valid = valid.copy()
     if rng.random() < 0.5:
         width = int(rng.integers(1, max(2, cols // 3)))
         if rng.random() < 0.5:
@@ -106,12 +105,12 @@ def holed(rng: np.random.Generator, valid: Tensor, config: AugmentConfig) -> Ten
     return valid
 
 
-def turned(rng: np.random.Generator, *layers: Tensor) -> tuple[Tensor, ...]:
-    """The same one of the eight turns and mirrorings of a square for every layer, whose last two axes are rows and columns."""
+def turned(rng: np.random.Generator, patch: Patch) -> Patch:
+    """One of the eight turns and mirrorings of a square, the same for image and labels; views, nothing is copied."""
     turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-    result = tuple(torch.rot90(layer, turns, (-2, -1)) for layer in layers)
-    return tuple(layer.flip(-1) for layer in result) if mirror else result
 
+    def turn[T: np.generic](layers: NDArray[T]) -> NDArray[T]:
+        result = np.rot90(layers, turns, (-2, -1))
+        return result[..., ::-1] if mirror else result
 
-def _column(numbers: NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(np.asarray(numbers, np.float32)).view(-1, 1, 1)
+    return Patch(turn(patch.image), turn(patch.valid), turn(patch.labels))

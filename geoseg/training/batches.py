@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -79,27 +80,32 @@ class Training:
         Returns:
             (b, band, rows, cols), float32, as the network sees it, and (b, rows, cols), int64: labels.
         """
-        made = [self._one(step, place) for place in range(self.batch)]
-        values, valid, labels = (torch.stack(parts) for parts in zip(*made, strict=True))
-        return self.preparing.input(values, valid), labels.long()
+        bands = len(self.bands.mean)
+        values = np.empty((self.batch, bands, self.side, self.side), np.float32)
+        valid = np.empty((self.batch, self.side, self.side), bool)
+        labels = np.empty((self.batch, self.side, self.side), np.int64)
+        for place in range(self.batch):
+            self._one(step, place, values[place], valid[place], labels[place])
+        return self.preparing.input(torch.from_numpy(values), torch.from_numpy(valid)), torch.from_numpy(labels)
 
-    def _one(self, step: int, place: int) -> tuple[Tensor, Tensor, Tensor]:
-        rng = self.sampler.rng(step, place)
-        side = side_of(rng, self.side, self.augment.scale)
+    def _one(
+        self, step: int, place: int, values: NDArray[np.float32], valid: NDArray[np.bool_], labels: NDArray[np.int64]
+    ) -> None:
+        """One window of a batch, written where it belongs; in numpy, whose small steps wait for no other thread."""
+        rng, augment = self.sampler.rng(step, place), self.augment
+        side = side_of(rng, self.side, augment.scale)
         spot = self.sampler.place(rng, side)
-        patch = self.windows.read(spot.member, spot.window(side, self.windows.members[spot.member]))
-        values, valid, labels = resized(
-            self.preparing.values(patch),
-            torch.from_numpy(patch.valid.copy()),
-            torch.from_numpy(patch.labels.copy()),
-            self.side,
-        )
-        values = recoloured(rng, values, self.bands, self.augment)
-        valid = holed(rng, valid, self.augment)
-        labels = torch.where(valid, labels, IGNORE)
-        if self.augment.dihedral:
-            values, valid, labels = turned(rng, values, valid, labels)
-        return values, valid, labels
+        patch = resized(self.windows.read(spot.member, spot.window(side, self.windows.members[spot.member])), self.side)
+        patch = turned(rng, patch) if augment.dihedral else patch
+        factor, constant = recoloured(rng, self.bands, augment)
+        seen = holed(rng, patch.valid, augment)
+        scale, offset = self.preparing.labels.scale, self.preparing.labels.offset
+        np.multiply(patch.image, _column(factor * scale), out=values, casting="unsafe")
+        values += _column(factor * offset + constant)
+        if augment.noise:
+            values += _column(augment.noise * self.bands.std) * rng.standard_normal(values.shape, np.float32)
+        valid[:] = seen
+        labels[:] = np.where(seen, patch.labels, np.uint8(IGNORE))
 
 
 class Steps(Dataset[tuple[Tensor, Tensor]]):
@@ -153,3 +159,7 @@ class HeldOut:
         part = core.within(outer)
         inside = Patch(patch.image[:, *part], patch.valid[part], patch.labels[part])
         return self.preparing.input(self.preparing.values(patch)[None], valid[None]), part, inside
+
+
+def _column(numbers: NDArray[np.floating]) -> NDArray[np.float32]:
+    return numbers.astype(np.float32)[:, None, None]

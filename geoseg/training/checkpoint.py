@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,12 +108,14 @@ class Checkpoint:
         """
         todo = "start anew with --fresh, or name another folder with --out"
         try:
+            if not zipfile.is_zipfile(path):  # the reader of old formats stumbles over what is none of them
+                raise RequestError(f"{path}, torn or of another program", "a checkpoint of geoseg train", todo)
             document = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as err:
             raise RequestError(f"{path}: {err}", "a checkpoint of geoseg train", todo) from err
         if not isinstance(document, dict) or document.pop("version", None) != _VERSION:
             raise RequestError(f"{path}", f"a checkpoint of version {_VERSION}", todo)
-        if document["key"] != key:
+        if document.get("key") != key:
             raise RequestError(
                 f"{path}, of another configuration or of other data", "the training that it was written by", todo
             )

@@ -107,7 +107,10 @@ class ScheduleConfig(Strict):
     )
     clip: float = Field(1.0, ge=0, description="Longest gradient; 0 for any.")
     ema: float = Field(0.99, ge=0, lt=1, description="Of the mean of weights that is kept; 0 keeps the last ones.")
-    precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="Of the pass; sums stay float32.")
+    precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
+        "auto",
+        description="Of the pass; weights and their sums stay float32. auto: bf16 where the processor computes with it, else float32.",
+    )
 
 
 class ValidationConfig(Strict):

@@ -95,6 +95,10 @@ def train(
     kept, held = read_data(settings.data, config.parent)
     key = _key(settings, kept, held)
     start = _start(out, key, resume=resume, fresh=fresh)
+    if start is not None and start.done and (out / MODEL).exists() and (out / PAGE).exists():
+        watcher.note("this training is over; start anew with --fresh")
+        look = start.history.look_at(start.best.get("step"))
+        return Trained(out, out / MODEL, start.step, look.confusion.mean_iou if look is not None else None)
     if settings.validation.patience is not None and held is None:
         raise RequestError(
             "validation.patience without held-out groups", "held_out in the data", "hold out groups, or drop patience"
@@ -115,13 +119,14 @@ def train(
 
 def _fit(module: Segmenting, device: str, settings: TrainConfig, out: Path) -> None:
     """The loop. Metrics are written even when it ends early."""
-    if settings.schedule.precision == "fp16" and device == "cpu":
+    precision = _precision(settings.schedule.precision, device)
+    if precision == "fp16" and device == "cpu":
         raise RequestError("schedule.precision fp16 on a CPU", "bf16 or float32", "correct it, or take --device cuda")
     with _quiet():
         trainer = pl.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=1,
-            precision=_PRECISIONS[settings.schedule.precision],  # type: ignore[arg-type]  # a literal that a table has
+            precision=_PRECISIONS[precision],  # type: ignore[arg-type]  # a literal that a table has
             max_steps=settings.schedule.steps - module.done_steps,
             max_epochs=-1,
             gradient_clip_val=settings.schedule.clip or None,
@@ -144,6 +149,15 @@ def _fit(module: Segmenting, device: str, settings: TrainConfig, out: Path) -> N
             ) from err
         finally:
             write_rows(out / ROWS, module.history, module.parts.training.preparing.labels.classes)
+
+
+def _precision(wanted: str, device: str) -> str:
+    """What the pass computes in."""
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "float32"  # noqa: SLF001  # torch has no public name for it
 
 
 @contextmanager

@@ -63,13 +63,13 @@ class Windows:
         """
         image = self.members[member]
         outer = Window(0, 0, *image.shape)
-        inner = window & outer
+        inner = window & outer or Window(0, 0, 0, 0)
         source = self._whole(member)
         if source is not None:
             part = inner.within(outer)
             patch = Patch(source.image[:, *part], source.valid[part], source.labels[part])
         else:
-            patch = _read(image, inner)
+            patch = _read(image, inner or Window(0, 0, 1, 1))  # a pixel to know the type of the numbers by
         return patch if inner == window else _padded(patch, inner, window)
 
     def _whole(self, member: int) -> Patch | None:
@@ -97,9 +97,10 @@ def _read(image: Labelled, window: Window) -> Patch:
 
 
 def _padded(patch: Patch, inner: Window, outer: Window) -> Patch:
-    part = inner.within(outer) if inner else (slice(0, 0), slice(0, 0))
     image = np.zeros((len(patch.image), *outer.shape), patch.image.dtype)
     valid = np.zeros(outer.shape, bool)
     labels = np.full(outer.shape, IGNORE, np.uint8)
-    image[:, *part], valid[part], labels[part] = patch.image, patch.valid, patch.labels
+    if inner:
+        part = inner.within(outer)
+        image[:, *part], valid[part], labels[part] = patch.image, patch.valid, patch.labels
     return Patch(image, valid, labels)

@@ -10,7 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +21,7 @@ import psutil
 from geoseg.errors import OutputOccupiedError, RequestError
 from geoseg.models.backends import Choice
 from geoseg.outputs.files import output_error, remove_leftovers
+from geoseg.scenes.packed import PackedDocument, Packer
 from geoseg.spec import JobSpec, is_twelve_months, option_of
 
 _FOLDER, _SPEC, _ITEMS, _BACKEND, _LOCK = "job", "spec.json", "items.json", "backend.json", "lock"
@@ -36,7 +37,7 @@ class JobFolder:
     Attributes:
         out: The folder.
         spec: The job; with the dates of the one that is there, where it goes on with that.
-        documents: STAC items frozen by an earlier run of the same spec; empty where there are none.
+        documents: STAC items frozen by an earlier run of the same spec, packed; empty where there are none.
         fresh: Whether what is there is to be replaced.
         forgotten: STAC items that were frozen and are searched anew.
         notes: What a person should know about the job, in plain words.
@@ -45,9 +46,9 @@ class JobFolder:
 
     out: Path
     spec: JobSpec
-    documents: tuple[dict[str, Any], ...]
+    documents: tuple[Mapping[str, Any], ...]
     fresh: bool
-    forgotten: tuple[dict[str, Any], ...] = ()
+    forgotten: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     backend: Choice | None = None
 
@@ -80,10 +81,10 @@ class JobFolder:
                 _clear(self.out)
             remove_leftovers(self.out)
             begins = self.fresh or not (folder / _SPEC).is_file()
-            _write(folder / _SPEC, self.spec.model_dump(mode="json"))
-            _write(folder / _ITEMS, [dict(document) for document in documents])
+            _write_json(folder / _SPEC, self.spec.model_dump(mode="json"))
+            _write(folder / _ITEMS, _lines(documents))
             if backend is not None:
-                _write(folder / _BACKEND, asdict(backend))
+                _write_json(folder / _BACKEND, asdict(backend))
             try:
                 yield
             except RequestError:
@@ -199,7 +200,7 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
         spec = spec if fresh else _continued(out, spec)
         _check(out, spec, fresh=fresh)
         known = (out / _FOLDER / _SPEC).is_file()
-        frozen = () if fresh or not items.is_file() else tuple(_read(items) or ())
+        frozen = () if fresh or not items.is_file() else _read_items(items)
         backend = None if fresh else _backend_of(out)
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
@@ -320,14 +321,55 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _write(path: Path, content: object) -> None:
-    """Write JSON under a temporary name, then rename."""
+def _lines(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A list of items as JSON, one on each line: a hundred thousand of them are never one text, nor one object."""
+    before = "[\n"
+    for document in documents:
+        yield before + json.dumps(dict(document), sort_keys=True)
+        before = ",\n"
+    yield "\n]" if before != "[\n" else "[\n]"
+
+
+def _read_items(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """Frozen items, one after the other as `_lines` has them, or all at once as older versions wrote them.
+
+    Returns:
+        None at all where the file is torn.
+    """
+    packer = Packer()
+    documents: list[Mapping[str, Any]] = []
+    with path.open(encoding="utf-8") as lines:
+        is_ours = next(lines, "") == "[\n"
+        for line in lines if is_ours else ():
+            if line == "]":
+                return tuple(documents)
+            try:
+                document = json.loads(line.rstrip("\n").removesuffix(","))
+            except ValueError:
+                break
+            if not isinstance(document, dict):
+                break
+            documents.append(PackedDocument(document, packer=packer))
+    packer, whole = Packer(), _read(path)
+    return tuple(PackedDocument(document, packer=packer) for document in whole) if isinstance(whole, list) else ()
+
+
+def _write_json(path: Path, content: object) -> None:
+    _write(path, [json.dumps(content, indent=1, sort_keys=True)])
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    """Write a text under a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    text = json.dumps(content, indent=1, sort_keys=True).encode()
+    size = 0
     try:
-        temporary.write_bytes(text)
+        with temporary.open("wb") as stream:
+            for part in parts:
+                text = part.encode()
+                size += len(text)
+                stream.write(text)
         temporary.replace(path)
     except OSError as err:
         with suppress(OSError):  # what stopped the write may stop this too
             temporary.unlink()
-        raise output_error(path, err.strerror or str(err), needed_bytes=len(text), code=err.errno) from err
+        raise output_error(path, err.strerror or str(err), needed_bytes=size, code=err.errno) from err

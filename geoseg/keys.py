@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 from geoseg.grid import Lattice
@@ -21,7 +22,7 @@ from geoseg.tiles import Tile
 
 # Layers of every record.
 KEPT = ("classes", "confidence", "reason")
-_FACTS_AT_ONCE = 8
+_FACTS_AT_ONCE, _ASKED_TOGETHER = 8, 4096
 
 
 def asset_facts(hrefs: Iterable[str], remote: RemoteFiles) -> dict[str, str]:
@@ -35,9 +36,12 @@ def asset_facts(hrefs: Iterable[str], remote: RemoteFiles) -> dict[str, str]:
         remote: Asks servers.
     """
     wanted = sorted(set(hrefs))
+    facts: dict[str, str] = {}
     with ThreadPoolExecutor(_FACTS_AT_ONCE) as pool:
-        facts = pool.map(lambda href: remote.fact(href) if is_remote(href) else local_fact(href), wanted)
-        return dict(zip(wanted, facts, strict=True))
+        for some in batched(wanted, _ASKED_TOGETHER):  # a task for each of a million files would be a gigabyte of tasks
+            found = pool.map(lambda href: remote.fact(href) if is_remote(href) else local_fact(href), some)
+            facts.update(zip(some, found, strict=True))
+    return facts
 
 
 def is_known(fact: str) -> bool:

@@ -171,3 +171,38 @@ def test_the_default_folder_is_named_after_workflow_and_job(tmp_path, monkeypatc
     assert default_out(ONE).parent == tmp_path / "geoseg-out"
     assert default_out(ONE) != default_out(OTHER)
     assert default_out(ONE).name.startswith("landcover-")
+
+
+MANY = [{"id": f"item {number}", "words": "é\n[]," * number, "links": [number]} for number in range(200)]
+
+
+def test_many_items_are_frozen_one_a_line_and_found_again(tmp_path):
+    with open_job(tmp_path, ONE, fresh=False, update=False).taken(MANY):
+        pass
+    frozen = tmp_path / "job" / "items.json"
+    assert json.loads(frozen.read_text()) == MANY, "one document of JSON, for those who read it whole"
+    assert len(frozen.read_text().splitlines()) == len(MANY) + 2
+    assert list(open_job(tmp_path, ONE, fresh=False, update=False).documents) == MANY
+    assert list(open_job(tmp_path, ONE, fresh=False, update=True).forgotten) == MANY
+
+
+def test_items_that_older_versions_froze_are_found(tmp_path):
+    take(tmp_path)
+    (tmp_path / "job" / "items.json").write_text(json.dumps(MANY, indent=1, sort_keys=True))
+    assert list(open_job(tmp_path, ONE, fresh=False, update=False).documents) == MANY
+
+
+@pytest.mark.parametrize("end", [-1, -2, -40, 2, 1, 0])
+def test_a_list_that_is_torn_anywhere_is_searched_anew(tmp_path, end):
+    with open_job(tmp_path, ONE, fresh=False, update=False).taken(MANY):
+        pass
+    frozen = tmp_path / "job" / "items.json"
+    frozen.write_bytes(frozen.read_bytes()[:end])
+    assert open_job(tmp_path, ONE, fresh=False, update=False).documents == ()
+
+
+def test_a_job_without_items_freezes_none(tmp_path):
+    with open_job(tmp_path, ONE, fresh=False, update=False).taken([]):
+        pass
+    assert json.loads((tmp_path / "job" / "items.json").read_text()) == []
+    assert open_job(tmp_path, ONE, fresh=False, update=False).documents == ()

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import rasterio
 import shapely
+from affine import Affine
 from pyproj import Transformer
 from shapely.geometry import mapping
 
@@ -39,7 +45,7 @@ def measure_planning(folder: Path, model: str, tiles: int, items: int, say: Call
         folder: Where the table and the region go.
         model: Model to plan for.
         tiles: About so many tiles of 512 px.
-        items: So many items of Sentinel-2's kind, on servers that nobody asks.
+        items: So many items of Sentinel-2's kind, on a server of this machine that has their headers.
         say: Prints.
 
     Returns:
@@ -48,7 +54,21 @@ def measure_planning(folder: Path, model: str, tiles: int, items: int, say: Call
     settings = Settings()
     bands = (*resolve(model, models_dirs=settings.models, cache=settings.cache).spec.bands, "SCL")
     region = write_region(folder / "continent.geojson", tiles)
-    table = write_items(folder / "items.parquet", bands, items, shapely.from_geojson(region.read_text()).bounds)
+    with _header_server() as address:
+        table = write_items(
+            folder / "items.parquet", bands, items, shapely.from_geojson(region.read_text()).bounds, address
+        )
+        seconds, memory = _planned(folder, region, table, model)
+    plan = json.loads((folder / "plan.json").read_text())
+    planned = sum(len(scene["items"]) for scene in plan["scenes"])
+    say(f"planning for {model}; {describe_machine()}\n")
+    say(f"  {plan['tiles']:,} tiles, {planned:,} items over the region of {items:,} in the catalogue\n")
+    say(f"  {seconds:.1f} s, peak memory {memory / 1e6:.0f} MB (the whole process, proportional)\n")
+    return seconds
+
+
+def _planned(folder: Path, region: Path, table: Path, model: str) -> tuple[float, int]:
+    """Wall time and peak memory of a plan."""
     command = [sys.executable, "-m", "geoseg", "plan", "--aoi", str(region), "--catalog", str(table), "--model", model]
     command += ["--datetime", "2023-01-01/2023-12-31", "--crs", _CRS, "--resolution", str(_PIXEL_M), "--json"]
     command += ["--tile-size", str(_TILE_PX), "--max-area", "1e9", "--max-pixels", str(10**15), "--quiet"]
@@ -61,12 +81,46 @@ def measure_planning(folder: Path, model: str, tiles: int, items: int, say: Call
     seconds = time.perf_counter() - start
     if status:
         raise SystemExit(f"{' '.join(command)} ended with {status}")
-    plan = json.loads((folder / "plan.json").read_text())
-    planned = sum(len(scene["items"]) for scene in plan["scenes"])
-    say(f"planning for {model}; {describe_machine()}\n")
-    say(f"  {plan['tiles']:,} tiles, {planned:,} items over the region of {items:,} in the catalogue\n")
-    say(f"  {seconds:.1f} s, peak memory {memory.peak_bytes / 1e6:.0f} MB (the whole process, proportional)\n")
-    return seconds
+    return seconds, memory.peak_bytes
+
+
+class _Headers(BaseHTTPRequestHandler):
+    """Answers with an empty raster of the size and place that an address of `_asset` names."""
+
+    def do_GET(self) -> None:  # the name that http.server looks for
+        """A file without blocks: what a plan reads of a COG's beginning."""
+        code, left, upper, size = map(int, re.findall(r"-?\d+", self.path.rpartition("/")[2].removesuffix(".tif"))[-4:])
+        body = _empty_raster(code, left, upper, size)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def _header_server() -> Iterator[str]:
+    """Address of a server on this machine for as long as it is needed."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Headers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def _empty_raster(code: int, left: int, upper: int, size: int) -> bytes:
+    side = _SQUARE_M // size
+    shape = {"width": side, "height": side, "count": 1, "dtype": "uint16"}
+    with rasterio.MemoryFile() as memory:
+        place = Affine(size, 0, left, 0, -size, upper)
+        memory.open(
+            driver="GTiff", crs=f"EPSG:{code}", transform=place, tiled=True, sparse_ok=True, compress="deflate", **shape
+        ).close()
+        return bytes(memory.getbuffer())
 
 
 def write_region(path: Path, tiles: int) -> Path:
@@ -84,15 +138,25 @@ def write_region(path: Path, tiles: int) -> Path:
     return path
 
 
-def write_items(path: Path, bands: Sequence[str], items: int, bounds: tuple[float, float, float, float]) -> Path:
-    """A stac-geoparquet file of items of Sentinel-2's kind: squares in the zones of a box, each on many dates."""
+def write_items(
+    path: Path, bands: Sequence[str], items: int, bounds: tuple[float, float, float, float], address: str
+) -> Path:
+    """A stac-geoparquet file of items of Sentinel-2's kind: squares in the zones of a box, each on many dates.
+
+    Args:
+        path: The file.
+        bands: Names of the assets.
+        items: How many.
+        bounds: The box, in degrees.
+        address: Of the server that has the files.
+    """
     squares = list(_squares(bounds))
     schema: pa.Schema | None = None
     writer: pq.ParquetWriter | None = None
     try:
         for first in range(0, items, _ROWS_AT_ONCE):
             rows = [
-                _row(bands, *squares[number % len(squares)], number // len(squares))
+                _row(bands, address, *squares[number % len(squares)], number // len(squares))
                 for number in range(first, min(items, first + _ROWS_AT_ONCE))
             ]
             batch = pa.Table.from_pylist(rows, schema)
@@ -126,7 +190,7 @@ def _squares(bounds: tuple[float, float, float, float]) -> Iterator[tuple[int, i
 
 
 def _row(
-    bands: Sequence[str], code: int, left: int, upper: int, outline: shapely.Geometry, turn: int
+    bands: Sequence[str], address: str, code: int, left: int, upper: int, outline: shapely.Geometry, turn: int
 ) -> dict[str, Any]:
     day = f"2023-{turn // 28 % 12 + 1:02d}-{turn % 28 + 1:02d}"
     name = f"S2A_{code % 100:02d}{'N' if code < 32700 else 'S'}{left // 1000:03d}{upper // 1000:05d}_{day}_{turn}"
@@ -144,14 +208,14 @@ def _row(
         "eo:cloud_cover": float(turn * 37 % 100),
         "s2:processing_baseline": "05.09",
         "proj:epsg": code,
-        "assets": {band: _asset(band, name, left, upper) for band in bands},
+        "assets": {band: _asset(f"{address}/{name}/{band}", band, code, left, upper) for band in bands},
     }
 
 
-def _asset(band: str, name: str, left: int, upper: int) -> dict[str, Any]:
+def _asset(stem: str, band: str, code: int, left: int, upper: int) -> dict[str, Any]:
     size = 20 if band in _TWENTY_M else 10
     return {
-        "href": f"https://imagery.example/sentinel-2-l2a/{name}/{band}.tif",
+        "href": f"{stem}_{code}_{left}_{upper}_{size}.tif",
         "type": "image/tiff; application=geotiff; profile=cloud-optimized",
         "proj:shape": [_SQUARE_M // size, _SQUARE_M // size],
         "proj:transform": [float(size), 0.0, float(left), 0.0, float(-size), float(upper)],

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import batched
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from geoseg.scenes import BandSource, Item
 from geoseg.scenes.understand import claimed_geobox
 
 # Headers of files on other machines are waited for, not computed.
-_AT_ONCE = 8
+_AT_ONCE, _LOOKED_AT_TOGETHER = 8, 4096
 _TOLERANCE_PX = 1e-3
 _CACHE_BYTES = 32 * 2**20
 
@@ -36,8 +37,10 @@ def with_true_grids(
         most: So many items are looked at, spread over all, and the warnings say so; ``None`` for every one.
     """
     step = 1 if most is None else max(1, -(-len(items) // most))
+    checked: list[tuple[Item, str]] = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checked = list(pool.map(partial(_checked, rasters=rasters), items[::step]))
+        for some in batched(items[::step], _LOOKED_AT_TOGETHER):
+            checked += pool.map(partial(_checked, rasters=rasters), some)
     believed, warnings = list(items), [warning for _, warning in checked if warning]
     believed[::step] = [item for item, _ in checked]
     if step > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,8 +169,8 @@ def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
 def prepare(
     spec: JobSpec,
     settings: Settings,
-    documents: Sequence[dict[str, Any]] = (),
-    forgotten: Sequence[dict[str, Any]] = (),
+    documents: Sequence[Mapping[str, Any]] = (),
+    forgotten: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
     folder: ModelFolder | None = None,
     say: Callable[[str], object] = lambda _: None,
@@ -218,8 +218,8 @@ def prepare(
         remote = undo.enter_context(_remote(spec, settings))  # what is refused leaves no connection open
         opener = Rasters(remote).opened
         found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
-        hrefs = {source.href for item in found.items for source in item.sources}
-        check_offline(sorted(hrefs), offline=settings.offline)
+        if settings.offline:
+            check_offline(sorted(_hrefs(found)), offline=True)
         found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
         lattice, origin = choose_lattice(spec, found.items, aoi, like)
         if aoi is not None:
@@ -235,14 +235,13 @@ def prepare(
                 spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
             )
             found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
-            hrefs = {source.href for item in found.items for source in item.sources}
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
         found = replace(found, notes=(*notes, *_of_another_backend(begun_with, backend), *found.notes))
         warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
-        if any(map(is_remote, hrefs)):  # a share of the cache that is planned for GDAL
+        if any(map(is_remote, _hrefs(found))):  # a share of the cache that is planned for GDAL
             remote.keep(budget.gdal_cache_bytes // _REMOTE_SHARE)
         coverage = cover(found, spec.composite, lattice)
         tasks = plan_tiles(region, coverage, budget.tile_cells, model.cell_px, aoi)
@@ -259,7 +258,7 @@ def prepare(
             budget=budget,
             share=share,
             key_parts=key_parts_of(spec, model, lattice, budget, backend),
-            asset_facts=asset_facts(hrefs, remote) if asks_files else {},
+            asset_facts=asset_facts(_hrefs(found), remote) if asks_files else {},
             remote=remote,
             backend=backend,
             pixel_m=pixel_m,
@@ -267,6 +266,11 @@ def prepare(
         )
         undo.pop_all()
     return prepared
+
+
+def _hrefs(found: Found) -> Iterator[str]:
+    """Every file that the job reads, some of them more than once."""
+    return (source.href for item in found.items for source in item.sources)
 
 
 def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pixel_m: float) -> list[str]:

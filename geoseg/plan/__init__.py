@@ -292,10 +292,10 @@ def _goes_on(items: Sequence[Item], crs: CRS) -> bool:
 
 def _refuse_cut_scenes(items: Sequence[Item], lattice: Lattice, aoi: AOI | None = None) -> None:
     """Refuse scenes over the region that the CRS of the map would tear apart: reading them would leave holes."""
-    first: dict[GeoBox, Item] = {}
+    firsts: dict[int, Item] = {}
     for item in items:
-        first.setdefault(item.geobox, item)
-    for item in first.values():
+        firsts.setdefault(id(item.geobox), item)
+    for item in firsts.values():
         if item.geobox.crs == lattice.crs or is_inland(item.geobox):
             continue
         if crosses(degrees := on_earth(item.geobox).footprint("EPSG:4326").geom):

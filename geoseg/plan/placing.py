@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import shapely
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo import CRS, geom
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
@@ -30,17 +31,26 @@ _EVERYWHERE = Window(-(10**9), -(10**9), 10**9, 10**9)
 
 def grids_of(items: Iterable[Item]) -> list[GeoBox]:
     """The pixel grids of items, each once: all dates of a square share one, and are placed together."""
-    return list({item.geobox: None for item in items})
+    return list(dict.fromkeys(_each_once(items)))
+
+
+def _each_once(items: Iterable[Item]) -> Iterable[GeoBox]:
+    """Pixel grids, each object once: to compare the CRS of a hundred thousand takes seconds."""
+    return {id(item.geobox): item.geobox for item in items}.values()
 
 
 def each_grid[T](items: Iterable[Item], made: Callable[[Item], T]) -> dict[str, T]:
     """Item key to what its pixel grid gives, which is made once for each grid."""
     known: dict[GeoBox, T] = {}
+    same: dict[int, T] = {}
     found = {}
     for item in items:
-        if item.geobox not in known:
-            known[item.geobox] = made(item)
-        found[item.key] = known[item.geobox]
+        number = id(item.geobox)
+        if number not in same:
+            if item.geobox not in known:
+                known[item.geobox] = made(item)
+            same[number] = known[item.geobox]
+        found[item.key] = same[number]
     return found
 
 
@@ -53,12 +63,47 @@ def to_pixels(geometry: shapely.Geometry, crs: CRS | str, lattice: Lattice, dens
         lattice: The grid.
         densify: Distance between added points on edges, in units of ``crs``.
     """
-    source = geom.Geometry(geometry, crs)
     longest = np.hypot(*np.diff(shapely.get_coordinates(geometry), axis=0).T).max(initial=0.0)
-    step = densify if longest >= densify else None  # what is short is looked at edge by edge otherwise
-    placed = source if source.crs == lattice.crs else source.to_crs(lattice.crs, resolution=step)
+    placed, source = geometry, CRS(crs)
+    if source != lattice.crs:
+        if longest >= densify:
+            placed = _with_points(placed, source, densify)
+        to_map = source.transformer_to_crs(lattice.crs)
+        placed = shapely.transform(placed, lambda xy: np.column_stack(to_map(xy[:, 0].copy(), xy[:, 1].copy())))
     a, b, c, d, e, f = (~(lattice.transform @ Affine.translation(lattice.anchor[1], lattice.anchor[0])))[:6]
-    return shapely.transform(placed.geom, lambda xy: xy @ np.array([[a, d], [b, e]]) + np.array([c, f]))
+    return shapely.transform(placed, lambda xy: xy @ np.array([[a, d], [b, e]]) + np.array([c, f]))
+
+
+def _with_points(geometry: shapely.Geometry, crs: CRS, step: float) -> shapely.Geometry:
+    """A geometry with points at most ``step`` apart."""
+    if isinstance(geometry, shapely.MultiPolygon):
+        return shapely.MultiPolygon([_with_points(part, crs, step) for part in geometry.geoms])
+    if not isinstance(geometry, shapely.Polygon):
+        return geom.Geometry(geometry, crs).segmented(step).geom
+    shell, *holes = (
+        _densified(shapely.get_coordinates(ring), step) for ring in (geometry.exterior, *geometry.interiors)
+    )
+    return shapely.Polygon(shell, holes)
+
+
+def _densified(points: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """A line with points at most ``step`` apart, (point, 2): those that ``odc.geo`` puts there, all at once."""
+    if len(points) < 2:
+        return points
+    edges = shapely.linestrings(np.stack([points[:-1], points[1:]], axis=1))
+    lengths = shapely.length(edges)
+    along = np.cumsum(np.full(int(lengths.max() / step) + 2, step))  # one after the other, as rounding has it
+    counts = np.searchsorted(along, lengths)
+    counts[points[:-1, 0] ** 2 + points[1:, 0] ** 2 < step**2] = 0  # odc.geo takes these for short
+    after = np.cumsum(counts + 1)  # where the edges end
+    dense = np.empty((after[-1] + 1, 2))
+    is_end = np.zeros(len(dense), dtype=bool)
+    is_end[0] = is_end[after] = True
+    dense[is_end] = points
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    far = along[np.arange(len(first)) - first]
+    dense[~is_end] = shapely.get_coordinates(shapely.line_interpolate_point(np.repeat(edges, counts), far))
+    return dense
 
 
 def outline_of(geobox: GeoBox, lattice: Lattice) -> shapely.Geometry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoseg.aoi import box_in_words, split_bounds
 from geoseg.errors import ModelMismatchError, NothingToDoError
-from geoseg.scenes.packed import PackedDocument
+from geoseg.scenes.packed import PackedDocument, Packer
 from geoseg.scenes.scene import BandSource, Item, Scene, group_scenes, order_scenes
 from geoseg.scenes.sensors import SENSOR_TABLE_VERSION, SENSORS, MaskRule, Sensor
 from geoseg.timerange import parse_time_range
@@ -90,14 +91,12 @@ def find_scenes(
         found = _from_rasters(spec, bands, opener)
     else:
         found = _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking, opener=opener)
-    return replace(found, items=tuple(_as_stated(item, spec) for item in found.items))
-
-
-def _as_stated(item: Item, spec: JobSpec) -> Item:
-    """The item with the scale and the offset that the job states, if it states any."""
     stated = {name: value for name in ("scale", "offset") if (value := getattr(spec, name)) is not None}
-    if not stated:
-        return item
+    return replace(found, items=tuple(_as_stated(item, stated) for item in found.items)) if stated else found
+
+
+def _as_stated(item: Item, stated: Mapping[str, Any]) -> Item:
+    """The item with the scale and the offset that the job states."""
     bands, witnesses = (
         {name: replace(source, **stated) for name, source in sources.items()}
         for sources in (item.bands, item.witnesses)
@@ -122,17 +121,15 @@ def _from_catalog(
     allow_lacking: bool,
     opener: Opener | None,
 ) -> Found:
-    import pystac  # noqa: PLC0415  # 0.2 s that --help need not wait
-
-    from geoseg.scenes.catalogs import each_item, plugin_of_catalog  # noqa: PLC0415
+    from geoseg.scenes.catalogs import each_item  # noqa: PLC0415  # pystac: 0.2 s that --help need not wait
     from geoseg.scenes.choose import without_superseded  # noqa: PLC0415
     from geoseg.scenes.recognise import sensor_of  # noqa: PLC0415
+    from geoseg.scenes.stated import thawed  # noqa: PLC0415
     from geoseg.scenes.understand import understand  # noqa: PLC0415
 
     skipped: list[tuple[str, str]] = []
-    is_ours = spec.catalog is None or plugin_of_catalog(spec.catalog) is None
     if documents:
-        given: Iterable[pystac.Item] = (pystac.Item.from_dict(dict(d), preserve_dict=True) for d in documents)
+        given: Iterable[Mapping[str, Any]] = map(thawed, documents)
     else:
         assert bounds is not None and spec.catalog is not None  # noqa: S101, PT018  # JobSpec guarantees both
         given = each_item(spec.catalog, spec.collection, bounds, spec.datetime, skipped)
@@ -142,22 +139,22 @@ def _from_catalog(
     lacking: list[tuple[str, ModelMismatchError]] = []
     reasons: list[tuple[str, str]] = []
     frozen: list[tuple[str, PackedDocument]] = []
+    packer = Packer()
     for item in given:
-        document = PackedDocument(item.to_dict(include_self_link=True, transform_hrefs=False))
-        frozen.append((item.id, document))
+        name = item["id"]
+        document = PackedDocument(item, packer=packer)
+        frozen.append((name, document))
         try:
             sensor = sensor_of(item, spec.sensor)
         except ModelMismatchError as err:
-            refused.append((item.id, err))
-            reasons.append((item.id, f"of an unknown sensor (collection {item.collection_id})"))
+            refused.append((name, err))
+            reasons.append((name, f"of an unknown sensor (collection {item.get('collection')})"))
             continue
         try:
             items.append(understand(item, bands, sensor, opener, document))
         except ModelMismatchError as err:
-            lacking.append((item.id, err))
-            reasons.append((item.id, f"does not have {err.expected}"))
-        if is_ours:
-            item.links.clear()  # they hold the item: without them it is gone at once
+            lacking.append((name, err))
+            reasons.append((name, f"does not have {err.expected}"))
     if not frozen:
         raise _nothing_found(spec, bounds, skipped)
     if lacking and not allow_lacking:
@@ -208,11 +205,8 @@ def _nothing_found(
 def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
     """What a new search found otherwise than the one that a job froze, in words; "" where nothing changed."""
 
-    def named(documents: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-        texts = {
-            (str(d.get("collection")), str(d["id"])): json.dumps({**d, "links": []}, sort_keys=True) for d in documents
-        }
-        return {name: _SIGNATURE.sub("", text) for name, text in texts.items()}
+    def named(documents: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], bytes]:
+        return {(str(d.get("collection")), str(d["id"])): _digest(d) for d in documents}
 
     old, new = named(before), named(after)
     parts = {
@@ -226,6 +220,12 @@ def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
         if names
     ]
     return "since the last search: " + ", ".join(words) if words else ""
+
+
+def _digest(document: Mapping[str, Any]) -> bytes:
+    """What an item says, signatures left out, in a few bytes: there may be many."""
+    text = _SIGNATURE.sub("", json.dumps({**document, "links": []}, sort_keys=True))
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _meet(box: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

@@ -45,15 +45,19 @@ def without_superseded(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[t
 
 
 def _acquisition(item: Item) -> tuple[object, ...]:
-    properties: Mapping[str, Any] = item.document.get("properties", {})
     if not item.datetime or not item.platform:
         return ("alone", item.key)
-    square = _square(properties, item.id)
-    place: object = square or (item.geobox.shape.yx, tuple(item.geobox.transform)[:6], str(item.geobox.crs))
+    place: object = item.square or (item.geobox.shape.yx, tuple(item.geobox.transform)[:6], str(item.geobox.crs))
     return item.sensor.name, item.platform.lower(), item.datetime, place
 
 
-def _square(properties: Mapping[str, Any], name: str) -> str:
+def square_of(properties: Mapping[str, Any], name: str) -> str:
+    """Name of the square that an item covers, or "".
+
+    Args:
+        properties: Of the item.
+        name: Its id, which may end in the square's.
+    """
     for parts in _SPLIT_SQUARES:
         if all(part in properties for part in parts):
             return "".join(str(properties[part]) for part in parts).lstrip("0")

@@ -76,8 +76,12 @@ def _sensor_of_plugin(plugin: plugins.Plugin) -> Sensor:
     return replace(sensor, plugin=plugin)
 
 
-def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
+def sensor_of(item: pystac.Item | Mapping[str, Any], name: str | None) -> Sensor:
     """The sensor that was asked for, or the one that collection, product type or platform tell.
+
+    Args:
+        item: An item, or its JSON.
+        name: Of the sensor, or ``None``.
 
     Raises:
         ModelMismatchError: If nothing tells it.
@@ -86,33 +90,36 @@ def sensor_of(item: pystac.Item, name: str | None) -> Sensor:
     """
     if name is not None:
         return sensor_named(name)
-    found = _told_by(item)
+    from geoseg.scenes.stated import stated_by  # noqa: PLC0415  # pystac, which names of sensors need not
+
+    document = stated_by(item)
+    found = _told_by(document)
     if found is None:
-        kind = next((words for start, words in _OTHERS.items() if _platform(item).startswith(start)), "")
+        platform = _platform(document["properties"])
+        kind = next((words for start, words in _OTHERS.items() if platform.startswith(start)), "")
         raise ModelMismatchError(
-            f"item {item.id} of collection {item.collection_id!r}" + (f": {kind}" if kind else ""),
+            f"item {document['id']} of collection {document.get('collection')!r}" + (f": {kind}" if kind else ""),
             f"imagery of a known sensor: {', '.join(sensor_names())}",
             "say what it is with --sensor, or choose another --collection",
         )
     return SENSORS[found]
 
 
-def _told_by(item: pystac.Item) -> str | None:
-    collection = (item.collection_id or "").lower()
+def _told_by(document: Mapping[str, Any]) -> str | None:
+    collection = (document.get("collection") or "").lower()
     if collection in _COLLECTIONS:
         return _COLLECTIONS[collection]
-    properties = item.properties
+    properties = document["properties"]
     if (product := str(properties.get("s2:product_type", ""))) in _S2_PRODUCTS:
         return _S2_PRODUCTS[product]
     is_landsat = collection in _LANDSAT_COLLECTIONS or (
         str(properties.get("landsat:collection_number", "")) == "02"
         and str(properties.get("landsat:correction", "")).startswith("L2S")
     )
-    return _LANDSAT_PLATFORMS.get(_platform(item)) if is_landsat else None
+    return _LANDSAT_PLATFORMS.get(_platform(properties)) if is_landsat else None
 
 
-def _platform(item: pystac.Item) -> str:
+def _platform(properties: Mapping[str, Any]) -> str:
     """Platform in lower case, words joined by hyphens, under its names of today and of older versions of STAC."""
-    properties: Mapping[str, Any] = item.properties
     stated = properties.get("platform") or properties.get("eo:platform") or properties.get("constellation") or ""
     return str(stated).lower().replace("_", "-").replace(" ", "-")

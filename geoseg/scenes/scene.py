@@ -61,6 +61,7 @@ class Item:
         licence: Licence of the pixels, or "".
         document: The STAC item as JSON, with absolute hrefs.
         href: The item's own address, or "".
+        square: Name of the square that the item covers, as it or its id states it, or "".
         witnesses: Bands that the model does not read, and whose pixels tell whether what is said of the others is right.
     """
 
@@ -78,6 +79,7 @@ class Item:
     licence: str
     document: Mapping[str, Any] = field(repr=False, compare=False)
     href: str = ""
+    square: str = ""
     witnesses: Mapping[str, BandSource] = field(default_factory=dict, compare=False)
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pystac
 
@@ -14,6 +15,7 @@ from geoseg import plugins
 from geoseg.aoi import Bounds, split_bounds
 from geoseg.errors import GeosegError
 from geoseg.scenes.catalogs.documents import Question
+from geoseg.scenes.stated import stated_by
 from geoseg.timerange import parse_time_range
 
 __all__ = ["Bounds", "Question", "Search", "each_item", "find_items", "is_address", "plugin_of_catalog", "unheard"]
@@ -58,14 +60,17 @@ def find_items(catalog: str, collection: str | None, bounds: Bounds, time_range:
         RequestError: If the time range cannot be read.
     """
     skipped: list[tuple[str, str]] = []
-    items = sorted(each_item(catalog, collection, bounds, time_range, skipped), key=lambda item: item.id)
-    return Search(items, skipped)
+    found = (
+        item if isinstance(item, pystac.Item) else pystac.Item.from_dict(dict(item))
+        for item in _each(catalog, collection, bounds, time_range, skipped)
+    )
+    return Search(sorted(found, key=lambda item: item.id), skipped)
 
 
 def each_item(
     catalog: str, collection: str | None, bounds: Bounds, time_range: str | None, skipped: list[tuple[str, str]]
-) -> Iterator[pystac.Item]:
-    """The items of `find_items` one by one in no order, each once: a table's are never all in memory.
+) -> Iterator[Mapping[str, Any]]:
+    """The items of `find_items` one by one in no order, each once, as JSON: a table's are never all in memory.
 
     Args:
         catalog: As `find_items`.
@@ -77,17 +82,34 @@ def each_item(
     Raises:
         GeosegError: As `find_items`.
     """
+    is_ours = plugin_of_catalog(catalog) is None
+    for item in _each(catalog, collection, bounds, time_range, skipped):
+        yield stated_by(item)
+        if is_ours and isinstance(item, pystac.Item):
+            item.links.clear()  # they hold the item: without them it is gone at once
+
+
+def _each(
+    catalog: str, collection: str | None, bounds: Bounds, time_range: str | None, skipped: list[tuple[str, str]]
+) -> Iterator[pystac.Item | Mapping[str, Any]]:
+    """Items, or their JSON, each once."""
     known: set[tuple[str | None, str]] = set()
     for part in split_bounds(bounds):
         for items in _batches(catalog, Question(collection, part, *parse_time_range(time_range), time_range), skipped):
             for item in items:
-                if (name := (item.collection_id, item.id)) not in known:
+                if isinstance(item, pystac.Item):
+                    name = (item.collection_id, item.id)
+                else:
+                    name = (item.get("collection"), item["id"])
+                if name not in known:
                     known.add(name)
                     yield item
 
 
-def _batches(catalog: str, question: Question, skipped: list[tuple[str, str]]) -> Iterator[list[pystac.Item]]:
-    """Items by the handful."""
+def _batches(
+    catalog: str, question: Question, skipped: list[tuple[str, str]]
+) -> Iterator[Sequence[pystac.Item | Mapping[str, Any]]]:
+    """Items, or their JSON, by the handful."""
     if plugin_of_catalog(catalog) is None and not is_address(catalog) and catalog.lower().endswith(_TABLES):
         from geoseg.scenes.catalogs.geoparquet import items_of_table  # noqa: PLC0415
 

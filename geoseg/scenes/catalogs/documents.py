@@ -21,9 +21,9 @@ from shapely.geometry import box, shape
 from geoseg.aoi import Bounds
 from geoseg.timerange import in_utc
 
-# Versions whose items pystac brings up to date.
+# Versions whose items pystac brings up to date, and those that need it not.
 _VERSION = re.compile(r"(0\.[6-9]|1\.[01])\.\d+(-(alpha|beta|rc)\.?\d+)?")
-_CURRENT = re.compile(r"1\.[01]\.\d+")
+CURRENT = re.compile(r"1\.[01]\.\d+")
 # What pystac and shapely raise about documents that are no STAC.
 _NO_STAC = (
     KeyError,
@@ -103,7 +103,7 @@ def item_of_row(document: dict[str, Any], outline: shapely.Geometry | None, href
     Raises:
         UnusableItemError: As `item_of`.
     """
-    if not _CURRENT.fullmatch(str(document.get("stac_version", ""))):
+    if not CURRENT.fullmatch(str(document.get("stac_version", ""))):
         return item_of(document, href)
     _check_members(document)
     with _no_stac():
@@ -121,13 +121,14 @@ def item_of_row(document: dict[str, Any], outline: shapely.Geometry | None, href
         item.set_self_href(href)  # before the assets, whose addresses it would look at again
         for key, facts in document["assets"].items():
             asset = pystac.Asset.from_dict(facts)
-            asset.href = _absolute(asset.href, href)
+            asset.href = absolute(asset.href, href)
             item.assets[key] = asset  # without its owner, who is asked about relative addresses only
         _check_place(item, outline)
     return item
 
 
-def _absolute(href: str, start: str) -> str:
+def absolute(href: str, start: str) -> str:
+    """An address or a path, where it counts from another one."""
     return (
         href
         if "://" in href and not href.startswith("file:")
@@ -139,7 +140,7 @@ def _check_members(document: Mapping[str, Any]) -> None:
     version = str(document.get("stac_version", ""))
     if not _VERSION.fullmatch(version):
         raise UnusableItemError(f"STAC version {version or 'not stated'}, which is unknown")
-    if fault := _misshapen(document):
+    if fault := misshapen(document):
         raise UnusableItemError(f"no valid STAC item: {fault}")
 
 
@@ -167,7 +168,7 @@ def _check_place(item: pystac.Item, outline: shapely.Geometry | None) -> None:
         raise UnusableItemError(f"a bbox {item.bbox} that its geometry contradicts")
 
 
-def _misshapen(document: Mapping[str, Any]) -> str:
+def misshapen(document: Mapping[str, Any]) -> str:
     """Which member is not what STAC says it is, in words; "" where none is."""
     name, assets = document.get("id"), document.get("assets")
     if not (isinstance(name, str) and name and name.isprintable()):

@@ -18,7 +18,7 @@ _PARTS = ("run", "demo", "models", "cache")
 
 def _app() -> typer.Typer:
     from geoseg import __version__  # noqa: PLC0415
-    from geoseg.cli import bundle, cache, data, demo, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
+    from geoseg.cli import bundle, cache, data, demo, evaluate, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
 
     app = typer.Typer(
         name="geoseg",
@@ -39,6 +39,7 @@ def _app() -> typer.Typer:
     app.command("plan")(run.plan_command)
     app.command("demo")(demo.demo_command)
     app.command("train")(train.train_command)
+    app.command("evaluate")(evaluate.evaluate_command)
     app.add_typer(models.app, name="models")
     app.add_typer(cache.app, name="cache")
     app.add_typer(bundle.app, name="bundle")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoseg.cli import evaluate
 from geoseg.errors import ModelSpecError, RequestError
 
 if TYPE_CHECKING:
@@ -269,3 +270,7 @@ def _export_backend(format_: str, profile: str, device: str) -> str:
     if format_ == "onnx" and profile == "bf16":
         raise RequestError("--format onnx --profile bf16", "float32 or int8 as ONNX", "use --profile exact or int8")
     return format_
+
+
+app.command("compare")(evaluate.compare_command)
+app.command("calibrate")(evaluate.calibrate_command)

@@ -75,6 +75,15 @@ class Resampling:
             drawn = drawn - np.concatenate([number(counts) for counts in self._sums(against)])
         return _middle(drawn)
 
+    def intervals(
+        self, matrices: Sequence[Confusion], numbers: Callable[[Counts], Numbers], count: int
+    ) -> tuple[Interval | None, ...]:
+        """As ``interval``, of a number of each class: from matrices (draw, class, class + 1) to (draw, class)."""
+        if self.units < 2:
+            return (None,) * count
+        drawn = np.concatenate([numbers(counts) for counts in self._sums(matrices)])
+        return tuple(_middle(drawn[:, index]) for index in range(count))
+
     def _sums(self, matrices: Sequence[Confusion]) -> Iterator[Counts]:
         """Matrices (draw, class, class + 1) of the draws, some at a time."""
         own = np.stack([matrix.counts for matrix in matrices])

@@ -14,6 +14,9 @@ from geoseg.errors import ModelMismatchError, RequestError, unknown_name
 from geoseg.evaluation.confusion import NO_ANSWER, NOTHING
 from geoseg.pixels import FAILED_CLASS, NO_CLASS
 
+#: In a crosswalk: all other classes of the network.
+REST = "*"
+
 
 @dataclass(frozen=True)
 class Legend:
@@ -39,7 +42,8 @@ class Legend:
         Args:
             network: Names of the network's classes.
             labels: Names of the labels' classes.
-            crosswalk: Class of the network to class of the labels, or to nothing (an empty text).
+            crosswalk: Class of the network to class of the labels, or to nothing (an empty text); ``*`` is every class of
+                the network that neither stands there nor has a name that the labels have.
 
         Raises:
             RequestError: If the crosswalk names a class that neither has.
@@ -47,11 +51,15 @@ class Legend:
         """
         known = {_plain(name): at for at, name in enumerate(labels)}
         for one, other in crosswalk.items():
-            if one not in network:
+            if one not in (*network, REST):
                 raise unknown_name("crosswalk: the network's class", one, network, "correct the crosswalk")
             if other and _plain(other) not in known:
                 raise unknown_name(f"crosswalk: {one}:", other, labels, "correct the crosswalk")
-        index = tuple(known.get(_plain(crosswalk.get(name, name)), NO_ANSWER) for name in network)
+        rest = known.get(_plain(crosswalk.get(REST, "")), NO_ANSWER)
+        index = tuple(
+            known.get(_plain(crosswalk[name]), NO_ANSWER) if name in crosswalk else known.get(_plain(name), rest)
+            for name in network
+        )
         if all(at == NO_ANSWER for at in index):
             nearest = [near for name in network for near in difflib.get_close_matches(name, labels, 1, 0.6)]
             raise ModelMismatchError(

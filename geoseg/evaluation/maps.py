@@ -119,7 +119,11 @@ class ModelMapper:
     ) -> None:
         self.folder, self.legend = folder, legend
         self.name = name or folder.spec.name
-        self._how, self._settings = how, settings or Settings()
+        # This process maps: images are many and small, and what workers keep has no place for scores.
+        self._how, self._settings = (
+            how,
+            (settings or Settings()).model_copy(update={"workers": None, "scheduler": None}),
+        )
         self._predictor: Predictor | None = None
         self._loader: ModelLoader | None = None
         self._open = ExitStack()

@@ -281,9 +281,10 @@ def _mean(numbers: Numbers, present: NDArray[np.bool_], names: Sequence[str]) ->
 
 def _classes(evaluation: Evaluation, resampling: Resampling) -> tuple[ClassFacts, ...]:
     borders, band, things = evaluation.boundary.f1, evaluation.boundary.iou, evaluation.objects.f1
+    names = evaluation.legend.classes
+    intervals = resampling.intervals(evaluation.units, iou, len(names))
     rows = []
-    for at, (name, score) in enumerate(zip(evaluation.legend.classes, evaluation.confusion.classes, strict=True)):
-        interval = resampling.interval(evaluation.units, lambda counts, at=at: iou(counts)[..., at])  # type: ignore[misc]  # a default binds the loop's value
+    for at, (name, score) in enumerate(zip(names, evaluation.confusion.classes, strict=True)):
         rows.append(
             ClassFacts(
                 name=name,
@@ -292,7 +293,7 @@ def _classes(evaluation: Evaluation, resampling: Resampling) -> tuple[ClassFacts
                 precision=score.precision,
                 recall=score.recall,
                 f1=score.f1,
-                iou=_number(score.iou, interval),
+                iou=_number(score.iou, intervals[at]),
                 boundary_f1=known(borders[at]),
                 boundary_iou=known(band[at]),
                 object_f1=known(things[at]),

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 
 from geoseg.evaluation.bootstrap import Resampling
 from geoseg.evaluation.calibration import Sample, at_temperature, fit_class_sets, fit_temperature
-from geoseg.evaluation.confusion import Confusion, accuracy
+from geoseg.evaluation.confusion import Confusion, accuracy, recall
 from geoseg.evaluation.reliability import BINS, Reliability
 
 
@@ -137,6 +137,8 @@ def test_draws_are_those_of_a_loop():
     weights = np.random.default_rng(3).multinomial(6, [1 / 6] * 6, size=500)
     values = [accuracy(sum(w * u.counts for w, u in zip(row, units, strict=True))) for row in weights]
     assert [found.low, found.high] == pytest.approx(np.quantile(values, [0.025, 0.975]))
+    both = Resampling(6, seed=3, resamples=500).intervals(units, recall, 2)
+    assert both == (found, None)  # of one class only, whose recall is the accuracy
 
 
 def test_a_difference_is_drawn_in_pairs_and_one_unit_gives_no_interval():

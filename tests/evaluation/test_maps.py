@@ -41,14 +41,14 @@ def mapper_of(folder, **settings):
 
 @pytest.mark.parametrize("make", [worlds.finite_model, worlds.global_model], ids=["finite", "global"])
 def test_a_map_is_that_of_a_run_for_any_size_of_tiles(tmp_path, painted, make):
-    folder, labels = make(tmp_path / "model"), painted(1, (100, 150))
+    folder, labels = make(tmp_path / "model"), painted(1, (70, 90))
     (member,) = labels.members
     scene = worlds.write_raster(tmp_path / "scene.tif", member.pixels, names=worlds.BANDS)
     place = Affine(10.0, 0, 500_003.0, 0, -10.0, 5_000_007.0)
     filed = replace(member, path=scene, crs=CRS("EPSG:32633"), transform=place)
     run = geoseg.run(scenes=(str(scene),), model=str(folder.path), out=tmp_path / "map")
     expected, sure = (worlds.read(run.out / name) for name in ("classes.tif", "confidence.tif"))
-    for tile_size in (32, 512):
+    for tile_size in (64, 512):
         with mapper_of(folder, tile_size=tile_size) as mapper:
             classes, scores = joined(mapper, filed)
         assert (classes == expected).all()
@@ -140,6 +140,7 @@ def test_a_crosswalk_reads_classes_in_the_terms_of_the_labels(tmp_path, painted)
     scores = np.array([0.1, 0.2, 0.3, 0.4], np.float32)[:, None]
     np.testing.assert_allclose(legend.scores(scores)[:, 0], [0.5, 0.1])
     np.testing.assert_allclose(scores[:, 0] @ legend.matrix, [0.5, 0.1], rtol=1e-6)
+    assert Legend.between(network, ("rest", "water"), {"snow": "", "*": "rest"}).index == (1, 0, 0, NO_ANSWER)
     with pytest.raises(RequestError, match="tree"):
         Legend.between(network, ("green", "water"), {"tree": "green"})
     with pytest.raises(ModelMismatchError, match="crosswalk"):
@@ -167,14 +168,17 @@ def test_features_are_bands_and_their_normalised_differences():
     assert features(np.ones((10, 4))).shape == (10 + 28, 4)
 
 
-def test_pixels_of_a_forest_are_even_over_classes_and_the_same_for_the_same_seed(painted):
+def test_pixels_of_a_forest_are_as_they_come_or_even_over_classes_and_the_same_for_the_same_seed(painted):
     labels = painted(2, (200, 200))
-    pixels, truth = sample_pixels(labels, 1, 4000)
+    pixels, truth = sample_pixels(labels, 1, 4000, balanced=True)
     counts = np.bincount(truth, minlength=4)
     assert (abs(counts - 1000) < 150).all()
-    again = sample_pixels(labels, 1, 4000)
+    shares = np.bincount(sample_pixels(labels, 1, 4000)[1], minlength=4)
+    everyone = sum(np.bincount(member.truth.ravel(), minlength=256)[:4] for member in labels.members)
+    np.testing.assert_allclose(shares / shares.sum(), everyone / everyone.sum(), atol=0.03)
+    again = sample_pixels(labels, 1, 4000, balanced=True)
     assert (again[0] == pixels).all()
-    other = sample_pixels(labels, 2, 4000)
+    other = sample_pixels(labels, 2, 4000, balanced=True)
     assert other[0].shape != pixels.shape or (other[0] != pixels).any()
     everything, _ = sample_pixels(labels, 1, 10**6)
     assert len(everything) == sum(int((member.truth != IGNORE).sum()) for member in labels.members)

@@ -1,0 +1,154 @@
+"""A model whose confidences hold: a temperature fitted on held-out scenes, tried on others, and put into its item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geoseg.errors import RequestError
+from geoseg.evaluation.calibration import LEAST_SCORE, Fit, Sample, at_temperature, fit_temperature
+from geoseg.evaluation.class_sets import folds_of, unit_of
+from geoseg.evaluation.legend import Legend
+from geoseg.evaluation.maps import uncalibrated
+from geoseg.evaluation.reliability import Reliability
+from geoseg.evaluation.scoring import Evaluation, evaluate
+from geoseg.evaluation.task import Say, Task
+from geoseg.models import ModelFolder
+from geoseg.models.folder import read_item, write_item
+from geoseg.models.item import PREFIX
+from geoseg.models.registry import BUILTIN
+from geoseg.settings import Settings
+
+_PROPERTY = "geoseg:calibration"
+#: A network of one logit gives 1 - p for the other class: what is smaller than half a step below 1 is not told from it.
+_LEAST_OF_ONE_LOGIT = 2.0**-25
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature and what it is good for.
+
+    Attributes:
+        fit: Fitted on all scenes.
+        before: Confidences without it, on pixels of all scenes.
+        after: With temperatures that were fitted on the other scenes; of the fit itself where there is one scene only.
+        scenes: Scenes, or groups of them, that were fitted on.
+        is_tried: Whether ``after`` is of scenes that were not fitted on.
+    """
+
+    fit: Fit
+    before: Reliability
+    after: Reliability
+    scenes: int
+    is_tried: bool
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the labels of scenes that were not fitted on became more likely."""
+        return self.after.nll < self.before.nll
+
+
+def calibrate(task: Task, folder: ModelFolder, settings: Settings, say: Say = lambda _: None) -> Calibration:
+    """Fit a temperature on held-out images, mapped by the road of ``geoseg run``.
+
+    Args:
+        task: The images.
+        folder: The model; a temperature that it has is forgotten.
+        settings: Where it runs.
+        say: Told what is being done.
+
+    Raises:
+        RequestError: If nothing is held out, or has a label.
+    """
+    if task.train is None:
+        raise RequestError(
+            "a calibration without held-out images",
+            "images that the model was not trained on",
+            "name groups with --hold-out, or held_out in the data of the configuration",
+        )
+    with task.mapper(uncalibrated(folder), settings) as mapper:
+        evaluation = evaluate(mapper, task.held, task.measures, say)
+    single = folder.spec.hyperparameters.get("classes") == 1
+    return calibration_of(evaluation, _LEAST_OF_ONE_LOGIT if single else LEAST_SCORE)
+
+
+def calibration_of(evaluation: Evaluation, least: float = LEAST_SCORE) -> Calibration:
+    """Fit a temperature to what a network without one said.
+
+    Args:
+        evaluation: Of the network without a temperature.
+        least: Smallest score that is told from nothing.
+
+    Raises:
+        RequestError: If there is no labelled pixel with scores.
+    """
+    samples = [sample for sample in evaluation.samples if len(sample.truth)]
+    if not samples:
+        raise RequestError("held-out images without labelled pixels", "at least one", "look at the label values")
+    legend = evaluation.legend
+    units = [unit_of(sample, by_group=evaluation.drawn_by_group) for sample in samples]
+    fit = fit_temperature(samples, legend.matrix, least)
+    is_tried = len(set(units)) > 1
+    after = Reliability.nothing()
+    for left_out in folds_of(units) if is_tried else (frozenset(units),):
+        kept = [s for s, unit in zip(samples, units, strict=True) if not is_tried or unit not in left_out]
+        own = [s for s, unit in zip(samples, units, strict=True) if unit in left_out]
+        temperature = fit_temperature(kept, legend.matrix, least).temperature if is_tried else fit.temperature
+        after += _at(own, legend, temperature, least)
+    return Calibration(fit, _at(samples, legend, 1.0, least), after, len(set(units)), is_tried)
+
+
+def _at(samples: Sequence[Sample], legend: Legend, temperature: float, least: float) -> Reliability:
+    """Confidences of some pixels at a temperature; of pixels whose class the labels know."""
+    total = Reliability.nothing()
+    for sample in samples:
+        scores = at_temperature(sample.scores, temperature, least)
+        found = np.array(legend.index)[scores.argmax(axis=1)]
+        asked = found < len(legend.classes)
+        total += Reliability.of(sample.truth[asked], found[asked], legend.scores(scores.T)[:, asked])
+    return total
+
+
+def store(folder: ModelFolder, made: Calibration, title: str = "") -> ModelFolder:
+    """Put a temperature into the item of a folder of this machine.
+
+    Args:
+        folder: The model.
+        made: Its calibration.
+        title: What it was fitted on, in words.
+
+    Raises:
+        RequestError: If the folder is one of geoseg's own.
+    """
+    check_storable(folder)
+    document = read_item(folder.path)
+    properties = document["properties"]
+    properties.setdefault("mlm:hyperparameters", {})[PREFIX + "temperature"] = made.fit.temperature
+    properties[_PROPERTY] = {
+        "fitted_on": title,
+        "scenes": made.scenes,
+        "pixels": made.before.pixels,
+        "ece_before": made.before.ece,
+        "ece_after": made.after.ece,
+        "nll_before": made.before.mean_nll,
+        "nll_after": made.after.mean_nll,
+        "tried_on_other_scenes": made.is_tried,
+    }
+    write_item(folder.path, document)
+    return replace(folder, spec=replace(folder.spec, temperature=made.fit.temperature))
+
+
+def check_storable(folder: ModelFolder) -> None:
+    """Refuse a folder that is not the user's.
+
+    Raises:
+        RequestError: If it is one of geoseg's own.
+    """
+    if folder.path.is_relative_to(BUILTIN):
+        raise RequestError(
+            f"the model {folder.path.name}, which is part of geoseg",
+            "a model folder of your own",
+            f"geoseg models add {folder.path.name} --name NAME makes a copy of it",
+        )

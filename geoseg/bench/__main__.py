@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|training``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|training|folds``; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> None:
             from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
             sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
-        elif words.what in {"peers", "training"}:
+        elif words.what in {"peers", "training", "folds"}:
             _compare(words, folder)
         elif words.what == "scheduling":
             from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
@@ -62,6 +62,12 @@ def _compare(words: argparse.Namespace, folder: Path) -> None:
 
         measure_training(folder, sys.stdout.write)
         return
+    if words.what == "folds":
+        from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
+
+        for config in words.inputs:
+            measure_folds(config, words.folds, folder, sys.stdout.write)
+        return
     from geoseg.bench.peers.measuring import compare  # noqa: PLC0415  # imports torch
     from geoseg.bench.peers.page import record  # noqa: PLC0415
 
@@ -73,9 +79,12 @@ def _compare(words: argparse.Namespace, folder: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    kinds = ("efficiency", "memory", "planning", "polygons", "oddities", "cluster", "scheduling", "peers", "training")
+    compared = ("efficiency", "memory", "peers", "training", "folds")
+    kinds = (*compared, "planning", "polygons", "oddities", "cluster", "scheduling")
     parser.add_argument("what", choices=kinds)
-    parser.add_argument("inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items")
+    parser.add_argument(
+        "inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items; folds: a configuration"
+    )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
@@ -86,6 +95,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
+    parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")
     parser.add_argument("--record", type=Path, help="peers: folder of benchmarks.md, which takes the table")

@@ -135,7 +135,7 @@ def card(spec: ModelSpec, module: Segmenting, kept: LabelSet, held: LabelSet | N
         "neighbourhood": neighbourhood,
         "trained on": _words(kept),
         "held out": _words(held) if held is not None else "nothing",
-        "steps": f"{module.done_steps} of {config.sampling.batch} windows of {module.parts.training.side} px, seed {config.seed}",
+        "steps": f"{module.done_steps} of {config.sampling.batch} windows of {module.parts.training.side * config.factor} px, seed {config.seed}",
         "weights": chosen,
     }
     rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())

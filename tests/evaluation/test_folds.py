@@ -48,8 +48,8 @@ def test_every_image_is_mapped_by_a_network_that_never_saw_it(config, tmp_path):
         assert out is not None
         held.append({member.name for member in out.members})
         assert not held[-1] & {member.name for member in kept.members}
-        assert "more-g0" in {member.name for member in kept.members}
-    assert set.union(*held) == {f"land-g{at}" for at in range(4)}
+        assert "more-image-0" in {member.name for member in kept.members}
+    assert set.union(*held) == {f"land-image-{at}" for at in range(4)}
     assert not held[0] & held[1]
     record = json.loads((tmp_path / "runs" / "evaluation.json").read_text())
     assert [model["kind"] for model in record["models"]] == ["network", "random forest", "majority class"]

@@ -97,6 +97,7 @@ class Appetite:
         chip_px: Side of a chip of a global network, ``None`` for a finite one.
         standing_bytes: What the process takes before it computes: libraries, network, the join of polygons, report.
         layers: Further layers that are kept of every pixel.
+        sums: Whether scores of several dates are summed over a tile.
     """
 
     bands: int
@@ -107,6 +108,7 @@ class Appetite:
     chip_px: int | None
     standing_bytes: int
     layers: int = 0
+    sums: bool = False
 
 
 def appetite_of(
@@ -119,10 +121,14 @@ def appetite_of(
     chip_px: int | None,
     standing_bytes: int,
     layers: int = 0,
+    *,
+    sums: bool = False,
 ) -> Appetite:
     """The costs of a model from the facts in its spec."""
     margin = chip_px if chip_px is not None else max(finite_halo(radius_px, stride_px))
-    return Appetite(bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes, layers)
+    return Appetite(
+        bands, classes, cell_px, margin, max(workspace_bytes_per_px, 64.0), chip_px, standing_bytes, layers, sums
+    )
 
 
 def plan_budget(max_memory: int, cores: int, tile_px: int | None, best_chip_px: int, appetite: Appetite) -> Budget:
@@ -250,5 +256,6 @@ def _forward_bytes(appetite: Appetite, side_px: int) -> float:
 
 def _tile_bytes(appetite: Appetite, side_px: int) -> float:
     padded = (side_px + 2 * appetite.margin_px) ** 2
-    scores = (4 * (appetite.classes + 1) if appetite.chip_px else 0) + _LAYER_BYTES * appetite.layers
+    held = (appetite.chip_px is not None) + appetite.sums  # scores of a whole tile
+    scores = held * 4 * (appetite.classes + 1) + _LAYER_BYTES * appetite.layers
     return padded * (appetite.bands * _BAND_BYTES + _TILE_OVERHEAD_BYTES) + side_px**2 * scores

@@ -6,6 +6,9 @@ Rules (a pixel is *usable* on a date when every band was observed and the sensor
 - ``least-cloudy``: the same, items ordered by the cloud cover that each states of itself.
 - ``median``: per band, the median of all scenes in which the pixel is usable (the mean of the two middle ones).
 
+With ``mean-scores`` the images stay apart: each scene is an image of its own, whose scores are combined by
+``geoseg.predict``.
+
 A pixel that a scene should have given and whose read failed is *failed*: it never falls through to another scene,
 because then a network fault would change the map in silence. The number of dates costs no memory: strips of rows are
 finished one after the other.
@@ -23,6 +26,8 @@ from odc.geo.geobox import GeoBox
 from geoseg.load import LazyItem, Pixels, Rasters, lazy_item, pixels_of
 from geoseg.pixels import Reason
 from geoseg.scenes import Scene
+
+MEAN_SCORES = "mean-scores"
 
 
 @dataclass(frozen=True, slots=True)

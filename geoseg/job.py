@@ -225,6 +225,26 @@ def _backend_of(out: Path) -> Choice | None:
     return Choice(**{name: known[name] for name in names})
 
 
+def job_of(out: Path) -> tuple[JobSpec, tuple[dict[str, Any], ...]]:
+    """The job of a finished map, and the items that it was made from; of a map of one date those of that date.
+
+    Args:
+        out: Its output folder.
+
+    Raises:
+        RequestError: If they are not there.
+    """
+    home = out if (out / _FOLDER).is_dir() else out.absolute().parent
+    try:
+        spec = JobSpec.model_validate(json.loads((out / "report.json").read_text())["job"]["spec"])
+        documents = tuple(json.loads((home / _FOLDER / _ITEMS).read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise RequestError(f"{out}: {err}", "the output folder of a finished run", "name one") from err
+    if home != out:
+        documents = tuple(one for one in documents if str(one["properties"]["datetime"])[:10] == out.name)
+    return spec, documents
+
+
 def _continued(out: Path, spec: JobSpec) -> JobSpec:
     """The unfinished job of a folder, where only the calendar makes it another one than the job that is asked for."""
     known = _read(out / _FOLDER / _SPEC) if (out / _FOLDER / _SPEC).is_file() else None

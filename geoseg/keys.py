@@ -65,6 +65,7 @@ class KeyParts:
         chip: Facts about chips: sides in cells or pixels, batch.
         layers: Those of every record, and what else was asked for, in the order of ``geoseg.pixels.LAYERS``.
         head: Fingerprint of the plug-in whose head runs; "" for heads of geoseg's own.
+        fused: Classes of the model to those of a legend in which some are one; empty where none are.
     """
 
     model: str
@@ -78,6 +79,7 @@ class KeyParts:
     chip: tuple[int, ...]
     layers: tuple[str, ...] = KEPT
     head: str = ""
+    fused: tuple[int, ...] = ()
 
     def key(self, tile: Tile, items: Iterable[Item], facts: Mapping[str, str]) -> str:
         """Key of a tile.
@@ -140,6 +142,7 @@ def _shared_facts(parts: KeyParts) -> dict[str, Any]:
         "tile": None,
         "items": None,
         **({"head": parts.head} if parts.head else {}),
+        **({"fused": parts.fused} if parts.fused else {}),
     }
 
 

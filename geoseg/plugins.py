@@ -3,6 +3,7 @@
 A group is a kind of thing. ``geoseg.sensors``: a `geoseg.scenes.Sensor` of the entry's name. ``geoseg.heads``: a
 callable from a loaded network to a `geoseg.heads.Head`. ``geoseg.catalogs``: a callable from a reference and a question
 to what was found (`geoseg.scenes.catalogs`); the entry's name is a prefix (``toy://``) or an ending (``.toy``).
+``geoseg.commentators``: a `geoseg.evidence.comments.Commentator`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from geoseg.errors import PluginError
 SENSORS = "geoseg.sensors"
 HEADS = "geoseg.heads"
 CATALOGS = "geoseg.catalogs"
+COMMENTATORS = "geoseg.commentators"
 
 _LOG = logging.getLogger(__name__)
-_WORDS = {SENSORS: "sensor", HEADS: "head", CATALOGS: "catalogue"}
+_WORDS = {SENSORS: "sensor", HEADS: "head", CATALOGS: "catalogue", COMMENTATORS: "commentator"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from geoseg.aoi import AOI
 from geoseg.errors import RequestError, unknown_name, wrong_value
 from geoseg.timerange import parse_time_range
 
-Rule = Literal["first", "least-cloudy", "median", "per-date"]
+Rule = Literal["first", "least-cloudy", "median", "mean-scores", "per-date"]
 
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
@@ -47,6 +47,7 @@ class JobSpec(BaseModel):
     pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
+    legend: Literal["worldcover"] | None = Field(None, description="Legend of the map instead of the model's own.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
     like: str | None = Field(None, description="An earlier result whose grid to use.")
@@ -64,6 +65,14 @@ class JobSpec(BaseModel):
     )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
+    evidence: str | None = Field(
+        None, description="Rules by which polygons of a landslide class are judged: landslide, or a YAML file."
+    )
+    dem: str | None = Field(
+        None,
+        description="Elevations for the evidence: a raster, a folder of rasters, or a collection of the catalogue.",
+    )
+    comment: str | None = Field(None, description="Plug-in that comments on the evidence of each listed polygon.")
 
     _moves: bool = PrivateAttr(default=False)
 
@@ -88,6 +97,13 @@ class JobSpec(BaseModel):
             raise RequestError(
                 "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"
             )
+        for name in ("dem", "comment"):
+            if getattr(self, name) and not self.evidence:
+                raise RequestError(
+                    f"--{name} without --evidence", "rules that use it", f"add --evidence landslide, or drop --{name}"
+                )
+        if self.evidence and self.pixel_grid:
+            raise RequestError("--evidence with --pixel-grid", "a map with a place on Earth", "drop one of the two")
         return self
 
     @property
@@ -138,8 +154,9 @@ class JobSpec(BaseModel):
             catalog = fields.get("catalog") or default_catalog
             fields["catalog"] = _absolute(str(catalog)) if catalog else None
             fields.setdefault("datetime", last_twelve_months(today or dt.datetime.now(tz=dt.UTC).date()))
-        for name in ("model", "like"):
-            if fields.get(name):
+        for name in ("model", "like", "evidence", "dem"):
+            # The name of shipped rules is none of a folder that happens to be called so.
+            if fields.get(name) and (name != "evidence" or str(fields[name]).endswith((".yaml", ".yml"))):
                 fields[name] = _absolute(str(fields[name]))
         try:
             spec = cls(**fields)

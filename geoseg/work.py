@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.composite import Composite, make_composite
+from geoseg.composite import MEAN_SCORES, Composite, make_composite
 from geoseg.grid import Window
 from geoseg.keys import KeyParts, Keys, is_known
 from geoseg.load import Rasters, reading
@@ -104,16 +104,21 @@ class Recipe:
         sources = (source for scene in job.scenes for item in scene.items for source in item.sources)
         return all(is_known(self.facts.get(source.href, "")) for source in sources)
 
-    def image(self, job: TileJob) -> Composite:
-        """Read what the tile's chips see."""
+    @property
+    def is_mean(self) -> bool:
+        """Whether every scene is mapped by itself and scores are combined."""
+        return self.key_parts.composite == MEAN_SCORES
+
+    def image(self, job: TileJob, scene: Scene | None = None) -> Composite:
+        """Read what the tile's chips see: of all scenes by the job's rule, or of one."""
         counted = np.zeros(job.window.shape, dtype=bool)
         shared = job.window & job.task.tile.window
         counted[shared.within(job.window)] = job.task.tile.expand(job.task.cells)[shared.within(job.task.tile.window)]
         return make_composite(
-            job.scenes,
+            job.scenes if scene is None else (scene,),
             self.key_parts.lattice.geobox(job.window),
             len(self.key_parts.bands),
-            self.key_parts.composite,
+            self.key_parts.composite if scene is None else "first",
             self.key_parts.quantity,
             counted=counted,
             strip_bytes=self.strip_bytes,
@@ -229,6 +234,7 @@ class TileWorkers:
         self._should_stop = should_stop
         self._failed = threading.Event()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
 
     def run(self, tasks: Sequence[TileTask], progress: Progress) -> Tally:
         """Compute what the store does not have.
@@ -252,11 +258,11 @@ class TileWorkers:
                         progress.tile_done(task.pixels, reused=True)
                         continue
                     pending = self._settle(pending, self._in_flight - 1, progress)
-                    image = readers.submit(self._read, job, tally)
+                    image = None if self._recipe.is_mean else readers.submit(self._read, job, tally)
                     if predictor is None:  # the first tile is read while libraries and weights are loaded
                         predictor = stack.enter_context(self._predictor())
                     result = predictors.submit(self._predict, predictor, job, image, tally)
-                    pending.add(finishers.submit(self._finish, job, image, result, tally))
+                    pending.add(finishers.submit(self._finish, job, result, tally))
                 self._settle(pending, 0, progress)
             except _Stopped:
                 pass
@@ -295,22 +301,39 @@ class TileWorkers:
         with self._timed("read", tally), reading(self._recipe.gdal_cache_bytes):
             return self._recipe.image(job)
 
-    def _predict(self, predictor: Predictor, job: TileJob, image: Future[Composite], tally: Tally) -> TileResult:
+    def _read_one(self, job: TileJob, scene: Scene, tally: Tally) -> Composite:
+        """One date; strips are planned for one reader."""
+        with self._reading:
+            if self._stopping():
+                raise _Stopped
+            with self._timed("read", tally), reading(self._recipe.gdal_cache_bytes):
+                return self._recipe.image(job, scene)
+
+    def _predict(
+        self, predictor: Predictor, job: TileJob, image: Future[Composite] | None, tally: Tally
+    ) -> tuple[TileResult, Composite]:
+        tile, cells = job.task.tile, job.task.cells
+        if image is None:
+            dates = (self._read_one(job, scene, tally) for scene in job.scenes)
+            with self._timed("predict", tally):  # its reads are in it
+                both = predictor.predict_mean(tile, cells, dates, job.window, self._stopping)
+            if both is None:
+                raise _Stopped
+            return both
         composite = image.result()
         with self._timed("predict", tally):
-            result = predictor.predict(job.task.tile, job.task.cells, composite, job.window, self._stopping)
+            result = predictor.predict(tile, cells, composite, job.window, self._stopping)
         if result is None:
             raise _Stopped
-        return result
+        return result, composite
 
     def _finish(
         self,
         job: TileJob,
-        image: Future[Composite],
-        result: Future[TileResult],
+        result: Future[tuple[TileResult, Composite]],
         tally: Tally,
     ) -> int:
-        made, composite = result.result(), image.result()
+        made, composite = result.result()
         with self._timed("store", tally):
             done = keep(self._recipe, self._store, job, made, composite)
         with self._lock:

@@ -22,7 +22,8 @@ from geoseg.grid import Window
 from geoseg.heads import Chips, HeadOutput
 from geoseg.models import ClassInfo
 from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason
-from geoseg.predict import Predictor, TileResult, _spread, _taper
+from geoseg.predict import Predictor, TileResult
+from geoseg.predict.parts import spread, taper_of
 from geoseg.predict.tensors import Tensors, pick_device
 from geoseg.tiles import ChipPlan, Tile, around
 
@@ -175,7 +176,7 @@ def test_blending_is_the_weighted_mean_of_all_chips():
 
 @given(st.integers(1, 40))
 def test_blending_weights_are_positive_symmetric_and_highest_in_the_middle(side):
-    taper = _taper(side)
+    taper = taper_of(side)
     assert taper.shape == (side, side)
     assert (taper > 0).all()
     assert np.array_equal(taper, taper[::-1])
@@ -298,7 +299,7 @@ FLAGS = st.tuples(st.integers(1, 14), st.integers(1, 14)).flatmap(
 @given(FLAGS, st.tuples(*[st.integers(0, 20)] * 4))
 def test_spreading_equals_looking_around_each_pixel(failed, radius):
     top, left, bottom, right = radius
-    assert (_spread(_spread(failed, 0, top, bottom), 1, left, right) == spread_by_hand(failed, *radius)).all()
+    assert (spread(spread(failed, 0, top, bottom), 1, left, right) == spread_by_hand(failed, *radius)).all()
 
 
 @given(st.lists(st.tuples(st.integers(-8, SIDE + 3), st.integers(-4, SIDE + 3)), min_size=1, max_size=3))

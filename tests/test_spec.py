@@ -37,6 +37,7 @@ OTHERS: dict[str, Any] = {
     "offset": (None, -0.1),
     "datetime": (None, "2022-01-01/2022-06-30"),
     "composite": ("first", "median"),
+    "legend": (None, "worldcover"),
     "resolution": (None, 10.0),
     "crs": (None, "EPSG:32632"),
     "like": (None, "map"),
@@ -44,7 +45,14 @@ OTHERS: dict[str, Any] = {
     "layers": ((), ("entropy",)),
     "min_area_m2": (0.0, 1000.0),
     "simplify_m": (0.0, 5.0),
+    "evidence": (None, "landslide"),
+    "dem": (None, "dem.tif"),
+    "comment": (None, "toy"),
 }
+
+
+# What a field cannot be without.
+WITH: dict[str, Any] = {"dem": {"evidence": "landslide"}, "comment": {"evidence": "landslide"}}
 
 
 def test_every_field_is_tried():
@@ -54,13 +62,14 @@ def test_every_field_is_tried():
 @pytest.mark.parametrize("name", OTHERS)
 def test_equal_specs_have_equal_keys_and_every_field_changes_the_key(name):
     one, other = OTHERS[name]
-    assert JobSpec(**{**BASE, name: one}).key == JobSpec(**{**BASE, name: one}).key
-    assert JobSpec(**{**BASE, name: one}).key != JobSpec(**{**BASE, name: other}).key
+    base = BASE | WITH.get(name, {})
+    assert JobSpec(**{**base, name: one}).key == JobSpec(**{**base, name: one}).key
+    assert JobSpec(**{**base, name: one}).key != JobSpec(**{**base, name: other}).key
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_spec_survives_json(name):
-    spec = JobSpec(**{**BASE, name: OTHERS[name][1]})
+    spec = JobSpec(**{**BASE, **WITH.get(name, {}), name: OTHERS[name][1]})
     again = JobSpec.model_validate_json(spec.model_dump_json())
     assert again == spec
     assert again.key == spec.key
@@ -140,6 +149,12 @@ def test_one_value_is_as_good_as_several(tmp_path):
 def test_a_job_needs_a_place():
     with pytest.raises(RequestError, match="--aoi"):
         JobSpec.build(model="m", workflow="demo")
+
+
+@pytest.mark.parametrize("given", [{"dem": "d.tif"}, {"comment": "toy"}, {"evidence": "landslide", "pixel_grid": True}])
+def test_evidence_has_a_place_and_what_belongs_to_it_needs_it(given):
+    with pytest.raises(RequestError, match="--evidence"):
+        JobSpec.build(**BASE, **given)
 
 
 def test_bands_are_those_of_rasters():
@@ -280,6 +295,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "datetime": ("2022-01-01/2022-01-31", "2022-01-01/2022-01-31"),
     "composite": ("median", "median"),
     "model": ("m", "m"),
+    "legend": ("worldcover", "worldcover"),
     "resolution": (20.0, 20.0),
     "crs": ("EPSG:32633", "EPSG:32633"),
     "like": ("map", "map"),
@@ -288,6 +304,9 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "profile": ("bf16", "bf16"),
     "min_area": (500.0, 500.0),
     "simplify": (3.0, 3.0),
+    "evidence": ("landslide", "landslide"),
+    "dem": ("cop-dem-glo-30", "cop-dem-glo-30"),
+    "comment": ("toy", "toy"),
     "out": (Path("/out"), Path("/out")),
     "fresh": (True, True),
     "update": (True, True),
@@ -314,7 +333,7 @@ def test_every_option_is_tried():
 @pytest.mark.parametrize("name", WORDS)
 def test_what_an_option_says_is_what_its_field_holds(name):
     said, held = WORDS[name]
-    around = {"scenes": ["/a.tif"]} if name == "bands" else {}
+    around = {"scenes": ["/a.tif"]} if name == "bands" else WITH.get(name, {})
     spec, settings = _read_options({"aoi": BOX, "as_json": True, "quiet": False, "debug": False, **around, name: said})
     field = RENAMED.get(name, name)
     if name == "aoi":

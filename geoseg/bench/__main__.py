@@ -1,4 +1,4 @@
-"""``python -m geoseg.bench efficiency|memory|planning|polygons|oddities|cluster|scheduling|peers|training|folds``; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it."""
 
 from __future__ import annotations
 
@@ -16,58 +16,71 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="geoseg-bench-") as scratch:
         folder = words.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        if words.what == "oddities":
-            from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
-
-            sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
-        elif words.what in {"peers", "training", "folds"}:
-            _compare(words, folder)
-        elif words.what == "scheduling":
-            from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
-
-            measure_scheduling(folder, words.tiles or 10_000, words.dates, sys.stdout.write)
-        elif words.what == "cluster":
-            from geoseg.bench.cluster import measure_cluster  # noqa: PLC0415  # imports distributed
-
-            model, side = (words.model or ["demo-landcover"])[0], (words.side or [4096])[0]
-            measure_cluster(folder, model, side, sys.stdout.write)
-        elif words.what == "planning":
-            from geoseg.bench.planning import measure_planning  # noqa: PLC0415
-
-            measure_planning(
-                folder, (words.model or ["demo-landcover"])[0], words.tiles or 1_000_000, words.items, sys.stdout.write
-            )
-        elif words.what == "polygons":
-            from geoseg.bench.polygons import measure_polygons  # noqa: PLC0415
-
-            measure_polygons(folder, (words.side or [10_980])[0], sys.stdout.write)
-        elif words.what == "efficiency":
-            from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
-
-            for model in words.model or ("dynamic-world", "demo-landcover"):
-                try:
-                    measure_efficiency(folder, model, (words.side or [8192])[0], words.max_memory, sys.stdout.write)
-                except WeightsError as err:
-                    sys.stdout.write(f"\n{model}: not measured\n{err}\n")
-        else:
-            from geoseg.bench.memory import measure_memory  # noqa: PLC0415
-
-            model, sides = (words.model or ["demo-landcover"])[0], words.side or [10_000, 20_000]
-            measure_memory(folder, model, sides, words.dates, words.max_memory or "2GB", sys.stdout.write)
+        _MEASURES[words.what](words, folder)
 
 
-def _compare(words: argparse.Namespace, folder: Path) -> None:
-    if words.what == "training":
-        from geoseg.bench.training import measure_training  # noqa: PLC0415  # imports torch
+def _tabulate_oddities(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
-        measure_training(folder, sys.stdout.write)
-        return
-    if words.what == "folds":
-        from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
+    sys.exit(0 if tabulate(words.inputs, folder, sys.stdout.write, markdown=words.markdown) else 1)
 
-        for config in words.inputs:
-            measure_folds(config, words.folds, folder, sys.stdout.write)
-        return
+
+def _measure_efficiency(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.efficiency import measure_efficiency  # noqa: PLC0415  # imports torch
+
+    for model in words.model or ("dynamic-world", "demo-landcover"):
+        try:
+            measure_efficiency(folder, model, (words.side or [8192])[0], words.max_memory, sys.stdout.write)
+        except WeightsError as err:
+            sys.stdout.write(f"\n{model}: not measured\n{err}\n")
+
+
+def _measure_memory(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.memory import measure_memory  # noqa: PLC0415
+
+    sides = words.side or [10_000, 20_000]
+    measure_memory(folder, _model(words), sides, words.dates, words.max_memory or "2GB", sys.stdout.write)
+
+
+def _measure_planning(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.planning import measure_planning  # noqa: PLC0415
+
+    measure_planning(folder, _model(words), words.tiles or 1_000_000, words.items, sys.stdout.write)
+
+
+def _measure_polygons(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.polygons import measure_polygons  # noqa: PLC0415
+
+    measure_polygons(folder, (words.side or [10_980])[0], sys.stdout.write)
+
+
+def _measure_cluster(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.cluster import measure_cluster  # noqa: PLC0415  # imports distributed
+
+    measure_cluster(folder, _model(words), (words.side or [4096])[0], sys.stdout.write)
+
+
+def _measure_scheduling(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.scheduling import measure_scheduling  # noqa: PLC0415  # imports distributed
+
+    measure_scheduling(folder, words.tiles or 10_000, words.dates, sys.stdout.write)
+
+
+def _measure_training(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.training import measure_training  # noqa: PLC0415  # imports torch
+
+    del words
+    measure_training(folder, sys.stdout.write)
+
+
+def _measure_folds(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
+
+    for config in words.inputs:
+        measure_folds(config, words.folds, folder, sys.stdout.write)
+
+
+def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.peers.measuring import compare  # noqa: PLC0415  # imports torch
     from geoseg.bench.peers.page import record  # noqa: PLC0415
 
@@ -77,13 +90,47 @@ def _compare(words: argparse.Namespace, folder: Path) -> None:
         record(words.record, found)
 
 
+def _measure_landcover(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.landcover import measure_landcover  # noqa: PLC0415  # the whole road
+
+    data = (words.inputs or [Path("../shared/data/s2-slovenia-lulc")])[0]
+    measure_landcover(folder, data, sys.stdout.write, (words.model or ["dynamic-world"])[0])
+
+
+def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.evidence import measure_evidence  # noqa: PLC0415  # imports the whole road
+
+    measure_evidence(folder, (words.side or [896])[0], sys.stdout.write)
+
+
+def _model(words: argparse.Namespace) -> str:
+    return str((words.model or ["demo-landcover"])[0])
+
+
+_MEASURES = {
+    "efficiency": _measure_efficiency,
+    "memory": _measure_memory,
+    "planning": _measure_planning,
+    "polygons": _measure_polygons,
+    "oddities": _tabulate_oddities,
+    "cluster": _measure_cluster,
+    "scheduling": _measure_scheduling,
+    "peers": _compare_peers,
+    "training": _measure_training,
+    "folds": _measure_folds,
+    "landcover": _measure_landcover,
+    "evidence": _weigh_evidence,
+}
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
-    compared = ("efficiency", "memory", "peers", "training", "folds")
-    kinds = (*compared, "planning", "polygons", "oddities", "cluster", "scheduling")
-    parser.add_argument("what", choices=kinds)
+    parser.add_argument("what", choices=tuple(_MEASURES))
     parser.add_argument(
-        "inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items; folds: a configuration"
+        "inputs",
+        nargs="*",
+        type=Path,
+        help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")

@@ -43,9 +43,9 @@ _PROCESSES, _IN_FLIGHT = 2, 2
 class _NoRecipe(Recipe):
     """A recipe that reads nothing."""
 
-    def image(self, job: Any) -> Composite:
+    def image(self, job: Any, scene: Any = None) -> Composite:
         """No pixels."""
-        del job
+        del job, scene
         return Composite(np.empty((0, 0, 0), "float32"), np.empty((0, 0), "uint8"), {}, {})
 
 

@@ -59,12 +59,14 @@ def measure_training(folder: Path, say: Callable[[str], object]) -> None:
     model = resolve(str(folder / "training" / "model"), cache=Settings().cache)
     with ModelMapper(model, Legend.same([entry.name for entry in held.classes]), Reading.of(held)) as mapper:
         ours = _confusion(held, mapper)
+    say(
+        f"  geoseg train took {took_s:.0f} s, generating the scenes included; mean IoU {_percent(ours.mean_iou).strip()}\n"
+    )
     theirs = _confusion(held, ForestMapper.fit(kept))
     say(f"  held-out seeds {', '.join(map(str, HELD_OUT))}       geoseg   random forest\n")
     for at, entry in enumerate(held.classes):
         say(f"  IoU {entry.name:<24} {_percent(ours.ious[at])}  {_percent(theirs.ious[at])}\n")
     say(f"  mean IoU                     {_percent(ours.mean_iou)}  {_percent(theirs.mean_iou)}\n")
-    say(f"  geoseg train took {took_s:.0f} s, generating the scenes included\n")
 
 
 def _confusion(held: LabelSet, mapper: Mapper) -> Confusion:

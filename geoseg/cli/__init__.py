@@ -18,7 +18,7 @@ _PARTS = ("run", "demo", "models", "cache")
 
 def _app() -> typer.Typer:
     from geoseg import __version__  # noqa: PLC0415
-    from geoseg.cli import bundle, cache, data, demo, evaluate, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
+    from geoseg.cli import assess, bundle, cache, data, demo, evaluate, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
 
     app = typer.Typer(
         name="geoseg",
@@ -41,6 +41,7 @@ def _app() -> typer.Typer:
     app.command("train")(train.train_command)
     app.command("evaluate")(evaluate.evaluate_command)
     app.add_typer(models.app, name="models")
+    app.add_typer(assess.app, name="assess")
     app.add_typer(cache.app, name="cache")
     app.add_typer(bundle.app, name="bundle")
     app.add_typer(data.app, name="data")

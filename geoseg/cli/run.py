@@ -38,7 +38,7 @@ Aoi = Annotated[
 Workflow = Annotated[
     str | None,
     _job(
-        "Named settings: landcover (default), demo, or a YAML file.",
+        "Named settings: landcover (default), landslide, demo, or a YAML file.",
         "--workflow",
         autocompletion=completion.workflows,
     ),
@@ -109,8 +109,9 @@ Datetime = Annotated[
 Composite = Annotated[
     str | None,
     _job(
-        "How dates become one image: first (the newest), least-cloudy or median; per-date makes a map of each, in a "
-        "folder of its own. Default: the workflow's (landcover: median).",
+        "How dates become one map: first (the newest), least-cloudy or median of the images; mean-scores maps every date "
+        "and takes the mean of the probabilities; per-date makes a map of each, in a folder of its own. "
+        "Default: the workflow's (landcover: median).",
         "--composite",
         autocompletion=completion.rules,
     ),
@@ -122,6 +123,14 @@ Model = Annotated[
         "Default: the workflow's (landcover: dynamic-world).",
         "--model",
         autocompletion=completion.models,
+    ),
+]
+Legend = Annotated[
+    str | None,
+    _job(
+        "Legend of the map: worldcover (ESA WorldCover, its codes as a column); scores of classes that become one are "
+        "summed. Default: the model's own.",
+        "--legend",
     ),
 ]
 Resolution = Annotated[
@@ -173,6 +182,30 @@ Simplify = Annotated[
     _job(
         "Tolerance of the outlines in metres; neighbours keep their border. Default: 0, the edges of pixels.",
         "--simplify",
+    ),
+]
+Evidence = Annotated[
+    str | None,
+    _job(
+        "Judge the polygons of a landslide class by terrain and surroundings: landslide (the shipped rules), or a YAML "
+        "file of rules. Default: the workflow's, else none.",
+        "--evidence",
+    ),
+]
+Dem = Annotated[
+    str | None,
+    _job(
+        "Elevations for --evidence: a raster, a folder or address of one, or a collection of the catalogue such as "
+        "cop-dem-glo-30. Default: none, and what needs a slope is not known.",
+        "--dem",
+    ),
+]
+Comment = Annotated[
+    str | None,
+    _job(
+        "Plug-in on this machine, such as a vision-language model, that comments on each polygon that the report lists; "
+        "what contradicts the numbers is flagged. Default: none.",
+        "--comment",
     ),
 ]
 Out = Annotated[Path | None, _where("Output folder; default geoseg-out/<workflow>-<run key>.", "--out")]
@@ -260,6 +293,7 @@ def run_command(
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
+    legend: Legend = None,
     resolution: Resolution = None,
     crs: Crs = None,
     like: Like = None,
@@ -268,6 +302,9 @@ def run_command(
     profile: Profile = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
+    evidence: Evidence = None,
+    dem: Dem = None,
+    comment: Comment = None,
     out: Out = None,
     fresh: Fresh = False,
     update: Update = False,
@@ -326,6 +363,7 @@ def plan_command(
     datetime: Datetime = None,
     composite: Composite = None,
     model: Model = None,
+    legend: Legend = None,
     resolution: Resolution = None,
     crs: Crs = None,
     like: Like = None,
@@ -334,6 +372,9 @@ def plan_command(
     profile: Profile = None,
     min_area: MinArea = None,
     simplify: Simplify = None,
+    evidence: Evidence = None,
+    dem: Dem = None,
+    comment: Comment = None,
     out: Out = None,
     fresh: Fresh = False,
     update: Update = False,

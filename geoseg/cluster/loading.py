@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from geoseg.errors import WeightsError
 from geoseg.models import ModelFolder
 from geoseg.models.backends import Backend
+from geoseg.models.legends import Legend
 from geoseg.models.registry import BUILTIN
 from geoseg.settings import Settings
 from geoseg.tiles import ChipPlan
@@ -30,6 +31,7 @@ class ModelLoader:
         layers: Further layers to keep.
         allow_pickle: Whether weights may be a pickle.
         keeps_scores: See ``Predictor``.
+        legend: In which the classes are told; ``None`` for the model's own.
     """
 
     model: ModelFolder
@@ -40,6 +42,7 @@ class ModelLoader:
     layers: Sequence[str] = ()
     allow_pickle: bool = False
     keeps_scores: bool = False
+    legend: Legend | None = None
 
     def here(self) -> Self:
         """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
@@ -90,7 +93,7 @@ class ModelLoader:
 
             arrays = Tensors(self.backend.device)
         return Predictor(
-            make_head(network),
+            make_head(network, self.legend),
             self.chips,
             arrays,
             self.pixel_m,

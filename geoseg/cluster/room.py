@@ -14,13 +14,15 @@ from distributed import Worker, WorkerPlugin, get_worker
 from geoseg import __version__
 from geoseg.budget import Share
 from geoseg.cluster.sending import sendable
+from geoseg.composite import Composite
 from geoseg.errors import GeosegError, RequestError, WeightsError
 from geoseg.load import Rasters, local_fact, reading
 from geoseg.plan import TileTask
 from geoseg.remote import RemoteFiles, is_remote
+from geoseg.scenes import Scene
 from geoseg.store import RESULTS_VERSION, Store
 from geoseg.tiles import Tile
-from geoseg.work import Done, Recipe, done_of, keep
+from geoseg.work import Done, Recipe, TileJob, done_of, keep
 
 if TYPE_CHECKING:
     from geoseg.cluster.loading import ModelLoader
@@ -165,18 +167,28 @@ class TileRoom(WorkerPlugin):
                 older is not None and recipe.left_of(job, older) is None
             ):  # its worker was lost just after it was written
                 return done_of(job, older, {})
-            with self._reader, reading(recipe.gdal_cache_bytes):
-                self._go_on()
-                begun = time.perf_counter()
-                image = recipe.image(job)
-            read = time.perf_counter()
-            made = self._predictor().predict(job.task.tile, job.task.cells, image, job.window, self._over.is_set)
-            if made is None:
+            begun = time.perf_counter()
+            tile, wanted = job.task.tile, job.task.cells
+            if recipe.is_mean:
+                read = begun  # reads are in what is predicted
+                dates = (self._image(recipe, job, scene) for scene in job.scenes)
+                both = self._predictor().predict_mean(tile, wanted, dates, job.window, self._over.is_set)
+                made, image = both or (None, None)
+            else:
+                image = self._image(recipe, job)
+                read = time.perf_counter()
+                made = self._predictor().predict(tile, wanted, image, job.window, self._over.is_set)
+            if made is None or image is None:
                 raise _Stopped
             predicted = time.perf_counter()
             done = keep(recipe, self.plan.store, job, made, image)
             seconds = {"read": read - begun, "predict": predicted - read, "store": time.perf_counter() - predicted}
             return replace(done, seconds=seconds)
+
+    def _image(self, recipe: Recipe, job: TileJob, scene: Scene | None = None) -> Composite:
+        with self._reader, reading(recipe.gdal_cache_bytes):
+            self._go_on()
+            return recipe.image(job, scene)
 
     def _go_on(self) -> None:
         if self._over.is_set():

@@ -10,6 +10,7 @@ from geoseg import plugins
 from geoseg.errors import GeosegError, RequestError
 from geoseg.heads.base import Chips, Head, HeadOutput
 from geoseg.models import ClassInfo, ModelSpec
+from geoseg.models.legends import Legend
 from geoseg.models.spec import SEMANTIC
 
 if TYPE_CHECKING:
@@ -41,13 +42,26 @@ def plugin_of_head(spec: ModelSpec) -> plugins.Plugin | None:
     return plugin
 
 
-def make_head(network: AnyNetwork) -> Head:
+def make_head(network: AnyNetwork, legend: Legend | None = None) -> Head:
     """The head of a loaded model.
+
+    Args:
+        network: The model.
+        legend: In which its classes are told; without one, or where none fuse, scores are those of the network.
 
     Raises:
         RequestError: If there is no head of that name.
         PluginError: If the plug-in that adds it cannot be used.
     """
+    head = _own_head(network)
+    if legend is None or not legend.fused:
+        return head
+    from geoseg.heads.legend import LegendHead  # noqa: PLC0415  # few jobs need it
+
+    return LegendHead(head, legend)
+
+
+def _own_head(network: AnyNetwork) -> Head:
     plugin = plugin_of_head(network.spec)
     if plugin is not None:
         return _GuardedHead(network, plugin)

@@ -34,6 +34,7 @@ from geoseg.outputs.files import output_error, whole_file
 DRIVERS = {"fgb": "FlatGeobuf", "gpkg": "GPKG", "pmtiles": "PMTiles"}
 
 _LAYER = "polygons"
+_OF_CLASSES = ("classes", "classes of the map")
 _ROWS = 5_000
 _FAULTS = (
     *(faults.DataSourceError, faults.DataLayerError, faults.FeatureError, faults.FieldError, faults.GeometryError),
@@ -126,7 +127,7 @@ def export_polygons(parquet: Path, kind: str, *, pixel_m: float, style: str = ""
             return Export(path, _write_tiles(temporary, path, table, pixel_m))
         _write(temporary, kind, table, {"layer_options": _about(table.notes)})
         if kind == "gpkg" and style:
-            _keep_style(temporary, style)
+            keep_style(temporary, style)
         _check(temporary, path, table)
     return Export(path)
 
@@ -160,8 +161,15 @@ def _about(notes: Mapping[str, str]) -> dict[str, str]:
     return {"DESCRIPTION": text} if text else {}
 
 
-def _keep_style(temporary: Path, style: str) -> None:
-    """The table in which QGIS looks for the style of a layer when it opens the file."""
+def keep_style(temporary: Path, style: str, layer: str = _LAYER, about: tuple[str, str] = _OF_CLASSES) -> None:
+    """The table in which QGIS looks for the style of a layer when it opens the file.
+
+    Args:
+        temporary: A GeoPackage.
+        style: Content of a QML file.
+        layer: Which layer.
+        about: Name of the style, and what it shows.
+    """
     with closing(sqlite3.connect(temporary)) as database, database:
         database.execute(
             "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), "
@@ -176,9 +184,9 @@ def _keep_style(temporary: Path, style: str) -> None:
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
             "styleQML, styleSLD, useAsDefault, description, owner) "
-            "SELECT '', '', table_name, column_name, 'classes', ?, '', 1, 'classes of the map', '' "
+            "SELECT '', '', table_name, column_name, ?, ?, '', 1, ?, '' "
             "FROM gpkg_geometry_columns WHERE table_name = ?",
-            (style, _LAYER),
+            (about[0], style, about[1], layer),
         )
 
 

@@ -376,6 +376,8 @@ class Record(_Part):
     """Areas per feature and class."""
     polygons: PolygonCounts
     """Polygons."""
+    evidence: Json | None = None
+    """What is known of each candidate, where the job asks for evidence; its schema is that of `geoseg.evidence`."""
     outputs: tuple[OutputFile, ...] = ()
     """Files, but for the record itself and what is made from it (``report.json``, ``report.html``, ``item.json``)."""
     warnings: tuple[Text, ...] = ()

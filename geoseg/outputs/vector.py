@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -68,6 +68,17 @@ class PolygonBatch(Protocol):
         """Whether it is a part of a region that was too large for one polygon."""
 
 
+class FurtherColumns(Protocol):
+    """Columns that another room adds to the polygons while they are written."""
+
+    @property
+    def fields(self) -> Sequence[pa.Field]:
+        """Names and types."""
+
+    def arrays(self, batch: PolygonBatch, areas_m2: Float | None) -> Sequence[pa.Array]:
+        """The columns of a batch, in the order of the fields, with the true areas of its polygons at hand."""
+
+
 class PolygonWriter:
     """Writes the polygons of one map, batch by batch. Use it as a context manager: leaving by an error leaves no file.
 
@@ -82,6 +93,7 @@ class PolygonWriter:
         formats: ``geojson`` asks for GeoJSON whatever the number of polygons. GeoParquet is always written.
         geojson_limit: Most polygons that are written as GeoJSON unasked.
         metadata: Licence, attribution and the like, by name; kept in both files.
+        further: Adds columns of its own.
 
     Attributes:
         count: Polygons so far.
@@ -100,6 +112,7 @@ class PolygonWriter:
         formats: frozenset[str] | set[str] = frozenset(),
         geojson_limit: int = GEOJSON_LIMIT,
         metadata: Mapping[str, str] | None = None,
+        further: FurtherColumns | None = None,
     ) -> None:
         self.count = 0
         self.split_count = 0
@@ -107,7 +120,7 @@ class PolygonWriter:
         self._crs, self._transform = crs, transform
         self._geodesy = None if crs is None else Geodesy(crs, transform)
         self._flat = None if self._geodesy is None else FlatAreas(self._geodesy)
-        self._legend = _Legend(classes)
+        self._legend = _Legend(classes, further)
         self._metadata = dict(metadata or {})
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._waiting: list[pa.RecordBatch] = []
@@ -249,7 +262,8 @@ class PolygonWriter:
 class _Legend:
     """The columns that come from the class table, and the schema they make."""
 
-    def __init__(self, classes: ClassTable) -> None:
+    def __init__(self, classes: ClassTable, further: FurtherColumns | None = None) -> None:
+        self._further = further
         self._known = np.zeros(256, bool)
         names: list[str | None] = [None] * 256
         codes: list[int | None] = [None] * 256
@@ -270,6 +284,7 @@ class _Legend:
                 pa.field("confidence_p10", pa.uint8()),
                 pa.field("pixels", pa.int64(), nullable=False),
                 pa.field("split", pa.bool_(), nullable=False),
+                *(further.fields if further is not None else ()),
                 pa.field("bbox", pa.struct([(side, pa.float64()) for side in _BBOX]), nullable=False),
                 pa.field("geometry", pa.binary(), nullable=False),
             ]
@@ -291,6 +306,7 @@ class _Legend:
             pa.array(low, mask=low > 100),
             pa.array(batch.pixels, pa.int64()),
             pa.array(batch.split, pa.bool_()),
+            *(self._further.arrays(batch, areas) if self._further is not None else ()),
             pa.StructArray.from_arrays(sides, list(_BBOX)),
             geometry,
         ]

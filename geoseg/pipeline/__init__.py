@@ -21,11 +21,11 @@ from geoseg.job import JobFolder, default_out, open_job
 from geoseg.machine import MemoryWatch, release_memory
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
+from geoseg.pipeline.evidence import with_evidence
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
-from geoseg.pipeline.sizes import appetite
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
@@ -110,7 +110,7 @@ def run(
             should_stop=should_stop,
         )
         with ready.remote:
-            prepared = _with_inputs_checked(ready)
+            prepared = with_evidence(_with_inputs_checked(ready))
             with job.taken(prepared.found.documents, prepared.backend.choice):
                 if before is not None:
                     before(prepared)
@@ -298,7 +298,7 @@ class _Road:
             return self._team
 
         def shared(threads: int) -> Share:
-            needs = appetite(prepared.model.spec, prepared.backend, prepared.spec.layers)
+            needs = prepared.appetite
             return share or share_of_worker(prepared.budget, settings.max_memory, threads, needs)
 
         return ClusterWorkers(

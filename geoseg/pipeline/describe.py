@@ -13,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoseg import __version__
+from geoseg.evidence import Evidence
 from geoseg.grid import Lattice, poles_of
 from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
@@ -62,6 +63,7 @@ def describe(
     clock: Clock,
     memory: MemoryWatch,
     remarks: Sequence[str] = (),
+    evidence: Evidence | None = None,
 ) -> Record:
     """Fill the record.
 
@@ -76,6 +78,7 @@ def describe(
         clock: Start and stages.
         memory: Peak of the process tree.
         remarks: What the writing of the files has to say.
+        evidence: What is known of the candidates, where the job asks for it.
     """
     spec, model = prepared.spec, prepared.model.spec
     return Record(
@@ -117,7 +120,7 @@ def describe(
         ),
         classes=tuple(
             ClassFacts(index=c.index, name=c.name, colour=c.colour, code=c.code, description=c.description)
-            for c in model.classes
+            for c in prepared.classes
         ),
         scenes=_scenes(prepared, tally),
         scenes_skipped=_skipped(prepared, tally),
@@ -138,6 +141,7 @@ def describe(
             for row in areas
         ),
         polygons=polygons,
+        evidence=None if evidence is None else evidence.model_dump(mode="json"),
         outputs=outputs,
         warnings=(*_warnings(prepared, tally, counts), *remarks),
         notes=(*model.notes, *prepared.found.notes, f"pixel grid: {prepared.lattice_origin}"),
@@ -216,7 +220,11 @@ def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
     offsets = sorted({source.offset for source in item.bands.values()})
     notes = [f"offset {offset:g} undone" for offset in offsets if offset]
     notes += _resampled(item, prepared.lattice)
-    share = None if prepared.spec.composite == "median" else tally.used_px[item.key] / sum(tally.used_px.values())
+    share = (
+        None
+        if prepared.spec.composite in {"median", "mean-scores"}
+        else tally.used_px[item.key] / sum(tally.used_px.values())
+    )
     return SceneFacts(
         id=item.id,
         datetime=dt.datetime.fromisoformat(item.datetime) if item.datetime else None,

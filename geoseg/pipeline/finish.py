@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoseg.errors import NothingToDoError
+from geoseg.evidence import Gathering
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts, Mosaic
@@ -28,6 +30,7 @@ from geoseg.outputs.report import write_report
 from geoseg.outputs.style import confidence_style, polygon_style, raster_style, write_style
 from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
 from geoseg.pipeline.describe import describe
+from geoseg.pipeline.evidence import evidence_of
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
 from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
@@ -67,7 +70,7 @@ def finish(
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
     """
-    layers = layer_names(prepared.spec.layers, len(prepared.model.spec.classes))
+    layers = layer_names(prepared.spec.layers, len(prepared.classes))
     mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
     progress.stage("writing rasters and polygons")
     with (
@@ -75,12 +78,13 @@ def finish(
         ThreadPoolExecutor(1, "rasters") as beside,
     ):
         counts, areas = rasters.counts, rasters.areas
-        polygons, files = _write_polygons(prepared, rasters, out)
+        polygons, files, gathering = _write_polygons(prepared, rasters, out)
         finishing = beside.submit(_finish_rasters, prepared, mosaic, rasters, out)
         if prepared.budget.finish_bytes < _BESIDE_BYTES:
             finishing.result()
             release_memory()
         remarks = _write_exports(prepared, out, files, polygons.count)
+        evidence, said = evidence_of(prepared, gathering)
         classes, further, picture = finishing.result()
     write_areas(out / "areas.csv", areas.rows())
     clock.lap("rasters and polygons")
@@ -89,7 +93,10 @@ def finish(
     rasters_and_styles = ["classes.tif", "classes.qml", "confidence.tif", "confidence.qml", *further]
     names = [*rasters_and_styles, *files, "areas.csv", "preview.png"]
     outputs = tuple(output_file(out, out / name) for name in names)
-    record = describe(prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks)
+    remarks += said
+    record = describe(
+        prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks, evidence
+    )
     write_report(out / "report.html", record, picture.pixels, picture.geobox, picture.imagery, picture.valid)
     return _write_record(record, prepared, out, counts)
 
@@ -113,7 +120,7 @@ def _finish_rasters(
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
     imagery, valid = preview_imagery(prepared, small) or (None, None)
-    write_preview(out / "preview.png", pixels, prepared.model.spec.classes, imagery, valid)
+    write_preview(out / "preview.png", pixels, prepared.classes, imagery, valid)
     return classes, further, _Picture(small, pixels, imagery, valid)
 
 
@@ -153,7 +160,7 @@ def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
         for block in mosaic.blocks():
             yield *mosaic.slices(*block), mosaic.layers(names, *block)
 
-    wanted, classes = prepared.spec.layers, prepared.model.spec.classes
+    wanted, classes = prepared.spec.layers, prepared.classes
     written = write_layers(
         out, prepared.geobox, wanted, classes, blocks, memory_bytes=COG_CACHE_BYTES, threads=usable_cores()
     )
@@ -187,7 +194,9 @@ def _of_one_size(batches: Iterable[RegionBatch]) -> Iterator[RegionBatch]:
         yield RegionBatch.chained(waiting)
 
 
-def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple[PolygonCounts, list[str]]:
+def _write_polygons(
+    prepared: Prepared, source: Rasters, out: Path
+) -> tuple[PolygonCounts, list[str], Gathering | None]:
     spec, model = prepared.spec, prepared.model.spec
     batches = polygonize(source, threads=usable_cores())
     if spec.simplify_m > 0:
@@ -196,25 +205,30 @@ def _write_polygons(prepared: Prepared, source: ClassSource, out: Path) -> tuple
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
     notes["model licence kind"] = licence_kind(model.licence)
-    with PolygonWriter(
-        out,
-        geobox.crs,
-        geobox.transform,
-        model.classes,
-        formats=set(spec.format),
-        metadata={name: text for name, text in notes.items() if text},
-    ) as writer:
+    gathering = None if prepared.evidence is None else prepared.evidence.gathering(prepared, source.source)
+    with (
+        gathering or nullcontext(),
+        PolygonWriter(
+            out,
+            geobox.crs,
+            geobox.transform,
+            prepared.classes,
+            formats=set(spec.format),
+            metadata={name: text for name, text in notes.items() if text},
+            further=gathering,
+        ) as writer,
+    ):
         _write_beside(writer, batches)
         files = [path.name for path in writer.close()]
     counts = PolygonCounts(
         count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m
     )
-    return counts, files
+    return counts, files, gathering
 
 
 def _write_exports(prepared: Prepared, out: Path, files: list[str], count: int) -> list[str]:
     """What was asked for beside GeoParquet, and the styles; adds to the names of the files, returns what is to be said."""
-    classes, remarks = prepared.model.spec.classes, _too_large(out, files, count)
+    classes, remarks = prepared.classes, _too_large(out, files, count)
     write_style(out / "classes.qml", raster_style(classes))
     write_style(out / "confidence.qml", confidence_style())
     style = polygon_style(classes)

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 
 from geoseg.budget import planned_bytes
+from geoseg.composite import MEAN_SCORES
 from geoseg.forecast import Forecast, Pace, Work, forecast
 from geoseg.machine import Speeds
 from geoseg.pixels import layer_names
@@ -45,12 +46,14 @@ def work_of(prepared: Prepared) -> Work:
         shapely.area(shapely.clip_by_rect(outline, window.col0, window.row0, window.col1, window.row1)) * count
         for outline, count in _outlines(prepared)
     )
+    # Where scores are combined every date has a forward pass of its own.
+    passes = max(1.0, depth_px / max(1, window.size_px)) if prepared.spec.composite == MEAN_SCORES else 1.0
     return Work(
         tiles=len(prepared.tasks),
         pixels=prepared.pixels,
-        forward_px=round(prepared.pixels * seen / tile.side_px**2),
+        forward_px=round(prepared.pixels * passes * seen / tile.side_px**2),
         samples=round(depth_px * share * len(model.bands)),
-        layers=len(layer_names(prepared.spec.layers, len(model.classes))),
+        layers=len(layer_names(prepared.spec.layers, len(prepared.classes))),
         planned_bytes=planned_bytes(budget, prepared.appetite, len(prepared.tasks)),
         max_bytes=prepared.settings.max_memory,
     )

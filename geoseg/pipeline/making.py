@@ -35,4 +35,5 @@ def loader_of(prepared: Prepared, recipe: Recipe, *, keeps_scores: bool = False)
         tuple(prepared.spec.layers),
         prepared.settings.allow_pickle,
         keeps_scores,
+        prepared.legend,
     )

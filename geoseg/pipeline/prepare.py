@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odc.geo.geobox import GeoBox
 
 from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, Share
+from geoseg.composite import MEAN_SCORES
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
 from geoseg.keys import KeyParts, asset_facts
 from geoseg.load import Rasters
-from geoseg.models import ModelFolder, ModelSpec, resolve
+from geoseg.models import ClassInfo, ModelFolder, ModelSpec, resolve
 from geoseg.models.backends import Backend, Choice
+from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
 from geoseg.pipeline.sizes import appetite, backend_of, key_parts_of, sizes_of
@@ -48,6 +50,9 @@ from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import finite_halo
+
+if TYPE_CHECKING:
+    from geoseg.pipeline.evidence import EvidencePlan
 
 # Of the cache for blocks as they are on disk and decoded; those on disk are the smaller ones.
 _REMOTE_SHARE = 4
@@ -79,6 +84,8 @@ class Prepared:
         backend: What runs the network.
         pixel_m: Side of a pixel on the ground.
         warnings: In plain words.
+        evidence: What the polygons are held against; ``None`` where the job asks for nothing, or before a run.
+        legend: Of the map, where it is not the model's own.
     """
 
     spec: JobSpec
@@ -98,6 +105,13 @@ class Prepared:
     backend: Backend
     pixel_m: float
     warnings: tuple[str, ...]
+    evidence: EvidencePlan | None = None
+    legend: Legend | None = None
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The class table of the map."""
+        return self.model.spec.classes if self.legend is None else self.legend.classes
 
     @property
     def geobox(self) -> GeoBox:
@@ -145,12 +159,13 @@ class Prepared:
         passes = self.share.processes * self.share.passes if self.share else self.budget.passes_at_once
         cores = passes * self.key_parts.threads
         hands = f"{cores} cores" if self.settings.scheduler is None else self.settings.scheduler
-        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.spec.profile} {hands}"
+        rule = " mean" if self.spec.composite == MEAN_SCORES else ""  # a pass for each date
+        return f"{self.model.spec.digest[:16]} {self.key_parts.backend} {self.spec.profile} {hands}{rule}"
 
     @property
     def appetite(self) -> Appetite:
         """What the model costs in memory."""
-        return appetite(self.model.spec, self.backend, self.spec.layers)
+        return appetite(self.model.spec, self.backend, self.spec.layers, self.spec.composite)
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
@@ -202,9 +217,10 @@ def prepare(
     check_offline(asked, offline=settings.offline)
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
+    legend = None if spec.legend is None else legend_of(model, spec.legend)
     aoi, like = spec.region, _like(spec)
     backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files, should_stop=should_stop)
-    budget, share, fewer = sizes_of(settings, backend, appetite(model, backend, spec.layers))
+    budget, share, fewer = sizes_of(settings, backend, appetite(model, backend, spec.layers, spec.composite))
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
     if aoi is not None:
@@ -238,7 +254,7 @@ def prepare(
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
         found = replace(found, notes=(*notes, *_of_another_backend(begun_with, backend), *found.notes))
-        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m)]
+        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m), *_sums_of(legend)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
         if any(map(is_remote, _hrefs(found))):  # a share of the cache that is planned for GDAL
@@ -257,12 +273,13 @@ def prepare(
             tasks=tasks,
             budget=budget,
             share=share,
-            key_parts=key_parts_of(spec, model, lattice, budget, backend),
+            key_parts=key_parts_of(spec, model, lattice, budget, backend, legend),
             asset_facts=asset_facts(_hrefs(found), remote) if asks_files else {},
             remote=remote,
             backend=backend,
             pixel_m=pixel_m,
             warnings=tuple(warnings),
+            legend=legend,
         )
         undo.pop_all()
     return prepared
@@ -282,6 +299,12 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     return warnings
+
+
+def _sums_of(legend: Legend | None) -> list[str]:
+    """Which classes are several of the model's."""
+    said = legend is not None and legend.words
+    return [f"classes of {legend.title} whose probabilities are sums: {said}"] if legend is not None and said else []
 
 
 def _of_another_backend(begun_with: Choice | None, backend: Backend) -> list[str]:

@@ -53,12 +53,12 @@ class Rasters(OverSource):
     def __post_init__(self) -> None:
         names = tuple(self.prepared.region.features)
         self._features = names if len(names) > 1 else ()  # an AOI with several deserves rows of their own
-        self.areas = AreaTable(self.prepared.geobox, self.prepared.model.spec.classes, self._features)
+        self.areas = AreaTable(self.prepared.geobox, self.prepared.classes, self._features)
         self._counting, self._seen = Lock(), set[tuple[int, int]]()
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
-        table, geobox = self.prepared.model.spec.classes, self.prepared.geobox
+        table, geobox = self.prepared.classes, self.prepared.geobox
         self._classes = self._files.enter_context(
             CogWriter(
                 self.out / "classes.tif",

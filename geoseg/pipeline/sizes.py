@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from geoseg.budget import Appetite, Budget, Share, appetite_of, plan_budget, share_budget
 from geoseg.cluster import require_cluster
+from geoseg.composite import MEAN_SCORES
 from geoseg.errors import RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
@@ -16,6 +17,7 @@ from geoseg.models import ModelFolder, ModelSpec
 from geoseg.models.backends import Backend, Choice, choose_backend
 from geoseg.models.exports import has_torch
 from geoseg.models.exports.openvino_network import MOST_SHAPES
+from geoseg.models.legends import Legend
 from geoseg.models.weights import weights_at_hand
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.settings import Settings
@@ -115,8 +117,8 @@ def _device(settings: Settings) -> str:
     return pick_device(settings.device)
 
 
-def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> Appetite:
-    """What a model costs in memory, with the further layers that are asked for."""
+def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rule: str = "") -> Appetite:
+    """What a model costs in memory, with the further layers that are asked for and the rule of the composite."""
     weights = model.weights.size_bytes or 0
     if backend.name == "torch":  # weights are in memory twice while they are loaded
         standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
@@ -134,6 +136,7 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = ()) -> 
         model.chip_px,
         standing,
         len(layer_names(layers, len(model.classes))),
+        sums=rule == MEAN_SCORES,
     )
 
 
@@ -169,7 +172,9 @@ def _gpus() -> int:
     return count_gpus()
 
 
-def key_parts_of(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend) -> KeyParts:
+def key_parts_of(
+    spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend, legend: Legend | None = None
+) -> KeyParts:
     """What the keys of all tiles of a job share."""
     head = plugin_of_head(model)
     chip = (budget.chip_cells, 1) if model.chip_px is None else (model.chip_px, model.chip_step_px or 0, 1)
@@ -185,4 +190,5 @@ def key_parts_of(spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budg
         chip=chip,
         layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
         head="" if head is None else head.fingerprint,
+        fused=() if legend is None else legend.fused,
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,16 +21,10 @@ from geoseg.composite import Composite
 from geoseg.errors import GeosegError, ModelMismatchError
 from geoseg.grid import Window
 from geoseg.heads import Chips, Head
-from geoseg.pixels import (
-    FAILED_CLASS,
-    NEAR_FAILED_BIT,
-    NO_CLASS,
-    NO_CONFIDENCE,
-    Reason,
-    layer_names,
-    layers_of,
-)
+from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names, layers_of
 from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
+from geoseg.predict.mean import MeanScores
+from geoseg.predict.parts import Part, TileResult, spread, taper_of
 from geoseg.tiles import Chip, ChipPlan, Tile, finite_halo, rectangles
 
 __all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
@@ -38,38 +32,6 @@ __all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
 # A chip of another shape costs its network's compilation, so a smaller one has to spare that much of the pixels.
 _WORTH_A_SHAPE = 0.75
 _NO_NUMBER, _WRONG_SHAPE = "scores that are no numbers", "scores of a wrong shape"
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Pixels of a tile: where, what was decided of them, and what else was asked for."""
-
-    window: Window
-    decision: Decision
-    layers: Mapping[str, NDArray[np.uint8]]
-    failures: Mapping[Window, str]
-    scores: Any = None  # an array of the head's kind
-
-
-@dataclass(frozen=True, slots=True)
-class TileResult:
-    """Classes of a tile.
-
-    Attributes:
-        classes: (y, x) uint8; 254 = failed, 255 = nothing observed or not computed.
-        confidence: (y, x) uint8 percent; 255 where there is no class.
-        reason: (y, x) uint8, see ``geoseg.pixels.Reason``; bit 7 is set where a class lies near a failed pixel.
-        layers: Name to (y, x) uint8 percent, those that were asked for; 255 where there is no class.
-        failures: Chip for whose observed pixels the network gave no answer, to the reason in words.
-        scores: (class, y, x) float32 probabilities where they are kept; NaN where there is no class.
-    """
-
-    classes: NDArray[np.uint8]
-    confidence: NDArray[np.uint8]
-    reason: NDArray[np.uint8]
-    layers: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    failures: Mapping[Window, str] = field(default_factory=dict)
-    scores: NDArray[np.float32] | None = None
 
 
 class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
@@ -172,6 +134,56 @@ class Predictor:
             scores[:, made.confidence == NO_CONFIDENCE] = np.nan
         return replace(made, layers=layers, failures=failures, scores=scores)
 
+    def predict_mean(
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        images: Iterable[Composite],
+        window: Window,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[TileResult, Composite] | None:
+        """Classes of the highest mean score over several images, each pixel's of those in which it was observed.
+
+        One image is held at a time, and the sums of the scores.
+
+        Args:
+            tile: The tile.
+            cells: Bitmap of the cells to compute.
+            images: Composites over ``window``, each of one date; the order is that of the sum.
+            window: See ``images``.
+            should_stop: Asked before each chip.
+
+        Returns:
+            The result over the whole tile, and what all images together say of the window, without values; ``None`` when
+            stopped.
+        """
+        mean = MeanScores(tile.side_px, len(self._head.class_table), window)
+        parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
+        try:
+            for image in images:
+                mean.begin(image)
+                if (image.reason == Reason.OBSERVED).any():
+                    for part in parts(tile, cells, image, window, should_stop, keeps=True):
+                        scores = None if part.scores is None else self._arrays.get(part.scores)
+                        observed = image.reason[part.window.within(window)] == Reason.OBSERVED
+                        mean.add(part.window.within(tile.window), scores, observed, part.failures)
+                del image  # before the next one is read
+        except _Stopped:
+            return None
+        scores, facts = mean.close()
+        decision = self._arrays.decide(self._arrays.put(scores))
+        made = TileResult(
+            decision.classes,
+            decision.percent,
+            np.empty((tile.side_px,) * 2, "uint8"),
+            layers_of(scores, self._layers) if self._layers else {},
+            mean.failures,
+        )
+        self._finish(tile, cells, facts, window, made, made.confidence != NO_CONFIDENCE)
+        for layer in made.layers.values():
+            layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
+        return made, facts
+
     def _finish(
         self,
         tile: Tile,
@@ -203,17 +215,24 @@ class Predictor:
             return None
         reach = (self._chips.chip_px,) * 4 if self._chips.chip_px else self._chips.radius_px
         top, left, bottom, right = reach
-        return _spread(_spread(failed, 0, top, bottom), 1, left, right)
+        return spread(spread(failed, 0, top, bottom), 1, left, right)
 
     def _finite_parts(
-        self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
-    ) -> Iterator[_Part]:
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        image: Composite,
+        window: Window,
+        should_stop: Callable[[], bool],
+        *,
+        keeps: bool = False,
+    ) -> Iterator[Part]:
         halo = finite_halo(self._chips.radius_px, self._chips.stride_px)
         # Neither farther than the data reach, nor out of step with the stride.
         areas = (self._observed(core, image, window) for core in rectangles(tile, cells))
         chips = [chip for area in areas if area for chip in self._chips.chips_over(area, tile.cell_px)]
 
-        def compute(chip: Chip) -> _Part | None:
+        def compute(chip: Chip) -> Part | None:
             core, seen = chip.core, chip.window
             observed = self._observed(core, image, window)
             if observed is None:
@@ -222,13 +241,17 @@ class Predictor:
                 core, seen = observed, observed.padded(*halo)
             scores = self._scores(seen, image, window)
             if scores is None:
-                return _Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
+                return Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
             rows, cols = core.within(seen)
             kept = scores[:, rows, cols]
+            if keeps:
+                observed = image.reason[core.within(window)] == Reason.OBSERVED
+                wrong = (observed & ~self._arrays.get(self._arrays.are_finite(kept))).any()
+                return Part(core, Decision.none((0, 0)), {}, {seen: _NO_NUMBER} if wrong else {}, kept)
             decision = self._arrays.decide(kept)
             failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
             failures = {seen: _NO_NUMBER} if failed.any() else {}
-            return _Part(core, decision, self._layers_of(kept), failures, kept if self._keeps_scores else None)
+            return Part(core, decision, self._layers_of(kept), failures, kept if self._keeps_scores else None)
 
         for part in self._in_order(compute, chips, should_stop):
             if part is not None:
@@ -278,14 +301,21 @@ class Predictor:
         return part.snapped(self._chips.stride_px) & core
 
     def _blended_parts(
-        self, tile: Tile, cells: NDArray[np.bool_], image: Composite, window: Window, should_stop: Callable[[], bool]
-    ) -> Iterator[_Part]:
+        self,
+        tile: Tile,
+        cells: NDArray[np.bool_],
+        image: Composite,
+        window: Window,
+        should_stop: Callable[[], bool],
+        *,
+        keeps: bool = False,
+    ) -> Iterator[Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
         area = tile.window
         total: Any = None  # an array of the head's kind
         weight = np.zeros(area.shape, "float32")
         assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
-        taper = _taper(self._chips.chip_px)
+        taper = taper_of(self._chips.chip_px)
         weights = self._arrays.put(taper)
         failures: dict[Window, str] = {}
 
@@ -305,7 +335,10 @@ class Predictor:
             weight[into] += taper[part]
         if total is not None:
             scores = total / self._arrays.put(np.maximum(weight, np.finfo("float32").tiny))
-            yield _Part(area, self._arrays.decide(scores), self._layers_of(scores), failures, scores)
+            if keeps:
+                yield Part(area, Decision.none((0, 0)), {}, failures, scores)
+                return
+            yield Part(area, self._arrays.decide(scores), self._layers_of(scores), failures, scores)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
         """What is wrong with the scores of a chip of a global network, or nothing."""
@@ -371,20 +404,3 @@ class Predictor:
                 "choose another model",
             )
         return scores[0]
-
-
-def _spread(flags: NDArray[np.bool_], axis: int, before: int, after: int) -> NDArray[np.bool_]:
-    """Where any flag is set from ``before`` pixels ahead of a pixel to ``after`` pixels behind it."""
-    length = flags.shape[axis]
-    running = np.insert(np.cumsum(flags, axis=axis, dtype="int32"), 0, 0, axis=axis)
-    place = np.arange(length)
-    upto = np.take(running, np.minimum(place + after + 1, length), axis=axis)
-    return upto > np.take(running, np.maximum(place - before, 0), axis=axis)
-
-
-def _taper(side: int) -> NDArray[np.float32]:
-    """Fixed blending weights: a pyramid, highest in the middle, positive everywhere."""
-    ramp = np.arange(1, side + 1, dtype="float32")
-    line = (np.minimum(ramp, ramp[::-1]) / ((side + 1) // 2)).astype("float32")
-    weights: NDArray[np.float32] = line[:, None] * line[None, :]
-    return weights

@@ -36,19 +36,22 @@ def test_numbers_and_labels_are_those_of_the_files(tmp_path):
         np.testing.assert_array_equal(member.labels(window), labels[part])
 
 
+@pytest.mark.parametrize("pixel_m", [10, 4000])  # over 200 km GDAL's approximation of places shows
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32634", "EPSG:32633"])
-def test_labels_of_another_grid_are_those_at_the_centres_of_pixels(tmp_path, crs):
+def test_labels_of_another_grid_are_those_at_the_centres_of_pixels(tmp_path, crs, pixel_m):
     rng = np.random.default_rng(1)
-    write(tmp_path / "images" / "s.tif", np.ones((40, 50), np.uint8))
+    write(tmp_path / "images" / "s.tif", np.ones((40, 50), np.uint8), pixel_m=pixel_m)
     along = Transformer.from_crs("EPSG:32633", crs, always_xy=True)
-    left, bottom, right, top = along.transform_bounds(500_051.3, 4_999_652.7, 500_603.1, 5_000_049.1)
+    left, bottom, right, top = along.transform_bounds(
+        500_000 + 5.13 * pixel_m, 5_000_000 - 34.73 * pixel_m, 500_000 + 60.31 * pixel_m, 5_000_000 + 4.91 * pixel_m
+    )
     labels = rng.integers(0, 3, (70, 60)).astype(np.uint8)
     labels[rng.random((70, 60)) < 0.1] = 9  # stated as nodata
     where = from_origin(left, top, (right - left) / 60, (top - bottom) / 70)
     write(tmp_path / "labels" / "s.tif", labels, crs=crs, transform=where, nodata=9)
     (member,) = data_config(block()).read(tmp_path).members
     cols, rows = np.meshgrid(np.arange(50) + 0.5, np.arange(40) + 0.5)
-    col, row = ~where @ np.array(along.transform(500_000 + cols * 10, 5_000_000 - rows * 10)).reshape(2, -1)
+    col, row = ~where @ np.array(along.transform(500_000 + cols * pixel_m, 5_000_000 - rows * pixel_m)).reshape(2, -1)
     col, row = np.floor(col).astype(int), np.floor(row).astype(int)
     inside = (col >= 0) & (col < 60) & (row >= 0) & (row < 70)
     expected = np.full(2000, 9)

@@ -5,37 +5,40 @@ The maps are made by the road of ``geoseg run``, and a random forest and the com
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import yaml
 
 from geoseg.bench.context import describe_machine
 from geoseg.errors import RequestError
-from geoseg.evaluation.record import make_record
-from geoseg.evaluation.scoring import Evaluation, evaluate
-from geoseg.evaluation.tables import aligned, describe
+from geoseg.evaluation.confusion import Confusion
+from geoseg.evaluation.scoring import evaluate
+from geoseg.evaluation.tables import aligned
 from geoseg.evaluation.task import Task
-from geoseg.labels.base import joined
 from geoseg.labels.config import read_yaml
 from geoseg.models import resolve
 from geoseg.settings import Settings
 
 type Say = Callable[[str], object]
+#: Of each kind of model, by image.
+type Scores = Mapping[str, Mapping[str, Confusion]]
 
 
 def measure_folds(config: Path, count: int, folder: Path, say: Say) -> None:
-    """Train and map each fold, and print one table over all images, and one by fold.
+    """Train and map each fold, and print one table.
 
     Args:
         config: Of a training. Blocks of data that hold something out are dealt into folds; others are trained on in each.
         count: Folds, each a run of neighbouring groups.
-        folder: Where runs go; trainings that are there go on, or are over. It gets ``evaluation.json``.
+        folder: Where runs go; trainings and scores that are there are not made again.
         say: Prints.
 
     Raises:
@@ -43,14 +46,8 @@ def measure_folds(config: Path, count: int, folder: Path, say: Say) -> None:
     """
     say(f"{config.name} in {count} folds; {describe_machine()}\n")
     paths = [_trained(config, fold, count, folder, say) for fold in range(count)]
-    tasks = [Task.read(path) for path in paths]
-    found = [_scored(task, path.with_suffix("") / "model") for task, path in zip(tasks, paths, strict=True)]
-    merged = [Evaluation.merged(parts) for parts in zip(*found, strict=True)]
-    held = joined(task.held for task in tasks)
-    trained_on = max(len(task.train.members) for task in tasks if task.train is not None)
-    record = make_record(merged, held, training_images=trained_on)
-    (folder / "evaluation.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
-    for line in (*describe(record), "", *fold_lines(found)):
+    found = [_scored(path) for path in paths]
+    for line in fold_lines(found, [entry.name for entry in Task.read(paths[0]).held.classes]):
         say(f"{line}\n")
 
 
@@ -89,26 +86,52 @@ def fold_of(document: Any, root: Path, fold: int, count: int) -> dict[str, Any]:
     return {**document, "name": f"{document['name']}-fold-{fold}", "data": data}
 
 
-def fold_lines(folds: Sequence[Sequence[Evaluation]]) -> list[str]:
-    """IoU of each class by fold, with mean and spread, and the mean over images; a row for each model.
+def fold_lines(folds: Sequence[Scores], classes: Sequence[str]) -> list[str]:
+    """IoU of each class by fold, with mean and spread, the mean over images and that of all pixels; a row for each model.
 
     Args:
-        folds: For each fold, an evaluation of each model, in one order.
+        folds: Scores of each fold, of the same models.
+        classes: Names.
     """
-    headers = ("IoU of", "by", *(f"fold {at}" for at in range(len(folds))), "mean of folds", "spread", "mean of images")
+    headers = (
+        "IoU of",
+        "by",
+        *(f"fold {at}" for at in range(len(folds))),
+        "mean",
+        "spread",
+        "mean of images",
+        "pooled",
+    )
     rows = []
-    for place, name in enumerate(folds[0][0].legend.classes):
-        for parts in zip(*folds, strict=True):
-            ious = [part.confusion.classes[place].iou or 0.0 for part in parts]
-            images = [member.confusion.classes[place].iou for part in parts for member in part.members]
+    for place, name in enumerate(classes):
+        for model in folds[0]:
+            sums = [sum(fold[model].values(), Confusion.nothing(len(classes))) for fold in folds]
+            ious = [_iou(one, place) or 0.0 for one in sums]
+            images = [_iou(one, place) for fold in folds for one in fold[model].values()]
             there = [iou for iou in images if iou is not None]
-            numbers = (*ious, mean(ious), stdev(ious), mean(there) if there else 0.0)
-            rows.append((name, parts[0].kind, *(f"{number:.3f}" for number in numbers)))
+            pooled = _iou(sum(sums, Confusion.nothing(len(classes))), place) or 0.0
+            numbers = (*ious, mean(ious), stdev(ious), mean(there) if there else 0.0, pooled)
+            rows.append((name, model, *(f"{number:.3f}" for number in numbers)))
     return list(aligned(headers, rows))
 
 
-def _scored(task: Task, model: Path) -> list[Evaluation]:
-    """The network of a fold and the baselines, on what it never saw."""
-    with task.mapper(resolve(str(model), cache=Settings().cache), Settings.with_options()) as mapper:
-        network = evaluate(mapper, task.held, task.measures)
-    return [network, *task.baselines()]
+def _iou(confusion: Confusion, place: int) -> float | None:
+    return confusion.classes[place].iou
+
+
+def _scored(config: Path) -> Scores:
+    """The network of a fold and the baselines on what it never saw; kept beside the model for as long as that is the same."""
+    run = config.with_suffix("")
+    model, path = resolve(str(run / "model"), cache=Settings().cache), run / "scores.json"
+    if path.exists() and (kept := json.loads(path.read_text(encoding="utf-8")))["weights"] == model.spec.weights.sha256:
+        return {
+            kind: {image: Confusion(np.array(counts, np.int64)) for image, counts in images.items()}
+            for kind, images in kept["scores"].items()
+        }
+    task = Task.read(config)
+    with task.mapper(model, Settings.with_options()) as mapper:
+        evaluations = [evaluate(mapper, task.held, task.measures), *task.baselines()]
+    scores = {one.kind: {member.name: member.confusion for member in one.members} for one in evaluations}
+    plain = {kind: {image: one.counts.tolist() for image, one in images.items()} for kind, images in scores.items()}
+    path.write_text(json.dumps({"weights": model.spec.weights.sha256, "scores": plain}), encoding="utf-8")
+    return scores

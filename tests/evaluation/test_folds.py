@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import worlds
 import yaml
@@ -51,14 +52,19 @@ def test_every_image_is_mapped_by_a_network_that_never_saw_it(config, tmp_path):
         assert "more-image-0" in {member.name for member in kept.members}
     assert set.union(*held) == {f"land-image-{at}" for at in range(4)}
     assert not held[0] & held[1]
-    record = json.loads((tmp_path / "runs" / "evaluation.json").read_text())
-    assert [model["kind"] for model in record["models"]] == ["network", "random forest", "majority class"]
-    assert {sum(map(sum, model["confusion"])) for model in record["models"]} == {4 * 64 * 64}
-    rows = [line.split() for line in "".join(said).splitlines() if line.startswith("high  ")][-3:]
-    network = rows[0]
+    scores = [json.loads((tmp_path / "runs" / f"fold-{fold}" / "scores.json").read_text())["scores"] for fold in (0, 1)]
+    for fold in (0, 1):
+        assert list(scores[fold]) == ["network", "random forest", "majority class"]
+        for images in scores[fold].values():
+            assert images.keys() == held[fold]
+            assert all(np.sum(counts) == 64 * 64 for counts in images.values())
+    network = next(line.split() for line in "".join(said).splitlines() if line.startswith("high"))
     folds = [float(number) for number in network[2:4]]
     assert float(network[4]) == pytest.approx(sum(folds) / 2, abs=1e-3)
     assert float(network[5]) == pytest.approx(abs(folds[0] - folds[1]) / 2**0.5, abs=2e-3)
+    again: list[str] = []
+    measure_folds(config, 2, tmp_path / "runs", again.append)
+    assert again[-6:] == said[-6:]
 
 
 def test_only_what_is_held_out_is_dealt_and_paths_hold_elsewhere(tmp_path):

@@ -73,6 +73,13 @@ def _measure_training(words: argparse.Namespace, folder: Path) -> None:
     measure_training(folder, sys.stdout.write)
 
 
+def _measure_folds(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
+
+    for config in words.inputs:
+        measure_folds(config, words.folds, folder, sys.stdout.write)
+
+
 def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.peers.measuring import compare  # noqa: PLC0415  # imports torch
     from geoseg.bench.peers.page import record  # noqa: PLC0415
@@ -110,6 +117,7 @@ _MEASURES = {
     "scheduling": _measure_scheduling,
     "peers": _compare_peers,
     "training": _measure_training,
+    "folds": _measure_folds,
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
 }
@@ -119,7 +127,10 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geoseg.bench", description=__doc__)
     parser.add_argument("what", choices=tuple(_MEASURES))
     parser.add_argument(
-        "inputs", nargs="*", type=Path, help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc"
+        "inputs",
+        nargs="*",
+        type=Path,
+        help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
@@ -131,6 +142,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
+    parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")
     parser.add_argument("--record", type=Path, help="peers: folder of benchmarks.md, which takes the table")

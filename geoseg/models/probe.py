@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from geoseg.models.spec import Kind
 
 LENGTHS_PX = (256, 512, 1024, 2048, 4096)
-STRIDES_PX = (1, 2, 4, 8, 16, 32, 64)
+STRIDES_PX = (1, 2, 4, 8, 16, 32, 64, 128)
 #: Thin sides that are tried, and squares for networks that take nothing else.
 _THIN_PX = (32, 64, 128)
 _SQUARES_PX = (224, 256, 512)

@@ -15,6 +15,8 @@ from geoseg.models.steps import OPERATIONS
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Steps whose numbers are measured from the training data where the configuration leaves them out.
 MEASURED = {"zscore": ("mean", "std"), "minmax": ("minimum", "maximum")}
+#: Steps before which means of squares are what they are after them.
+_LINEAR = ("zscore",)
 
 type Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,7 +24,9 @@ type Share = Annotated[float, Field(ge=0, le=1)]
 class NetworkConfig(Strict):
     """Which network, by the names that a model's item uses."""
 
-    architecture: str = Field("geoseg:small-unet", description="geoseg:small-unet, smp:NAME or torchgeo:NAME.")
+    architecture: str = Field(
+        "geoseg:small-unet", description="geoseg:small-unet, geoseg:unet, smp:NAME or torchgeo:NAME."
+    )
     hyperparameters: dict[str, Any] = Field(
         default_factory=dict,
         description="Arguments of the network; bands and classes come from the data. reduce: N computes at 1/N of the resolution.",
@@ -94,6 +98,10 @@ class SamplingConfig(Strict):
         0.5, description="Share of the windows for which each group is as likely; else by its labelled pixels."
     )
     cache: str = Field("1GB", description="Memory for decoded images.")
+    reduced: bool = Field(
+        False,
+        description="Learn at the resolution that reduce of the network computes at, from means of squares: quicker by far, with coarser edges.",
+    )
 
 
 class ScheduleConfig(Strict):
@@ -164,6 +172,17 @@ class TrainConfig(Strict):
             if step.get("op") not in OPERATIONS:
                 raise ValueError(f"steps whose op is one of {', '.join(OPERATIONS)}")
         return value
+
+    @model_validator(mode="after")
+    def _can_be_reduced(self) -> Self:
+        if self.sampling.reduced and (self.factor == 1 or any(step["op"] not in _LINEAR for step in self.transform)):
+            raise ValueError("sampling.reduced with reduce of the network and no input step but zscore")
+        return self
+
+    @property
+    def factor(self) -> int:
+        """Pixels of an image for each that is learned from, along a side."""
+        return int(self.network.hyperparameters.get("reduce", 1)) if self.sampling.reduced else 1
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -135,14 +135,14 @@ def card(spec: ModelSpec, module: Segmenting, kept: LabelSet, held: LabelSet | N
         "neighbourhood": neighbourhood,
         "trained on": _words(kept),
         "held out": _words(held) if held is not None else "nothing",
-        "steps": f"{module.done_steps} of {config.sampling.batch} windows of {module.parts.training.side} px, seed {config.seed}",
+        "steps": f"{module.done_steps} of {config.sampling.batch} windows of {module.parts.training.side * config.factor} px, seed {config.seed}",
         "weights": chosen,
     }
     rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
     notes = "".join(f"- {note}\n" for note in spec.notes)
     return (
         f"# {spec.name}\n\n{spec.title}\n\n| item | value |\n| --- | --- |\n{rows}\n"
-        f"{_classes(spec, module.parts.training.sampler.pixels, look)}\n{_metrics(module, held, look)}"
+        f"{_classes(spec, module.parts.training.sampler.pixels, config.factor**2, look)}\n{_metrics(module, held, look)}"
         + (f"\n{notes}" if notes else "")
     )
 
@@ -164,10 +164,11 @@ def _metrics(module: Segmenting, held: LabelSet | None, look: Look | None) -> st
     )
 
 
-def _classes(spec: ModelSpec, pixels: Sequence[int], look: Look | None) -> str:
+def _classes(spec: ModelSpec, pixels: Sequence[int], square: int, look: Look | None) -> str:
+    """The legend; ``square`` is how many pixels of an image a labelled one stands for."""
     ious = look.confusion.ious if look is not None else (None,) * len(spec.classes)
     rows = "".join(
-        f"| {info.index} | {info.name} | `{info.colour}` | {count:,} | {'' if iou is None else f'{100 * iou:.1f} %'} |\n"
+        f"| {info.index} | {info.name} | `{info.colour}` | {count * square:,} | {'' if iou is None else f'{100 * iou:.1f} %'} |\n"
         for info, count, iou in zip(spec.classes, pixels, ious, strict=True)
     )
     return f"| value | class | colour | labelled pixels | IoU held out |\n| --- | --- | --- | --- | --- |\n{rows}"

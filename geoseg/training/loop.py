@@ -9,7 +9,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -29,6 +29,7 @@ from geoseg.predict.tensors import pick_device
 from geoseg.settings import parse_size
 from geoseg.training.batches import HeldOut, Preparing, Training
 from geoseg.training.checkpoint import Checkpoint
+from geoseg.training.coarse import coarse
 from geoseg.training.config import TrainConfig, TrainingError
 from geoseg.training.folder import first_spec, write_model
 from geoseg.training.losses import loss_of
@@ -182,11 +183,12 @@ def _put_together(
 ) -> tuple[ModelSpec, Parts]:
     """Data, network and loss, as the configuration wants them."""
     memory = parse_size(settings.sampling.cache)
-    windows = Windows(kept.members, memory)
+    learned = replace(kept, members=coarse(kept.members, settings.factor))
+    windows = Windows(learned.members, memory)
     index = LabelIndex.build(windows, len(kept.classes))
     if not any(index.pixels):
         raise TrainingError("training data without a labelled pixel", "pixels of a class", "look at classes and ignore")
-    values = sample_values(kept, windows)
+    values = sample_values(learned, windows)
     spec = first_spec(settings, kept, measured_steps(settings.transform, values))
     torch.manual_seed(settings.seed)
     network = build(spec)
@@ -195,12 +197,12 @@ def _put_together(
     fill = torch.tensor(spec.fill, dtype=torch.float32).view(1, -1, 1, 1)
     preparing = Preparing(kept, Transform(spec.transform, len(spec.bands)), fill)
     stride = _STRIDE_PX * int(settings.network.hyperparameters.get("reduce", 1))
-    side = -(-settings.sampling.window_px // stride) * stride
+    side = -(-settings.sampling.window_px // stride) * stride // settings.factor
     sampler = Sampler(index, settings.sampling, settings.seed)
     training = Training(windows, sampler, preparing, bands_of(values), settings.augment, side, settings.sampling.batch)
     held_out = None
     if held is not None:
-        spots = tuple(grid(held.members, 2 * side, settings.validation.windows))
+        spots = tuple(grid(held.members, 2 * side * settings.factor, settings.validation.windows))
         held_out = HeldOut(Windows(held.members, memory), spots, preparing, stride)
     loss = loss_of(settings.loss, index.pixels)
     return spec, Parts(settings, network, loss, training, held_out, len(kept.classes), key, out / CHECKPOINT)

@@ -162,7 +162,7 @@ class Segmenting(pl.LightningModule):
         del batch_idx
         images, labels = batch
         images = images.contiguous(memory_format=torch.channels_last)
-        loss = self.parts.loss(two_logits(self.network(images)), labels)
+        loss = self.parts.loss(two_logits(self._learning(images)), labels)
         self._losses.append(loss.detach())
         return loss
 
@@ -246,6 +246,12 @@ class Segmenting(pl.LightningModule):
             threads=torch.get_num_threads(),
             done=self._is_done,
         ).write(self.parts.checkpoint)
+
+    @property
+    def _learning(self) -> nn.Module:
+        """What a step trains: the network, or what of it computes at the resolution of the windows."""
+        inner = self.network.network if self.parts.config.sampling.reduced else self.network
+        return cast(nn.Module, inner)
 
     @property
     def kept_network(self) -> nn.Module:

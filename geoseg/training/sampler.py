@@ -86,10 +86,10 @@ class Place:
     col: int
 
     def window(self, side: int, member: Labelled) -> Window:
-        """The window of a side about the place, moved into the image as far as that is large enough."""
+        """The window of a side about the place, moved into the image, or about all of it where it is smaller."""
         rows, cols = member.shape
-        row = min(max(self.row - side // 2, 0), max(rows - side, 0))
-        col = min(max(self.col - side // 2, 0), max(cols - side, 0))
+        row = min(max(self.row - side // 2, min(0, rows - side)), max(rows - side, 0))
+        col = min(max(self.col - side // 2, min(0, cols - side)), max(cols - side, 0))
         return Window(row, col, row + side, col + side)
 
 

@@ -18,7 +18,7 @@ COUNTS = {
     "landcover-loveda": (2, "forest", 914_057),
     "landcover-nlcd-zion": (4, None, 0),
     "landslide-nepal": (15, None, 0),
-    "landslide-sichuan": (24, None, 0),
+    "landslide-sichuan": (24 + 15, None, 0),
     "roads-gsi": (23, None, 0),
     "s2-amazon-forest": (12, None, 0),
     "s2-slovenia-lulc": (10, "forest", 5 * 7601),

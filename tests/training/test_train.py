@@ -285,6 +285,7 @@ def test_what_is_wrong_is_told_in_three_lines(chips, tmp_path, change, words):
         ("smp:Unet", {"encoder_name": "tu-mobilenetv4_conv_small_050", "decoder_channels": [16, 8, 8, 8, 8]}),
         ("torchgeo:fcn", {"num_filters": 4}),
         ("geoseg:small-unet", {"widths": [8, 8, 8], "reduce": 2}),
+        ("geoseg:unet", {"widths": [4, 8, 8], "dropout": 0.5, "reduce": 4}),
     ],
 )
 def test_any_network_of_the_registry_takes_a_step(chips, tmp_path, architecture, hyperparameters):
@@ -298,6 +299,22 @@ def test_any_network_of_the_registry_takes_a_step(chips, tmp_path, architecture,
     with pytest.raises(InterruptedRunError):
         train(tmp_path / "c.yaml", tmp_path / "run", Watcher(), device="cpu", is_stopped=lambda: True)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 1
+
+
+def test_learning_from_means_gives_a_model_for_all_pixels(chips, tmp_path):
+    settings = {
+        **CONFIG,
+        "network": {"architecture": "geoseg:unet", "hyperparameters": {"widths": [4, 8], "reduce": 2}},
+        "data": {**CONFIG["data"], "path": str(chips)},
+        "sampling": {"window_px": 64, "batch": 2, "reduced": True},
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
+    done = train(tmp_path / "c.yaml", tmp_path / "run", Watcher(), device="cpu")
+    model = ModelFolder.open(done.model)
+    assert model.spec.hyperparameters["reduce"] == 2
+    assert "2 windows of 64 px" in (done.model / "README.md").read_text()
+    assert load_network(model).module(torch.zeros(1, 3, 16, 24)).shape == (1, 2, 16, 24)
+    assert done.mean_iou is not None
 
 
 @pytest.mark.slow

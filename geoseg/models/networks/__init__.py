@@ -65,7 +65,11 @@ def _own(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module
         from geoseg.models.networks.small_unet import SmallUNet  # noqa: PLC0415  # imports torch
 
         return SmallUNet(**arguments)  # type: ignore[arg-type]  # as above
-    raise _unknown(spec, "geoseg:dynamic-world or geoseg:small-unet")
+    if name == "unet":
+        from geoseg.models.networks.unet import UNet  # noqa: PLC0415  # imports torch
+
+        return UNet(**arguments)  # type: ignore[arg-type]  # as above
+    raise _unknown(spec, "geoseg:dynamic-world, geoseg:small-unet or geoseg:unet")
 
 
 def _smp(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module:

@@ -39,12 +39,35 @@ class Composite:
         reason: (y, x) uint8, see ``geoseg.pixels.Reason``.
         used_px: Item key to the number of counted pixels it gave (for ``median``: had a say in).
         failures: What could not be read: file to the cause.
+        dates: Images that lie one behind the other in ``values``, each with all bands: (date x band, y, x).
     """
 
     values: NDArray[np.float32]
     reason: NDArray[np.uint8]
     used_px: Mapping[str, int]
     failures: Mapping[str, str]
+    dates: int = 1
+
+
+def join(before: Composite, after: Composite) -> Composite:
+    """Two dates as one image of twice the bands.
+
+    A pixel is observed where both dates observed it. Else it has failed where either date failed, so that no fault
+    passes for a gap; else it was masked where either date masked it; else nothing covers it on one of them.
+
+    Args:
+        before: Earlier date.
+        after: Later date, same bands and window.
+    """
+    gaps = (Reason.FAILED, Reason.MODEL, Reason.MASKED, Reason.UNOBSERVED)
+    either = [(before.reason == gap) | (after.reason == gap) for gap in gaps]
+    reason = np.select(either, gaps, Reason.OBSERVED).astype("uint8")
+    values = np.concatenate([before.values, after.values])
+    np.copyto(values, np.nan, where=reason != Reason.OBSERVED)
+    used = dict(before.used_px)
+    for key, count in after.used_px.items():  # an item may serve both dates
+        used[key] = used.get(key, 0) + count
+    return Composite(values, reason, used, {**before.failures, **after.failures}, before.dates + after.dates)
 
 
 @dataclass(slots=True)

@@ -103,6 +103,13 @@ def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
     measure_evidence(folder, (words.side or [896])[0], sys.stdout.write)
 
 
+def _measure_change(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.change import measure_change  # noqa: PLC0415  # imports rasterio and scipy
+
+    del folder
+    measure_change((words.inputs or [Path("../shared/data")])[0], sys.stdout.write)
+
+
 def _model(words: argparse.Namespace) -> str:
     return str((words.model or ["demo-landcover"])[0])
 
@@ -120,6 +127,7 @@ _MEASURES = {
     "folds": _measure_folds,
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
+    "change": _measure_change,
 }
 
 
@@ -130,7 +138,8 @@ def _parse() -> argparse.Namespace:
         "inputs",
         nargs="*",
         type=Path,
-        help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration",
+        help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration; "
+        "change: folder of shared data",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")

@@ -392,7 +392,7 @@ class Predictor:
             ModelMismatchError: If the network gives no chip scores of the right shape.
         """
         rows, cols = chip.within(window)
-        values = np.ascontiguousarray(image.values[:, rows, cols])
+        values = np.ascontiguousarray(image.values[:, rows, cols]).reshape(image.dates, -1, *chip.shape)
         valid = np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)
         try:
             scores = self._passed(values, valid)
@@ -425,7 +425,7 @@ class Predictor:
             ) from err
 
     def _forward(self, values: Any, valid: Any) -> Any:
-        scores = self._head(Chips({"image": values[None, None]}, valid[None], gsd_m=self._resolution_m)).scores
+        scores = self._head(Chips({"image": values[None]}, valid[None], gsd_m=self._resolution_m)).scores
         classes, shape = len(self._head.class_table) or scores.shape[1], valid.shape
         if tuple(scores.shape) != (1, classes, *shape):
             raise ModelMismatchError(

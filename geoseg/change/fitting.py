@@ -1,0 +1,103 @@
+"""The values that a two-date job fits, once, before its first tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from geoseg.change.alignment import LEAST_SHIFT_PX, MOST_SCATTER_PX, MOST_SHIFT_PX, Alignment
+from geoseg.change.detectors import Detector, fit_detector
+from geoseg.change.sample import Part, alignment_of, gather, sample_windows
+from geoseg.errors import NothingToDoError, RequestError
+from geoseg.grid import Window
+
+#: Reads a window of both dates; the later one ``(rows, columns)`` farther down and right, which brings it back.
+type Reader = Callable[[Window, tuple[float, float]], Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What all tiles of a two-date job share.
+
+    Attributes:
+        overlap: What the scenes of both dates cover, on the lattice.
+        alignment: How the dates lay on each other before the correction.
+        detector: What finds the change.
+        pixels: Pixels of the sample.
+    """
+
+    overlap: Window
+    alignment: Alignment
+    detector: Detector
+    pixels: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before they believe the map."""
+        lies = self.alignment
+        if lies.verdict == "unmeasured":
+            found = f"{lies.good} of {lies.windows} windows show the same ground"
+            return (f"whether the two dates lie on each other could not be measured: {found} on both",)
+        if lies.left_px > LEAST_SHIFT_PX and not any(lies.correction):
+            apart = f"the two dates lie {lies.left_px:.1f} px apart here and there, and no single shift mends it"
+            return (f"{apart}: narrow polygons along edges may be no change",)
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as JSON: for the job's folder, the report and the keys of its tiles."""
+        return {
+            "overlap": asdict(self.overlap),
+            "alignment": self.alignment.facts(),
+            "detector": self.detector.facts(),
+            "pixels": self.pixels,
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """The values that gave these facts, also where they were JSON meanwhile."""
+        return cls(
+            Window(**facts["overlap"]),
+            Alignment(**facts["alignment"]),
+            Detector.from_facts(facts["detector"]),
+            facts["pixels"],
+        )
+
+
+def fit_dates(read: Reader, overlap: Window, detector: str, bands: tuple[str, ...] = ()) -> Fitted:
+    """Measure how two dates lie on each other, and fit a detector to them as they will be read.
+
+    Args:
+        read: Reads a window. It is asked twice for every window where the dates have to be moved.
+        overlap: What the scenes of both dates cover, whole; never cut to an AOI.
+        detector: One of ``geoseg.change.detectors.DETECTORS``.
+        bands: Names of the bands.
+
+    Raises:
+        NothingToDoError: If the dates have nothing in common.
+        RequestError: If the dates do not lie on each other, and no shift mends it.
+    """
+    windows = sample_windows(overlap)
+    if not windows:
+        raise NothingToDoError("two dates whose scenes do not overlap", "scenes of one place", "choose other scenes")
+    parts = [read(window, (0.0, 0.0)) for window in windows]
+    alignment = alignment_of(parts)
+    if alignment.verdict == "refused":
+        raise _apart(alignment)
+    if any(alignment.correction):
+        parts = [read(window, alignment.correction) for window in windows]
+    sample = gather(parts, overlap)
+    made = fit_detector(detector, sample.before, sample.after, bands)
+    return Fitted(overlap, alignment, made, int(np.shape(sample.before)[1]))
+
+
+def _apart(alignment: Alignment) -> RequestError:
+    rows, cols = f"{alignment.dy_px:+.1f} rows", f"{alignment.dx_px:+.1f} columns"
+    return RequestError(
+        f"two dates that lie {rows} and {cols} apart, by {alignment.good} windows that lie {alignment.scatter_px:.1f} px "
+        "from it in the median",
+        f"a shift of at most {MOST_SHIFT_PX:g} px, and windows within {MOST_SCATTER_PX:g} px of it",
+        "register the later scenes to the earlier ones, or work on a coarser grid with --resolution",
+    )

@@ -89,7 +89,8 @@ def test_it_is_a_training(name):
 
     config = TrainConfig.read(workflow_folder() / "train" / f"{name}.yaml")
     assert config.name == name
-    assert "${GEOSEG_DATA}/" in config.data["path"]
+    blocks = config.data if isinstance(config.data, list) else [config.data]
+    assert all("${GEOSEG_DATA}/" in block["path"] for block in blocks)
 
 
 def test_every_shipped_training_is_tried():

@@ -6,13 +6,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import worlds
 import yaml
 
 import geoseg
 from geoseg.models import resolve
 from geoseg.models.check import check_model
+from geoseg.models.exports import find_export
+from geoseg.models.exports.openvino_network import OpenVinoNetwork
 from geoseg.models.licences import licence_kind
+from geoseg.models.network import load_network
 from geoseg.spec import workflow_folder
 
 
@@ -51,10 +55,10 @@ def test_the_recipe_is_that_of_the_folds():
 
 
 def test_it_maps_a_chip_and_the_map_names_its_sources(tmp_path):
-    image = worlds.landscape((600, 500), 3, seed=5).clip(0, 255).astype("uint8")
+    image = worlds.landscape((300, 260), 3, seed=5).clip(0, 255).astype("uint8")
     path = worlds.write_raster(tmp_path / "chip.tif", image, pixel=0.5, names=worlds.BANDS)
     maps = []
-    for tile in (256, 1024):
+    for tile in (256, 512):
         out = tmp_path / f"map-{tile}"
         result = geoseg.run(scenes=(str(path),), model="landslide-rgb", out=out, tile_size=tile)
         maps.append(worlds.read(out / "classes.tif"))
@@ -70,3 +74,16 @@ def test_it_finds_landslides_that_it_was_shown(shared, tmp_path):
     geoseg.run(scenes=scenes, bands=("red", "green", "blue"), model="landslide-rgb", out=out, pixel_grid=True)
     found, drawn = worlds.read(out / "classes.tif") == 1, worlds.read(data / "masks" / "sichuan_006.png") == 1
     assert (found & drawn).sum() / (found | drawn).sum() > 0.6
+
+
+def test_the_shipped_export_gives_the_classes_of_the_weights_beside_it(folder):
+    export = find_export(folder, "openvino", "exact")
+    assert export is not None
+    assert export.path.is_relative_to(folder.path)
+    rng = np.random.default_rng(1)
+    values = (rng.random((1, 3, 4, 6)).repeat(64, 2).repeat(64, 3) * 255).astype("float32")
+    valid = np.ones((1, 256, 384), bool)
+    valid[:, :40, :70] = False
+    ours = OpenVinoNetwork(folder.spec, export).scores(values, valid)
+    theirs = load_network(folder).scores(torch.from_numpy(values), torch.from_numpy(valid)).numpy()
+    assert np.abs(ours - theirs).max() < 1e-4

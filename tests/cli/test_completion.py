@@ -63,7 +63,7 @@ def test_names_of_models_are_those_of_this_machine(tmp_path):
         ("geoseg plan --workflow d", ["demo"]),
         ("geoseg run --sensor to", ["toy"]),
         ("geoseg run --aoi x --layers entropy,m", ["entropy,margin"]),
-        ("geoseg bundle office.zip --workflow la", ["landcover"]),
+        ("geoseg bundle office.zip --workflow la", ["landcover", "landslide"]),
     ],
 )
 def test_a_word_is_completed(tmp_path, line, names):

@@ -151,6 +151,7 @@ class TrainConfig(Strict):
     )
     seed: int = Field(1, ge=0, description="Of weights, windows and augmentation.")
     notes: tuple[str, ...] = Field((), description="What a user of the model should know; sentences for its card.")
+    evaluate: Any = Field(None, exclude=True, description="Block of geoseg evaluate; training leaves it alone.")
 
     @field_validator("name")
     @classmethod

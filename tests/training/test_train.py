@@ -255,6 +255,15 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path, undisturbed):
     assert before
 
 
+def test_how_it_will_be_evaluated_is_no_part_of_a_training(tmp_path):
+    """One file serves both; another crosswalk does not make it another training."""
+    read = []
+    for block in ({}, {"evaluate": {"crosswalk": {"dark": "night"}}}):
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(CONFIG | block))
+        read.append(TrainConfig.read(tmp_path / "c.yaml").model_dump())
+    assert read[0] == read[1]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

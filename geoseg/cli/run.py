@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from geoseg.cli import completion
+from geoseg.cli import options
 from geoseg.cli.stopping import stop_on_signal
 from geoseg.errors import FailedPixelsError, InterruptedRunError
 
@@ -18,312 +17,52 @@ if TYPE_CHECKING:
     from geoseg.settings import Settings
     from geoseg.spec import JobSpec
 
-_JOB, _WHERE = "What to make", "Where it runs"
-
-
-def _job(help_text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help_text, rich_help_panel=_JOB, show_default=False, **more)
-
-
-def _where(help_text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help_text, rich_help_panel=_WHERE, show_default=False, **more)
-
-
-Aoi = Annotated[
-    str | None,
-    _job(
-        "Region: a vector file, or WEST,SOUTH,EAST,NORTH in degrees. Default with --scenes: their footprint.", "--aoi"
-    ),
-]
-Workflow = Annotated[
-    str | None,
-    _job(
-        "Named settings: landcover (default), landslide, demo, or a YAML file.",
-        "--workflow",
-        autocompletion=completion.workflows,
-    ),
-]
-Catalog = Annotated[
-    str | None,
-    _job(
-        "STAC API address, a static catalogue on disk (catalog.json or its folder, a collection, an item collection or an "
-        "item), or a stac-geoparquet file. Default: GEOSEG_CATALOG, else Earth Search of Element 84.",
-        "--catalog",
-    ),
-]
-Collection = Annotated[
-    str | None,
-    _job(
-        "Collection to search. Default: the workflow's (sentinel-2-l2a).",
-        "--collection",
-        autocompletion=completion.collections,
-    ),
-]
-Scenes = Annotated[
-    list[str] | None,
-    _job(
-        "Raster to map: a file, a folder of files (one for each band, or a .SAFE product), or an https address; repeat "
-        "for several. Default: the scenes of the catalogue.",
-        "--scenes",
-    ),
-]
-Sensor = Annotated[
-    str | None,
-    _job(
-        "Kind of imagery: sentinel-2-l2a, sentinel-2-l1c, landsat-c2-l2 (8 and 9), landsat-tm-c2-l2 (4, 5 and 7), "
-        "sentinel-1-rtc, naip, dem, rgb, rgbn, raster, or one that a plug-in adds. "
-        "Default: what the collection or the bands of the file say.",
-        "--sensor",
-        autocompletion=completion.sensors,
-    ),
-]
-Bands = Annotated[
-    str | None,
-    _job(
-        "Names of all bands of --scenes in their order, such as B04,B03,B02. Default: names or colours in the file.",
-        "--bands",
-    ),
-]
-Scale = Annotated[
-    float | None,
-    _job(
-        "Value = number x SCALE + OFFSET, such as 0.0001 for reflectance. Default: what metadata and sensor say.",
-        "--scale",
-    ),
-]
-Offset = Annotated[
-    float | None, _job("See --scale; such as 0 or -0.1. Default: what metadata and sensor say.", "--offset")
-]
-PixelGrid = Annotated[
-    bool,
-    _job("Map --scenes in rows and columns, wherever they lie: for rasters without a place on Earth.", "--pixel-grid"),
-]
-Datetime = Annotated[
-    str | None,
-    _job(
-        "Time range START/END, such as 2022-01-01/2022-06-30. "
-        "Default: the workflow's, else the last twelve complete months.",
-        "--datetime",
-    ),
-]
-Composite = Annotated[
-    str | None,
-    _job(
-        "How dates become one map: first (the newest), least-cloudy or median of the images; mean-scores maps every date "
-        "and takes the mean of the probabilities; per-date makes a map of each, in a folder of its own. "
-        "Default: the workflow's (landcover: median).",
-        "--composite",
-        autocompletion=completion.rules,
-    ),
-]
-Model = Annotated[
-    str | None,
-    _job(
-        "Name (geoseg models list), folder, hf:ORG/NAME, torchgeo:NAME or https://…/item.json#sha256=HEX of the model. "
-        "Default: the workflow's (landcover: dynamic-world).",
-        "--model",
-        autocompletion=completion.models,
-    ),
-]
-Legend = Annotated[
-    str | None,
-    _job(
-        "Legend of the map: worldcover (ESA WorldCover, its codes as a column); scores of classes that become one are "
-        "summed. Default: the model's own.",
-        "--legend",
-    ),
-]
-Resolution = Annotated[
-    float | None, _job("Pixel size in units of the CRS. Default: that of the scenes.", "--resolution")
-]
-Crs = Annotated[str | None, _job("CRS of the map, such as EPSG:32633. Default: that of the scenes.", "--crs")]
-Like = Annotated[
-    str | None,
-    _job(
-        "Folder of an earlier result, or a raster, whose pixel grid to use. Default: the grid of the scenes.", "--like"
-    ),
-]
-Format = Annotated[
-    str | None,
-    _job(
-        "Files of polygons: parquet (default), geojson, fgb (FlatGeobuf), gpkg (GeoPackage), pmtiles; several with "
-        "commas. polygons.parquet is always written, and polygons.geojson beside it up to 20,000 polygons; geojson "
-        "writes it however many there are.",
-        "--format",
-        autocompletion=completion.formats,
-    ),
-]
-Layers = Annotated[
-    str | None,
-    _job(
-        "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
-        "the first choice); several with commas. Default: none.",
-        "--layers",
-        autocompletion=completion.layers,
-    ),
-]
-Profile = Annotated[
-    str | None,
-    _job(
-        "exact (default), or bf16 or int8: quicker and rounded, once `geoseg models export` has accepted the loss.",
-        "--profile",
-    ),
-]
-MinArea = Annotated[
-    float | None,
-    _job(
-        "Polygons below so many square metres take the class of the neighbour with the longest shared border, in one "
-        "pass. Default: 0, all stay.",
-        "--min-area",
-    ),
-]
-Simplify = Annotated[
-    float | None,
-    _job(
-        "Tolerance of the outlines in metres; neighbours keep their border. Default: 0, the edges of pixels.",
-        "--simplify",
-    ),
-]
-Evidence = Annotated[
-    str | None,
-    _job(
-        "Judge the polygons of a landslide class by terrain and surroundings: landslide (the shipped rules), or a YAML "
-        "file of rules. Default: the workflow's, else none.",
-        "--evidence",
-    ),
-]
-Dem = Annotated[
-    str | None,
-    _job(
-        "Elevations for --evidence: a raster, a folder or address of one, or a collection of the catalogue such as "
-        "cop-dem-glo-30. Default: none, and what needs a slope is not known.",
-        "--dem",
-    ),
-]
-Comment = Annotated[
-    str | None,
-    _job(
-        "Plug-in on this machine, such as a vision-language model, that comments on each polygon that the report lists; "
-        "what contradicts the numbers is flagged. Default: none.",
-        "--comment",
-    ),
-]
-Out = Annotated[Path | None, _where("Output folder; default geoseg-out/<workflow>-<run key>.", "--out")]
-Fresh = Annotated[bool, _where("Replace what is in --out. Finished tiles are kept.", "--fresh")]
-Update = Annotated[bool, _where("Search anew instead of using the items of the job's first run.", "--update")]
-MaxMemory = Annotated[
-    str | None,
-    _where("Upper bound of memory, such as 4GB. Default: half of the machine's, 8 GB at most.", "--max-memory"),
-]
-MaxFailed = Annotated[
-    float | None,
-    _where(
-        "Share of failed pixels, 0 to 1, that is still a success; above 0, items that lack a band are left out instead "
-        "of ending the run. Default: 0.",
-        "--max-failed",
-    ),
-]
-MaxArea = Annotated[
-    float | None, _where("Largest region that is searched, in square kilometres. Default: 500000.", "--max-area")
-]
-MaxPixels = Annotated[int | None, _where("Most pixels of a map. Default: 20000000000.", "--max-pixels")]
-TileSize = Annotated[
-    int | None,
-    _where("Side of a tile in pixels, rounded up to whole cells. Default: what --max-memory allows.", "--tile-size"),
-]
-Workers = Annotated[
-    int | None,
-    _where(
-        "Worker processes on this machine, 1 to 256, each with its share of cores and memory; one for each GPU with "
-        "--device cuda. Default: 1, which is this process with all cores.",
-        "--workers",
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    _where(
-        "Address of a dask.distributed scheduler, such as tcp://head:8786, whose workers compute the tiles; "
-        "--max-memory is then that of each worker. Default: none, the tiles are computed on this machine.",
-        "--scheduler",
-    ),
-]
-Store = Annotated[
-    str | None,
-    _where(
-        "Where finished tiles are kept: a folder, or an address such as s3://bucket/prefix, which all workers reach. "
-        "Default: GEOSEG_STORE, else tiles in the cache of this machine.",
-        "--store",
-    ),
-]
-Device = Annotated[str | None, _where("Where the network runs: auto (default), cpu or cuda.", "--device")]
-Backend = Annotated[
-    str | None,
-    _where("What runs the network: torch, openvino, onnx, or auto (default), the quickest one.", "--backend"),
-]
-Connections = Annotated[
-    int | None, _where("Requests at the same time to one server, 1 to 64. Default: 8.", "--connections")
-]
-Offline = Annotated[
-    bool, _where("Fetch nothing: models, weights, catalogues and files of this machine only.", "--offline")
-]
-AllowPickle = Annotated[
-    bool,
-    _where("Read weights that are Python pickles too, as numbers alone. Default: they are refused.", "--allow-pickle"),
-]
-Price = Annotated[
-    float | None,
-    _where("What an hour of this machine costs; the forecast then says what the run does.", "--price", min=0),
-]
-Json = Annotated[bool, _where("Print the report as one JSON object at the end.", "--json")]
-Quiet = Annotated[bool, _where("Say nothing but errors.", "--quiet")]
-Debug = Annotated[bool, _where("Show tracebacks.", "--debug")]
-
 
 def run_command(
-    aoi: Aoi = None,
-    workflow: Workflow = None,
-    catalog: Catalog = None,
-    collection: Collection = None,
-    scenes: Scenes = None,
-    sensor: Sensor = None,
-    bands: Bands = None,
-    scale: Scale = None,
-    offset: Offset = None,
-    pixel_grid: PixelGrid = False,
-    datetime: Datetime = None,
-    composite: Composite = None,
-    model: Model = None,
-    legend: Legend = None,
-    resolution: Resolution = None,
-    crs: Crs = None,
-    like: Like = None,
-    format: Format = None,  # noqa: A002  # the option's name
-    layers: Layers = None,
-    profile: Profile = None,
-    min_area: MinArea = None,
-    simplify: Simplify = None,
-    evidence: Evidence = None,
-    dem: Dem = None,
-    comment: Comment = None,
-    out: Out = None,
-    fresh: Fresh = False,
-    update: Update = False,
-    max_memory: MaxMemory = None,
-    max_failed: MaxFailed = None,
-    max_area: MaxArea = None,
-    max_pixels: MaxPixels = None,
-    tile_size: TileSize = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    store: Store = None,
-    device: Device = None,
-    backend: Backend = None,
-    connections: Connections = None,
-    offline: Offline = False,
-    allow_pickle: AllowPickle = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    aoi: options.Aoi = None,
+    workflow: options.Workflow = None,
+    catalog: options.Catalog = None,
+    collection: options.Collection = None,
+    scenes: options.Scenes = None,
+    sensor: options.Sensor = None,
+    bands: options.Bands = None,
+    scale: options.Scale = None,
+    offset: options.Offset = None,
+    pixel_grid: options.PixelGrid = False,
+    datetime: options.Datetime = None,
+    composite: options.Composite = None,
+    model: options.Model = None,
+    legend: options.Legend = None,
+    resolution: options.Resolution = None,
+    crs: options.Crs = None,
+    like: options.Like = None,
+    format: options.Format = None,  # noqa: A002  # the option's name
+    layers: options.Layers = None,
+    profile: options.Profile = None,
+    min_area: options.MinArea = None,
+    simplify: options.Simplify = None,
+    evidence: options.Evidence = None,
+    dem: options.Dem = None,
+    comment: options.Comment = None,
+    out: options.Out = None,
+    fresh: options.Fresh = False,
+    update: options.Update = False,
+    max_memory: options.MaxMemory = None,
+    max_failed: options.MaxFailed = None,
+    max_area: options.MaxArea = None,
+    max_pixels: options.MaxPixels = None,
+    tile_size: options.TileSize = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    store: options.Store = None,
+    device: options.Device = None,
+    backend: options.Backend = None,
+    connections: options.Connections = None,
+    offline: options.Offline = False,
+    allow_pickle: options.AllowPickle = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Make a map of a region: classes, confidence, polygons, areas and a report."""
     del debug  # looked at by `geoseg.cli.main`
@@ -350,51 +89,51 @@ def run_command(
 
 
 def plan_command(
-    aoi: Aoi = None,
-    workflow: Workflow = None,
-    catalog: Catalog = None,
-    collection: Collection = None,
-    scenes: Scenes = None,
-    sensor: Sensor = None,
-    bands: Bands = None,
-    scale: Scale = None,
-    offset: Offset = None,
-    pixel_grid: PixelGrid = False,
-    datetime: Datetime = None,
-    composite: Composite = None,
-    model: Model = None,
-    legend: Legend = None,
-    resolution: Resolution = None,
-    crs: Crs = None,
-    like: Like = None,
-    format: Format = None,  # noqa: A002  # the option's name
-    layers: Layers = None,
-    profile: Profile = None,
-    min_area: MinArea = None,
-    simplify: Simplify = None,
-    evidence: Evidence = None,
-    dem: Dem = None,
-    comment: Comment = None,
-    out: Out = None,
-    fresh: Fresh = False,
-    update: Update = False,
-    max_memory: MaxMemory = None,
-    max_failed: MaxFailed = None,
-    max_area: MaxArea = None,
-    max_pixels: MaxPixels = None,
-    tile_size: TileSize = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    store: Store = None,
-    device: Device = None,
-    backend: Backend = None,
-    connections: Connections = None,
-    offline: Offline = False,
-    allow_pickle: AllowPickle = False,
-    price: Price = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    aoi: options.Aoi = None,
+    workflow: options.Workflow = None,
+    catalog: options.Catalog = None,
+    collection: options.Collection = None,
+    scenes: options.Scenes = None,
+    sensor: options.Sensor = None,
+    bands: options.Bands = None,
+    scale: options.Scale = None,
+    offset: options.Offset = None,
+    pixel_grid: options.PixelGrid = False,
+    datetime: options.Datetime = None,
+    composite: options.Composite = None,
+    model: options.Model = None,
+    legend: options.Legend = None,
+    resolution: options.Resolution = None,
+    crs: options.Crs = None,
+    like: options.Like = None,
+    format: options.Format = None,  # noqa: A002  # the option's name
+    layers: options.Layers = None,
+    profile: options.Profile = None,
+    min_area: options.MinArea = None,
+    simplify: options.Simplify = None,
+    evidence: options.Evidence = None,
+    dem: options.Dem = None,
+    comment: options.Comment = None,
+    out: options.Out = None,
+    fresh: options.Fresh = False,
+    update: options.Update = False,
+    max_memory: options.MaxMemory = None,
+    max_failed: options.MaxFailed = None,
+    max_area: options.MaxArea = None,
+    max_pixels: options.MaxPixels = None,
+    tile_size: options.TileSize = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    store: options.Store = None,
+    device: options.Device = None,
+    backend: options.Backend = None,
+    connections: options.Connections = None,
+    offline: options.Offline = False,
+    allow_pickle: options.AllowPickle = False,
+    price: options.Price = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Say what a run with the same options would do, and fetch.
 
@@ -429,13 +168,13 @@ _LISTS = ("bands", "format", "layers")
 _NEITHER = ("as_json", "quiet", "debug", "price")
 
 
-def _read_options(options: dict[str, Any]) -> tuple[JobSpec, Settings]:
+def _read_options(words: dict[str, Any]) -> tuple[JobSpec, Settings]:
     from geoseg.settings import Settings  # noqa: PLC0415  # pydantic costs a third of the time of --help
     from geoseg.spec import JobSpec  # noqa: PLC0415
 
     job: dict[str, Any] = {}
     where: dict[str, Any] = {}
-    for name, value in options.items():
+    for name, value in words.items():
         if name in _NEITHER or value is None or value is False:
             continue
         field = RENAMED.get(name, name)

@@ -22,12 +22,15 @@ import rasterio
 from numpy.typing import NDArray
 
 from geoseg.bench.context import describe_machine
+from geoseg.bench.parts import compare_with_parts
 from geoseg.demo.land import write_scene
 from geoseg.machine import tune_allocator, usable_cores
 from geoseg.models import ModelFolder, resolve
 from geoseg.models.backends import Backend, choose_backend
+from geoseg.pipeline import prepare
 from geoseg.predict import Arrays, NumpyArrays
 from geoseg.settings import Settings
+from geoseg.spec import JobSpec
 
 _REFERENCE_CHIPS_PX = (512, 1024)
 _REFERENCE_PX = 4096
@@ -62,6 +65,12 @@ def measure_efficiency(
         speed = f"{mpx / seconds:9.2f} Mpx/s" if seconds > 0 else ""
         say(f"    {stage:<16} {seconds:8.2f} s {speed}\n")
     say(f"  peak memory    {report['settings']['peak_memory_bytes'] / 1e9:8.2f} GB (process tree, proportional)\n")
+    spec = JobSpec.build(scenes=(str(scene),), model=model, sensor="sentinel-2-l2a")
+    limit = {"max_memory": report["settings"]["max_memory_bytes"], "device": "cpu", "backend": backend.name}
+    prepared = prepare(spec, Settings.with_options(cache=cache, **limit))
+    if prepared.chips.chip_px is None and not prepared.chips.column_px:
+        with prepared.remote:
+            compare_with_parts(prepared, scene, folder / f"map-{model}", folder, wall_s, cores, say)
     return reference_s / wall_s
 
 

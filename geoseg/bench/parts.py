@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -99,7 +100,7 @@ def _forward_s(model: ModelFolder, backend: Backend, shapes: Counter[tuple[int, 
         values = arrays.put(rng.random((1, len(model.spec.bands), *shape), "float32") / 2)
         valid = arrays.put(np.ones((1, *shape), dtype=bool))
 
-        def once(values: object = values, valid: object = valid) -> float:
+        def once(values: Any = values, valid: Any = valid) -> float:  # arrays of the backend's kind
             start = time.process_time()
             arrays.decide(network.scores(values, valid)[0])
             return time.process_time() - start

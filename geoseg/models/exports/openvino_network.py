@@ -26,6 +26,9 @@ MODEL = "model.xml"
 ONNX = "model.onnx"
 # Each compiled shape has its own copy of the weights.
 MOST_SHAPES = 2
+# One thread at a time: copies of a network share its constants, and two threads that changed theirs have been seen to
+# wait for each other for ever, one for the interpreter's lock and one for OpenVINO's.
+_BUILDING = threading.Lock()
 # So many pixels of small chips may stay compiled beside what the memory is planned for, the largest chip.
 _SMALL_PX = 200_000
 
@@ -111,7 +114,8 @@ class OpenVinoNetwork:
         if getattr(own, "shape", None) != shape:
             own.shape, own.streaming = None, None  # its memory before that of the next
             stride = self.spec.stride_px
-            own.streaming = Streaming.of(self._core, self._model, self._settings, stride, *shape)
+            with _BUILDING:
+                own.streaming = Streaming.of(self._core, self._model, self._settings, stride, *shape)
             own.shape = shape
         streaming: Streaming | None = own.streaming
         return None if streaming is None else streaming.strips(values, valid, rows)
@@ -147,8 +151,9 @@ class _Compiled:
                 kept_px += other[2] * other[3]
                 if kept_px > self._most_px + _SMALL_PX or len(self._requests) >= MOST_SHAPES:
                     del self._requests[other]
-            model = self._model.clone()
-            model.reshape({model.input(0): list(shape), model.input(1): [shape[0], *shape[2:]]})
-            self._requests[shape] = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+            with _BUILDING:
+                model = self._model.clone()
+                model.reshape({model.input(0): list(shape), model.input(1): [shape[0], *shape[2:]]})
+                self._requests[shape] = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
         self._requests.move_to_end(shape)
         return self._requests[shape]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import make_faults
 import make_reference as reference
 
 from geoseg import errors
@@ -21,12 +20,6 @@ def test_pages_are_those_of_the_code():
     made = reference.pages()
     stale = sorted({*there, *made} - {name for name in made if there.get(name) == made[name]})
     assert stale == [], "docs/reference is not what the code says: run `make reference` and commit what it writes"
-
-
-def test_the_page_of_faults_is_that_of_the_tests():
-    made = make_faults.page(make_faults.all_numbers())
-    assert make_faults.PAGE.read_text(encoding="utf-8") == made, "run `make reference` and commit what it writes"
-    assert all(f"| {number} | " in made for number in make_faults.TITLES)
 
 
 def test_every_exit_status_and_error_is_named():

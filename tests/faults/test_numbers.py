@@ -18,6 +18,12 @@ def test_every_number_is_a_case_of_the_list() -> None:
     assert set(make_faults.all_numbers()) <= set(make_faults.TITLES)
 
 
+def test_the_page_of_faults_is_that_of_the_tests():
+    made = make_faults.page(make_faults.all_numbers())
+    assert make_faults.PAGE.read_text(encoding="utf-8") == made, "run `make reference` and commit what it writes"
+    assert all(f"| {number} | " in made for number in make_faults.TITLES)
+
+
 def test_the_page_says_which_numbers_have_no_test() -> None:
     found = {number: [make_faults.Marked("a.py", f"test_{number}")] for number in make_faults.TITLES}
     assert "98 of 98 cases" in make_faults.page(found)

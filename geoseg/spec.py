@@ -147,8 +147,9 @@ class JobSpec(BaseModel):
             parse_time_range(
                 str(given["datetime"]) if "datetime" in given else None
             )  # what is left out may be wrong all the same
-            scenes = map(str, fields["scenes"])
-            fields["scenes"] = tuple(s if "://" in s else str(Path(s).absolute()) for s in scenes)
+            if isinstance(fields["scenes"], list | tuple):  # what is none, is refused with the other values
+                scenes = map(str, fields["scenes"])
+                fields["scenes"] = tuple(s if "://" in s else str(Path(s).absolute()) for s in scenes)
             fields.update(catalog=None, collection=None, datetime=None)
         else:
             catalog = fields.get("catalog") or default_catalog
@@ -192,7 +193,15 @@ def _absolute(reference: str) -> str:
     """Paths that exist become absolute, so that a job's key does not depend on the working folder."""
     if "://" in reference:
         return reference
-    return str(Path(reference).absolute()) if Path(reference).exists() else reference
+    return str(Path(reference).absolute()) if _is_there(Path(reference)) else reference
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file or folder exists; words that no file system takes are none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def last_twelve_months(today: dt.date) -> str:
@@ -231,8 +240,9 @@ def load_workflow(reference: str) -> dict[str, Any]:
     Raises:
         RequestError: If there is no such workflow, or its file is not a table of job fields.
     """
-    path = Path(reference) if reference.endswith((".yaml", ".yml")) else workflow_folder() / f"{reference}.yaml"
-    if not path.is_file():
+    is_file = reference.endswith((".yaml", ".yml"))
+    path = Path(reference) if is_file else workflow_folder() / f"{reference}.yaml"
+    if not _is_there(path) or path.is_dir() or (not is_file and path.name != f"{reference}.yaml"):
         names = ", ".join(list_workflows())
         raise RequestError(f"--workflow {reference}", f"one of {names}, or a YAML file", "geoseg run --help lists them")
     try:

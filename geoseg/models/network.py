@@ -37,6 +37,10 @@ class Network:
         self.module.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
         self._transform = Transform(spec.transform, len(spec.bands))
         self._fill = torch.tensor(spec.fill, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self._temperatures: Tensor | None = None
+        if spec.temperatures:
+            own = torch.tensor(spec.temperatures, dtype=torch.float32, device=self.device)
+            self._temperatures = own.view(1, -1, 1, 1)
         if self.device.type == "cuda":
             _make_reproducible()
         # Compiled for each shape of chip, of which a job has few.
@@ -78,10 +82,9 @@ class Network:
         """Logits as probabilities, calibrated; the order of the classes stays."""
         if self.spec.temperature != 1:
             logits = logits / self.spec.temperature
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
-        return torch.softmax(logits, dim=1)
+        if self._temperatures is not None:
+            logits = logits / (_softmax(logits) * self._temperatures).sum(dim=1, keepdim=True)
+        return _softmax(logits)
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
@@ -118,6 +121,14 @@ class Network:
                 "use a network that keeps the size",
             )
         return logits.float()
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Probabilities of all classes; one logit is that of the second of two."""
+    if logits.shape[1] == 1:
+        positive = torch.sigmoid(logits)
+        return torch.cat([1 - positive, positive], dim=1)
+    return torch.softmax(logits, dim=1)
 
 
 def network_input(values: Tensor, valid: Tensor, transform: Transform, fill: Tensor) -> Tensor:

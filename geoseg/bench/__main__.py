@@ -77,7 +77,13 @@ def _measure_folds(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
 
     for config in words.inputs:
-        measure_folds(config, words.folds, folder, sys.stdout.write)
+        measure_folds(config, words.folds, folder, sys.stdout.write, (words.model or [None])[0])
+
+
+def _tabulate_real_sets(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.real_sets import measure_real_sets  # noqa: PLC0415  # the whole road
+
+    measure_real_sets(words.inputs, folder, sys.stdout.write)
 
 
 def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
@@ -125,6 +131,7 @@ _MEASURES = {
     "peers": _compare_peers,
     "training": _measure_training,
     "folds": _measure_folds,
+    "real-sets": _tabulate_real_sets,
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
     "change": _measure_change,
@@ -139,10 +146,10 @@ def _parse() -> argparse.Namespace:
         nargs="*",
         type=Path,
         help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration; "
-        "change: folder of shared data",
+        "real-sets: configurations, else all of workflows/train; change: folder of shared data",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
-    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
+    parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument(
         "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"

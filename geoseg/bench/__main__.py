@@ -1,4 +1,7 @@
-"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it.
+
+``real-sets`` takes configurations; without any all of ``workflows/train``.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,7 @@ def _parse() -> argparse.Namespace:
         nargs="*",
         type=Path,
         help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration; "
-        "real-sets: configurations, else all of workflows/train; change: folder of shared data",
+        "change: folder of shared data",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")

@@ -37,15 +37,15 @@ class Network:
         self.module.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
         self._transform = Transform(spec.transform, len(spec.bands))
         self._fill = torch.tensor(spec.fill, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
-        self._temperatures: Tensor | None = None
-        if spec.temperatures:
-            own = torch.tensor(spec.temperatures, dtype=torch.float32, device=self.device)
-            self._temperatures = own.view(1, -1, 1, 1)
         if self.device.type == "cuda":
             _make_reproducible()
         # Compiled for each shape of chip, of which a job has few.
         self._run: Callable[[Tensor], object] = torch.compile(self.module, dynamic=False) if bfloat16 else self.module
         self._bfloat16 = bfloat16
+        self._temperatures: Tensor | None = None
+        if spec.temperatures:
+            own = torch.tensor(spec.temperatures, dtype=torch.float32, device=self.device)
+            self._temperatures = own.view(1, -1, 1, 1)
 
     @torch.inference_mode()
     def scores(self, values: Tensor, valid: Tensor) -> Tensor:

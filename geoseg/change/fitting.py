@@ -25,13 +25,13 @@ class Fitted:
     Attributes:
         overlap: What the scenes of both dates cover, on the lattice.
         alignment: How the dates lay on each other before the correction.
-        detector: What finds the change.
+        detector: What finds the change; ``None`` where a network does, or the classes of both dates.
         pixels: Pixels of the sample.
     """
 
     overlap: Window
     alignment: Alignment
-    detector: Detector
+    detector: Detector | None
     pixels: int
 
     @property
@@ -51,7 +51,7 @@ class Fitted:
         return {
             "overlap": asdict(self.overlap),
             "alignment": self.alignment.facts(),
-            "detector": self.detector.facts(),
+            "detector": None if self.detector is None else self.detector.facts(),
             "pixels": self.pixels,
         }
 
@@ -61,18 +61,18 @@ class Fitted:
         return cls(
             Window(**facts["overlap"]),
             Alignment(**facts["alignment"]),
-            Detector.from_facts(facts["detector"]),
+            None if facts["detector"] is None else Detector.from_facts(facts["detector"]),
             facts["pixels"],
         )
 
 
-def fit_dates(read: Reader, overlap: Window, detector: str, bands: tuple[str, ...] = ()) -> Fitted:
+def fit_dates(read: Reader, overlap: Window, detector: str | None, bands: tuple[str, ...] = ()) -> Fitted:
     """Measure how two dates lie on each other, and fit a detector to them as they will be read.
 
     Args:
         read: Reads a window. It is asked twice for every window where the dates have to be moved.
         overlap: What the scenes of both dates cover, whole; never cut to an AOI.
-        detector: One of ``geoseg.change.detectors.DETECTORS``.
+        detector: One of ``geoseg.change.detectors.DETECTORS``; ``None`` fits the alignment alone.
         bands: Names of the bands.
 
     Raises:
@@ -86,6 +86,8 @@ def fit_dates(read: Reader, overlap: Window, detector: str, bands: tuple[str, ..
     alignment = alignment_of(parts)
     if alignment.verdict == "refused":
         raise _apart(alignment)
+    if detector is None:
+        return Fitted(overlap, alignment, None, 0)
     if any(alignment.correction):
         parts = [read(window, alignment.correction) for window in windows]
     sample = gather(parts, overlap)

@@ -147,7 +147,7 @@ class ModelFacts(_Part):
     kind: str
     """``finite`` or ``global``."""
     sha256: str
-    """Checksum of the weights, 64 hexadecimal digits."""
+    """Checksum of the weights, 64 hexadecimal digits; of a detector without weights that of nothing."""
     spec_sha256: str
     """Checksum of the spec it ran under."""
     licence: Text
@@ -181,6 +181,10 @@ class ClassFacts(_Part):
     """Code in the legend."""
     description: Text = ""
     """A sentence, or nothing."""
+    before: Text | None = None
+    """Of a change map with land cover: the class on the earlier date; ``None`` for no change."""
+    after: Text | None = None
+    """The class on the later date."""
 
 
 class SceneFacts(_Part):
@@ -202,6 +206,8 @@ class SceneFacts(_Part):
     """As its metadata say."""
     item_hrefs: tuple[Href, ...] = ()
     """Addresses of its STAC items, or paths of its files."""
+    used_as: str = ""
+    """``before`` or ``after`` in a change map, else empty."""
     share: float | None = None
     """Of the pixels of the computed cells (which reach beyond the AOI), those made from it; ``None`` where the composite
     mixes dates per pixel."""
@@ -300,6 +306,53 @@ class PolygonCounts(_Part):
     """Smaller ones took the class of a neighbour."""
     simplify_m: float = 0.0
     """Tolerance of simplified outlines; 0 means pixel edges."""
+    dropped: Count = 0
+    """Of a change map: left out because they are thinner than the dates lie apart, or beside clouds, where it was asked
+    for. They stay in the rasters."""
+
+
+class AlignmentFacts(_Part):
+    """How two dates lay on each other before the correction, in pixels of the map."""
+
+    dy_px: float
+    """Rows by which the later date lay farther down than the earlier one: the median of the good windows."""
+    dx_px: float
+    """Columns by which it lay farther right."""
+    scatter_px: float
+    """Median distance of good windows from that median."""
+    good: Count
+    """Windows that show the same ground on both dates."""
+    windows: Count
+    """Windows that were looked at."""
+    good_share: float
+    """Share of good ones."""
+    verdict: str
+    """``consistent``, or ``unmeasured`` where too few windows are good; a job with another one is refused."""
+    correction_px: tuple[float, float]
+    """Rows and columns by which the later date was moved back; zeros where it lay well enough."""
+    left_px: float
+    """What an edge may be off by after that."""
+
+
+class ChangeFacts(_Part):
+    """What was fitted before the first tile of a change map."""
+
+    detector: str
+    """What finds the change."""
+    threshold: float | None = None
+    """Where change begins, in numbers of the detector; ``None`` where a network or the classes decide."""
+    fit: str
+    """``scene`` or ``aoi``: what was fitted to."""
+    bands: tuple[str, ...]
+    """Bands that were compared."""
+    overlap_px: tuple[int, int, int, int]
+    """First row, first column, last row, last column (exclusive) of what was fitted to, on the map's pixel lattice."""
+    pixels: Count
+    """Pixels of the sample."""
+    alignment: AlignmentFacts
+    """How the dates lay on each other."""
+    values: Json
+    """All that was fitted, to the last digit."""
 
 
 class OutputFile(_Part):
@@ -376,6 +429,8 @@ class Record(_Part):
     """Areas per feature and class."""
     polygons: PolygonCounts
     """Polygons."""
+    change: ChangeFacts | None = None
+    """What was fitted to two dates, of a change map."""
     evidence: Json | None = None
     """What is known of each candidate, where the job asks for evidence; its schema is that of `geoseg.evidence`."""
     outputs: tuple[OutputFile, ...] = ()

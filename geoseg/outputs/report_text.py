@@ -218,6 +218,7 @@ def facts(record: Record) -> list[FactGroup]:
                 ("Weights", f"sha256 {model.sha256}"),
             ),
         ),
+        *_two_dates(record),
         FactGroup(
             "Grid",
             (
@@ -240,6 +241,32 @@ def facts(record: Record) -> list[FactGroup]:
             ),
         ),
     ]
+
+
+def _two_dates(record: Record) -> tuple[FactGroup, ...]:
+    """What was fitted to two dates, where there are two."""
+    told = record.change
+    if told is None:
+        return ()
+    lies = told.alignment
+    moved = "left as it lay"
+    if any(lies.correction_px):
+        moved = f"moved back by {lies.correction_px[0]:+.2f} rows and {lies.correction_px[1]:+.2f} columns"
+    apart = f"{lies.dy_px:+.2f} rows, {lies.dx_px:+.2f} columns" if lies.verdict == "consistent" else "not measured"
+    where = "all that both dates cover" if told.fit == "scene" else "the region alone"
+    return (
+        FactGroup(
+            "Two dates",
+            (
+                ("Detector", told.detector),
+                ("Bands", ", ".join(told.bands)),
+                *((("Threshold", f"{told.threshold:.4g}"),) if told.threshold is not None else ()),
+                ("Apart", f"{apart}; scatter {lies.scatter_px:.2f} px, {lies.good} of {lies.windows} windows"),
+                ("Later date", f"{moved}; edges may be off by {lies.left_px:.2f} px"),
+                ("Fitted to", f"{where}, {count(told.pixels)} pixels"),
+            ),
+        ),
+    )
 
 
 def _repeated(record: Record) -> tuple[tuple[str, str], ...]:

@@ -50,7 +50,17 @@ _REFUSED_OF_PAIRS: dict[str, tuple[object, ...]] = {
     "evidence": (None,),
     "composite": ("first", "least-cloudy", "median"),
 }
-_OF_TWO_DATES = ("scenes_before", "scenes_after", "before", "after", "detector", "fit", "drop_thin", "max_cloud")
+_OF_TWO_DATES = (
+    "scenes_before",
+    "scenes_after",
+    "before",
+    "after",
+    "detector",
+    "fit",
+    "align",
+    "drop_thin",
+    "max_cloud",
+)
 
 
 class JobSpec(BaseModel):
@@ -112,6 +122,9 @@ class JobSpec(BaseModel):
     )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
+    align: Literal["correct", "measure"] = Field(
+        "correct", description="Whether two dates that lie apart are moved or refused, or taken as they lie."
+    )
     drop_thin: bool = Field(
         False, description="Leave out polygons of change that are thinner than twice what the dates lie apart."
     )

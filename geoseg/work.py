@@ -156,6 +156,7 @@ class Recipe:
             strip_bytes=self.strip_bytes,
             threads=self.read_threads,
             rasters=self.rasters,
+            resampling="cubic" if any(moved) else "bilinear",  # bilinear blurs most where a shift is half a pixel
         )
 
 

@@ -51,6 +51,7 @@ OTHERS: dict[str, Any] = {
     "after": ("2023-05", "2023-06"),
     "detector": ("ir-mad", "difference"),
     "fit": ("scene", "aoi"),
+    "align": ("correct", "measure"),
     "drop_thin": (False, True),
     "max_cloud": (None, 0.5),
     "composite": ("first", "median"),
@@ -74,7 +75,7 @@ RANGES: dict[str, Any] = {"scenes": (), "before": "2022-05", "after": "2023-05",
 WITH: dict[str, Any] = {
     "dem": {"evidence": "landslide"},
     "comment": {"evidence": "landslide"},
-    **dict.fromkeys(("scenes_before", "scenes_after", "detector", "fit", "drop_thin", "max_cloud"), RASTERS),
+    **dict.fromkeys(("scenes_before", "scenes_after", "detector", "fit", "align", "drop_thin", "max_cloud"), RASTERS),
     **dict.fromkeys(("before", "after"), RANGES),
 }
 
@@ -377,6 +378,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "after": ("2024-02", "2024-02-01/2024-02-29"),
     "detector": ("ndvi-difference", "ndvi-difference"),
     "fit": ("aoi", "aoi"),
+    "align": ("measure", "measure"),
     "drop_thin": (True, True),
     "max_cloud": (0.2, 0.2),
     "composite": ("median", "median"),

@@ -60,19 +60,28 @@ Scenes = Annotated[
 ]
 ScenesBefore = Annotated[
     list[str] | None,
-    _job("Raster of the earlier date of a change map, as --scenes; repeat for several.", "--scenes-before"),
+    _job(
+        "Raster of the earlier date of a change map, as --scenes; repeat for several. Default: the catalogue.",
+        "--scenes-before",
+    ),
 ]
 ScenesAfter = Annotated[
     list[str] | None,
-    _job("Raster of the later date of a change map, as --scenes; repeat for several.", "--scenes-after"),
+    _job(
+        "Raster of the later date of a change map, as --scenes; repeat for several. Default: the catalogue.",
+        "--scenes-after",
+    ),
 ]
 Before = Annotated[
     str | None,
     _job(
-        "Time range of the earlier date of a change map, such as 2023-05/2023-07 or 2023-05-01/2023-07-15.", "--before"
+        "Time range of the earlier date of a change map, such as 2023-05/2023-07 or 2023-05-01/2023-07-15. Default: none.",
+        "--before",
     ),
 ]
-After = Annotated[str | None, _job("Time range of the later date of a change map; see --before.", "--after")]
+After = Annotated[
+    str | None, _job("Time range of the later date of a change map; see --before. Default: none.", "--after")
+]
 Detector = Annotated[
     str | None,
     _job(
@@ -207,6 +216,14 @@ Simplify = Annotated[
     _job(
         "Tolerance of the outlines in metres; neighbours keep their border. Default: 0, the edges of pixels.",
         "--simplify",
+    ),
+]
+Align = Annotated[
+    str | None,
+    _job(
+        "Two dates that lie apart: correct (default) moves the later one back by a small shift, and refuses what no single "
+        "shift mends; measure only says how far they are apart.",
+        "--align",
     ),
 ]
 DropThin = Annotated[

@@ -125,7 +125,7 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
     items = sum(len(scene["items"]) for scene in facts["scenes"])
     span = f", {days[0]} to {days[-1]}" if len(days) > 1 else f", {days[0]}" if days else ""
     rows, cols = facts["grid"]["shape"]
-    side = facts["tile_px"]
+    side, land_cover = facts["tile_px"], prepared.land_cover
     lines = [
         ("map", f"{area_words(_area_m2(prepared))}, {short_name(prepared.lattice.crs)}"),
         ("size", f"{cols} x {rows} px (width x height), a pixel is {prepared.pixel_m:.3g} m wide"),
@@ -133,6 +133,7 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
         ("scenes", f"{items} item(s) on {dates} date(s){span}; {prepared.spec.composite}"),
         ("time range", _ranges(prepared)),
         ("model", _model_words(facts["model"], prepared.model.spec.title)),
+        ("land cover", "" if land_cover is None else f"{land_cover.spec.title} ({land_cover.spec.licence})"),
         ("weights", _weights_words(facts["weights"])),
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx"),
         ("backend", _backend_words(prepared.backend) + _hands(prepared)),
@@ -177,9 +178,9 @@ def _model_words(model: dict[str, Any], title: str) -> str:
 
 def show_licence(prepared: Prepared) -> None:
     """Say who may not use the map, even to those who want to hear nothing else."""
-    model = prepared.model.spec
-    if licence_kind(model.licence) == "non-commercial":
-        console().print(f"note: {licence_warning(model.name, model.licence)}", markup=False)
+    for model in (folder.spec for folder in (prepared.model, prepared.land_cover) if folder is not None):
+        if licence_kind(model.licence) == "non-commercial":
+            console().print(f"note: {licence_warning(model.name, model.licence)}", markup=False)
 
 
 def _weights_words(weights: dict[str, Any]) -> str:

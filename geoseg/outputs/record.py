@@ -8,24 +8,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, model_validator
+from pydantic import AwareDatetime, model_validator
 
 from geoseg.outputs.files import whole_file
-from geoseg.outputs.hrefs import plain_href, without_secrets
-
-type Text = Annotated[str, AfterValidator(without_secrets)]
-type Href = Annotated[str, AfterValidator(plain_href)]
-type Json = Annotated[dict[str, Any], AfterValidator(without_secrets)]  # JSON objects of other rooms
-type Count = NonNegativeInt
+from geoseg.outputs.record_parts import ChangeFacts, Count, Href, Json, Part, Text
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class JobFacts(_Part):
+class JobFacts(Part):
     """What was asked for."""
 
     key: str
@@ -38,7 +29,7 @@ class JobFacts(_Part):
     """A line for people, such as the name of the AOI."""
 
 
-class Software(_Part):
+class Software(Part):
     """What it ran on."""
 
     geoseg: str
@@ -51,7 +42,7 @@ class Software(_Part):
     """Operating system and processor."""
 
 
-class ForecastFacts(_Part):
+class ForecastFacts(Part):
     """What was foretold before the first tile, and what it came to; both of a run that finds no finished tile."""
 
     wall_s: float | None = None
@@ -68,7 +59,7 @@ class ForecastFacts(_Part):
     """Of the tile store and the output folder, as foretold."""
 
 
-class Timing(_Part):
+class Timing(Part):
     """When, and how long."""
 
     started: AwareDatetime
@@ -110,7 +101,7 @@ class Timing(_Part):
         )
 
 
-class GridFacts(_Part):
+class GridFacts(Part):
     """The pixel lattice, and the part of it that the map covers."""
 
     crs: str | None
@@ -137,7 +128,7 @@ class GridFacts(_Part):
     """Longitude and latitude of the corners: upper left, upper right, lower right, lower left. Empty without a CRS."""
 
 
-class ModelFacts(_Part):
+class ModelFacts(Part):
     """The model."""
 
     name: str
@@ -168,7 +159,7 @@ class ModelFacts(_Part):
     """Its training data, in a line."""
 
 
-class ClassFacts(_Part):
+class ClassFacts(Part):
     """A class of the map."""
 
     index: int
@@ -187,7 +178,7 @@ class ClassFacts(_Part):
     """The class on the later date."""
 
 
-class SceneFacts(_Part):
+class SceneFacts(Part):
     """A scene that pixels came from."""
 
     id: str
@@ -215,7 +206,7 @@ class SceneFacts(_Part):
     """What to know of it: offset applied, metadata that contradict the pixels, ``unverified`` …"""
 
 
-class SkippedScene(_Part):
+class SkippedScene(Part):
     """A scene that was found and not used."""
 
     id: str
@@ -224,7 +215,7 @@ class SkippedScene(_Part):
     """Why, in plain words."""
 
 
-class TileCounts(_Part):
+class TileCounts(Part):
     """Tiles of the job."""
 
     total: Count
@@ -237,7 +228,7 @@ class TileCounts(_Part):
     """Stored with failed pixels in reach; the next run computes them again."""
 
 
-class PixelCounts(_Part):
+class PixelCounts(Part):
     """Pixels of the map. Those of the AOI are classified, nodata or failed, and nothing else."""
 
     total: Count
@@ -278,7 +269,7 @@ class PixelCounts(_Part):
         return self
 
 
-class AreaFacts(_Part):
+class AreaFacts(Part):
     """The area of one class, in all or in one feature of the AOI."""
 
     feature: Text
@@ -295,7 +286,7 @@ class AreaFacts(_Part):
     """Of the classified pixels of the feature."""
 
 
-class PolygonCounts(_Part):
+class PolygonCounts(Part):
     """Polygons of the map."""
 
     count: Count
@@ -311,51 +302,7 @@ class PolygonCounts(_Part):
     for. They stay in the rasters."""
 
 
-class AlignmentFacts(_Part):
-    """How two dates lay on each other before the correction, in pixels of the map."""
-
-    dy_px: float
-    """Rows by which the later date lay farther down than the earlier one: the median of the good windows."""
-    dx_px: float
-    """Columns by which it lay farther right."""
-    scatter_px: float
-    """Median distance of good windows from that median."""
-    good: Count
-    """Windows that show the same ground on both dates."""
-    windows: Count
-    """Windows that were looked at."""
-    good_share: float
-    """Share of good ones."""
-    verdict: str
-    """``consistent``, or ``unmeasured`` where too few windows are good; a job with another one is refused."""
-    correction_px: tuple[float, float]
-    """Rows and columns by which the later date was moved back; zeros where it lay well enough."""
-    left_px: float
-    """What an edge may be off by after that."""
-
-
-class ChangeFacts(_Part):
-    """What was fitted before the first tile of a change map."""
-
-    detector: str
-    """What finds the change."""
-    threshold: float | None = None
-    """Where change begins, in numbers of the detector; ``None`` where a network or the classes decide."""
-    fit: str
-    """``scene`` or ``aoi``: what was fitted to."""
-    bands: tuple[str, ...]
-    """Bands that were compared."""
-    overlap_px: tuple[int, int, int, int]
-    """First row, first column, last row, last column (exclusive) of what was fitted to, on the map's pixel lattice."""
-    pixels: Count
-    """Pixels of the sample."""
-    alignment: AlignmentFacts
-    """How the dates lay on each other."""
-    values: Json
-    """All that was fitted, to the last digit."""
-
-
-class OutputFile(_Part):
+class OutputFile(Part):
     """A file of the run."""
 
     name: str
@@ -370,7 +317,7 @@ class OutputFile(_Part):
     """Checksum of its bytes."""
 
 
-class RunSettings(_Part):
+class RunSettings(Part):
     """Where it ran. Device to threads are part of the job's key."""
 
     device: str
@@ -393,7 +340,7 @@ class RunSettings(_Part):
     """Whether weights that are pickles were allowed."""
 
 
-class Record(_Part):
+class Record(Part):
     """All that is known of a run."""
 
     record_version: int = 1
@@ -411,7 +358,9 @@ class Record(_Part):
     grid: GridFacts
     """The pixel lattice."""
     model: ModelFacts
-    """The model."""
+    """The model; of a change map what finds the change."""
+    land_cover: ModelFacts | None = None
+    """Of a change map: the model that tells the classes of both dates, where it is another one."""
     classes: tuple[ClassFacts, ...]
     """The class table."""
     scenes: tuple[SceneFacts, ...]

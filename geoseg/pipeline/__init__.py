@@ -230,13 +230,13 @@ def _with_dates_checked(prepared: Prepared) -> Prepared:
         _with_inputs_checked(replace(prepared, spec=spec, later=None, coverage=coverage))
         for spec, coverage in zip(specs, prepared.coverages, strict=True)
     ]
-    own = [text for text in dates[1].warnings if text not in dates[0].warnings]
+    of_dates = tuple(map(_with_inputs_checked, prepared.of_dates))
     return replace(
         prepared,
         coverage=dates[0].coverage,
         later=replace(later, coverage=dates[1].coverage),
-        of_dates=tuple(map(_with_inputs_checked, prepared.of_dates)),
-        warnings=(*dates[0].warnings, *own),
+        of_dates=of_dates,
+        warnings=tuple(dict.fromkeys(text for one in (*dates, *of_dates) for text in one.warnings)),
     )
 
 

@@ -8,6 +8,8 @@ from odc.geo.geobox import GeoBox
 
 from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.models import ModelSpec
+from geoseg.models.backends import Backend, Choice
+from geoseg.models.legends import Legend
 from geoseg.scenes import Found
 from geoseg.spec import JobSpec
 
@@ -62,3 +64,16 @@ def like_of(spec: JobSpec) -> GeoBox | None:
     if geobox is None:
         raise RequestError(f"--like {spec.like}", "an earlier result, or a georeferenced raster", "check the path")
     return geobox
+
+
+def sums_of(legend: Legend | None) -> list[str]:
+    """Which classes are several of the model's."""
+    said = legend is not None and legend.words
+    return [f"classes of {legend.title} whose probabilities are sums: {said}"] if legend is not None and said else []
+
+
+def of_another_backend(begun_with: Choice | None, backend: Backend) -> list[str]:
+    """What is to be said where a job goes on with another backend than it was begun with: somebody asked for it."""
+    if begun_with is None or begun_with == backend.choice:
+        return []
+    return [f"this job was begun with {begun_with.describe()}; its tiles are computed again"]

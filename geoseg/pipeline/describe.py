@@ -17,13 +17,12 @@ from geoseg.evidence import Evidence
 from geoseg.grid import Lattice, poles_of
 from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
+from geoseg.models import ModelFolder
 from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts
 from geoseg.outputs.areas import AreaRow
 from geoseg.outputs.record import (
-    AlignmentFacts,
     AreaFacts,
-    ChangeFacts,
     ClassFacts,
     ForecastFacts,
     GridFacts,
@@ -40,6 +39,7 @@ from geoseg.outputs.record import (
     TileCounts,
     Timing,
 )
+from geoseg.outputs.record_parts import AlignmentFacts, ChangeFacts
 from geoseg.pipeline.prepare import Prepared
 from geoseg.scenes import Item
 from geoseg.scenes.raster_checks import short_name
@@ -105,21 +105,8 @@ def describe(
             tally.computed_px,
         ),
         grid=_grid(prepared),
-        model=ModelFacts(
-            name=model.name,
-            title=model.title,
-            kind=model.kind,
-            sha256=model.weights.sha256,
-            spec_sha256=model.digest,
-            licence=model.licence,
-            licence_kind=licence_kind(model.licence),
-            attribution=model.attribution,
-            href=prepared.model.href or None,
-            revision=prepared.model.revision,
-            radius_px=max(model.radius_px) if model.kind == "finite" else None,
-            task="semantic-segmentation" if prepared.later is None else "change-detection",
-            trained_on=model.expects or "",
-        ),
+        model=_model(prepared.model, task="semantic-segmentation" if prepared.later is None else "change-detection"),
+        land_cover=None if prepared.land_cover is None else _model(prepared.land_cover, task="semantic-segmentation"),
         classes=tuple(
             ClassFacts(
                 index=c.index,
@@ -159,11 +146,40 @@ def describe(
         outputs=outputs,
         warnings=(*_warnings(prepared, tally, counts), *remarks),
         notes=(
-            *dict.fromkeys((*model.notes, *(note for found in prepared.founds for note in found.notes))),
+            *dict.fromkeys(
+                (
+                    *model.notes,
+                    *_notes_of(prepared.land_cover),
+                    *(note for found in prepared.founds for note in found.notes),
+                )
+            ),
             f"pixel grid: {prepared.lattice_origin}",
         ),
         model_failures=_model_failures(prepared, tally),
     )
+
+
+def _model(folder: ModelFolder, *, task: str) -> ModelFacts:
+    model = folder.spec
+    return ModelFacts(
+        name=model.name,
+        title=model.title,
+        kind=model.kind,
+        sha256=model.weights.sha256,
+        spec_sha256=model.digest,
+        licence=model.licence,
+        licence_kind=licence_kind(model.licence),
+        attribution=model.attribution,
+        href=folder.href or None,
+        revision=folder.revision,
+        radius_px=max(model.radius_px) if model.kind == "finite" else None,
+        task=task,
+        trained_on=model.expects or "",
+    )
+
+
+def _notes_of(folder: ModelFolder | None) -> tuple[str, ...]:
+    return () if folder is None else folder.spec.notes
 
 
 def _software(prepared: Prepared) -> Software:

@@ -230,6 +230,10 @@ def _write_polygons(
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
     notes["model licence kind"] = licence_kind(model.licence)
+    if prepared.land_cover is not None:
+        other = prepared.land_cover.spec
+        notes |= {"land cover model": other.name, "land cover licence": other.licence}
+        notes |= {"land cover attribution": other.attribution, "land cover licence kind": licence_kind(other.licence)}
     gathering = None if prepared.evidence is None else prepared.evidence.gathering(prepared, source.source)
     with (
         gathering or nullcontext(),

@@ -44,7 +44,8 @@ def with_fitted(
         name = prepared.spec.detector if is_detector(prepared.model) else None
         bands = prepared.model.spec.bands
         with reading(prepared.budget.gdal_cache_bytes):
-            fitted = fit_dates(_reader(prepared), overlap_of(prepared), name, bands)
+            mends = prepared.spec.align == "correct"
+            fitted = fit_dates(_reader(prepared), overlap_of(prepared), name, bands, mends=mends)
     else:
         fitted = Fitted.from_facts(frozen)
     moved = fitted.alignment.correction
@@ -96,6 +97,7 @@ def _reader(prepared: Prepared) -> Callable[[Window, tuple[float, float]], Part]
                 strip_bytes=budget.strip_bytes,
                 threads=usable_cores(),
                 rasters=prepared.rasters,
+                resampling="cubic" if dx or dy else "bilinear",
             )
             dates.append(image)
         both = join(*dates)

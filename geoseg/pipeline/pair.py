@@ -121,7 +121,7 @@ def _of_two(spec: JobSpec, asked: Asked, model: ModelFolder | None) -> Prepared:
         dates: tuple[Prepared, ...] = ()
         if model is not None and model.spec.dates == 1:
             dates = (first, second) if needs_no_detector else _land_cover(spec, asked, model, first, second, undo)
-            dates = tuple(_within(lead, one) for one in dates)
+            dates = tuple(_within(lead, one, dates[0].pixel_m) for one in dates)
         undo.pop_all()
     for remote in {id(one.remote): one.remote for one in (second, *dates) if one.remote is not first.remote}.values():
         remote.close()
@@ -251,7 +251,7 @@ def _land_cover(
     return tuple(made)
 
 
-def _within(lead: Prepared, one: Prepared) -> Prepared:
-    """The map of one date on the region of both."""
+def _within(lead: Prepared, one: Prepared, pixel_m: float) -> Prepared:
+    """The map of one date on the region of both; one pixel size for both dates, which share a loaded network."""
     tasks = plan_tiles(lead.region, one.coverage, one.budget.tile_cells, one.model.spec.cell_px, lead.spec.region)
-    return replace(one, region=lead.region, tasks=tasks, pixel_m=lead.pixel_m)
+    return replace(one, region=lead.region, tasks=tasks, pixel_m=pixel_m)

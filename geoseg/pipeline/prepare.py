@@ -25,7 +25,7 @@ from geoseg.models.backends import Backend, Choice
 from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
-from geoseg.pipeline.asked import check_pixel_grid, check_quantity, like_of
+from geoseg.pipeline.asked import check_pixel_grid, check_quantity, like_of, of_another_backend, sums_of
 from geoseg.pipeline.sizes import appetite, backend_of, key_parts_of, sizes_of
 from geoseg.plan import (
     Coverage,
@@ -138,6 +138,11 @@ class Prepared:
         return self.of_dates if self.spec.detector == POST_CLASSIFICATION else (*self.of_dates, self)
 
     @property
+    def land_cover(self) -> ModelFolder | None:
+        """What tells the classes of both dates, where that is another model than what finds the change."""
+        return self.of_dates[0].model if self.of_dates and self.spec.detector != POST_CLASSIFICATION else None
+
+    @property
     def coverages(self) -> tuple[Coverage, ...]:
         """The scenes of each date."""
         return (self.coverage,) if self.later is None else (self.coverage, self.later.coverage)
@@ -191,7 +196,10 @@ class Prepared:
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """What of the map comes from other distributions."""
-        used = {plugin_of_head(self.model.spec), *(item.sensor.plugin for found in self.founds for item in found.items)}
+        used = {
+            *(plugin_of_head(one.model.spec) for one in (self, *self.of_dates)),
+            *(item.sensor.plugin for found in self.founds for item in found.items),
+        }
         return tuple(sorted(filter(None, used), key=str))
 
     @property
@@ -313,8 +321,8 @@ def prepare(
             found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
         if forgotten and (words := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, words))
-        found = replace(found, notes=(*notes, *_of_another_backend(begun_with, backend), *found.notes))
-        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m), *_sums_of(legend)]
+        found = replace(found, notes=(*notes, *of_another_backend(begun_with, backend), *found.notes))
+        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m), *sums_of(legend)]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
         if any(map(is_remote, _hrefs(found))):  # a share of the cache that is planned for GDAL
@@ -359,19 +367,6 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     return warnings
-
-
-def _sums_of(legend: Legend | None) -> list[str]:
-    """Which classes are several of the model's."""
-    said = legend is not None and legend.words
-    return [f"classes of {legend.title} whose probabilities are sums: {said}"] if legend is not None and said else []
-
-
-def _of_another_backend(begun_with: Choice | None, backend: Backend) -> list[str]:
-    """What is to be said where a job goes on with another backend than it was begun with: somebody asked for it."""
-    if begun_with is None or begun_with == backend.choice:
-        return []
-    return [f"this job was begun with {begun_with.describe()}; its tiles are computed again"]
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:

@@ -32,6 +32,8 @@ _BEST_CHIP_PX = {"numpy-cpu": 512, "torch-cpu": 1024, "torch-cuda": 2048, "openv
 # Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
 # join of polygons and the report.
 _STANDING_BYTES = {"numpy": 350 * 10**6, "torch": 800 * 10**6, "openvino": 450 * 10**6, "onnx": 450 * 10**6}
+# Windows of two dates in float32, twice where the dates are moved, and copies of the sample in float64.
+_FIT_BYTES_PER_CHANNEL = 2 * 64 * 128**2 * 4 + 4 * 2**18 * 8
 # What converting and timing a network takes beside this process; below it, what is there is taken as it is.
 _TRIAL_BYTES = 2 * 10**9
 # What the large libraries of networks add to torch.
@@ -129,6 +131,7 @@ def _device(settings: Settings) -> str:
 def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rule: str = "") -> Appetite:
     """What a model costs in memory, with the further layers that are asked for and the rule of the composite."""
     weights = model.weights.size_bytes or 0
+    fitting = _FIT_BYTES_PER_CHANNEL * model.channels if model.dates > 1 else 0
     if backend.name == "torch":  # weights are in memory twice while they are loaded
         standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
     elif backend.name == "numpy":
@@ -145,7 +148,7 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rul
         model.stride_px,
         backend.workspace_bytes_per_px(model),
         model.chip_px,
-        standing,
+        standing + fitting,
         len(layer_names(layers, len(model.classes))),
         sums=rule == MEAN_SCORES,
         column_bytes=0.0 if rule == MEAN_SCORES else backend.column_bytes,  # sums want scores of whole chips

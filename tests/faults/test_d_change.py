@@ -45,6 +45,10 @@ def test_fault_47_a_shift_of_several_pixels_is_refused_with_what_was_measured(tm
     assert "-2.0 columns" in refused.value.given
     assert "register" in refused.value.todo
     assert not (tmp_path / "map" / "classes.tif").exists()
+    as_it_is = run([before, after], tmp_path / "left", align="measure")
+    assert as_it_is.report["change"]["alignment"]["dy_px"] == pytest.approx(5.0, abs=0.1)
+    assert as_it_is.report["change"]["alignment"]["correction_px"] == [0.0, 0.0]
+    assert any("--align measure" in text for text in as_it_is.report["warnings"])
     words = ["--workflow", "change", "--scenes-before", str(before), "--scenes-after", str(after)]
     with pytest.raises(SystemExit) as ended:
         main(["run", *words, "--out", str(tmp_path / "cli")])
@@ -90,3 +94,16 @@ def test_fault_46_a_later_date_in_another_zone_is_warped_onto_the_grid_of_the_fi
     both = (a < 250) & (b < 250)
     assert both.mean() > 0.6
     assert (a == b)[both].mean() > 0.97
+
+
+def test_holes_of_a_date_that_is_moved_stay_holes(tmp_path: Path) -> None:
+    """A moved date is interpolated from whole pixels only: what its kernel lacks is nodata, not change."""
+    before, after = dates_apart(tmp_path, 1.6, 0.7)
+    with rasterio.open(after, "r+") as file:
+        image = file.read()
+        image[:, 100:120, 50:90] = np.nan
+        file.write(image)
+    classes = worlds.read(run([before, after], tmp_path / "map").out / "classes.tif")
+    assert (classes[100:117, 51:88] == 255).all()
+    assert (classes[8:-8, 8:-8] == 255).sum() < 26 * 46
+    assert (classes[5:-5, 5:-5] == 1).mean() < 0.01

@@ -31,6 +31,13 @@ def words_of(demo: DemoCatalog, *more: str) -> list[str]:
     return [*WORDS, "--catalog", str(demo.catalog), "--aoi", str(demo.region), *more]
 
 
+def command(*words: str) -> int | str | None:
+    """Exit status of the command line."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return ended.value.code
+
+
 def truth_on(result: geoseg.Result, path: Path) -> NDArray[np.uint8]:
     with rasterio.open(result.out / "classes.tif") as file, rasterio.open(path) as truth:
         window = truth.window(*file.bounds).round_offsets().round_lengths()
@@ -39,7 +46,8 @@ def truth_on(result: geoseg.Result, path: Path) -> NDArray[np.uint8]:
 
 def test_from_catalogue_to_polygons_with_before_and_after(demo: DemoCatalog, tmp_path: Path) -> None:
     out = tmp_path / "map"
-    assert main(["run", *words_of(demo, "--model", "demo-landcover", "--out", str(out), "--quiet")]) in {0, None}
+    words = ["run", *words_of(demo, "--model", "demo-landcover", "--out", str(out), "--quiet")]
+    assert command(*words) == 0
     result = geoseg.Result.open(out)
     assert demo.change_truth is not None
     classes, truth = worlds.read(out / "classes.tif"), truth_on(result, demo.change_truth)
@@ -63,7 +71,7 @@ def test_from_catalogue_to_polygons_with_before_and_after(demo: DemoCatalog, tmp
     assert json.loads((out / "job" / "items-later.json").read_text())
     (demo.folder / "catalog.json").rename(demo.folder / "gone.json")
     try:
-        main(["run", *words_of(demo, "--model", "demo-landcover", "--out", str(out), "--quiet")])
+        assert command(*words) == 0
     finally:
         (demo.folder / "gone.json").rename(demo.folder / "catalog.json")
     again = geoseg.Result.open(out)
@@ -96,7 +104,7 @@ def test_filters_leave_polygons_out_and_say_how_many(demo: DemoCatalog, tmp_path
 
 
 def test_plan_says_what_a_run_would_do(demo: DemoCatalog, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["plan", *words_of(demo, "--model", "demo-landcover", "--json")])
+    assert command("plan", *words_of(demo, "--model", "demo-landcover", "--json")) == 0
     said = capsys.readouterr()
     facts = json.loads(said.out.splitlines()[-1])
     assert facts["tiles"] == 3
@@ -107,9 +115,7 @@ def test_plan_says_what_a_run_would_do(demo: DemoCatalog, capsys: pytest.Capture
 def test_dates_without_scenes_are_refused(demo: DemoCatalog, tmp_path: Path, capfd) -> None:
     words = words_of(demo, "--out", str(tmp_path / "map"))
     words[words.index("2023-12")] = "2030-01"
-    with pytest.raises(SystemExit) as ended:
-        main(["run", *words])
-    assert ended.value.code == 3
+    assert command("run", *words) == 3
     assert len(capfd.readouterr().err.strip().splitlines()) >= 3
 
 

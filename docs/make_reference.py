@@ -87,6 +87,14 @@ _COLUMNS = {
     "geometry": "Polygon; in the grid's CRS, in GeoJSON in longitude and latitude.",
 }
 
+_CHANGE_COLUMNS = {
+    "before": "Class on the earlier date; only with a land cover model.",
+    "after": "Class on the later date.",
+    "confidence_before": "Mean of the confidence of the class before, in percent.",
+    "confidence_after": "Mean of the confidence of the class after, in percent.",
+    "cloud_share": "Share, 0 to 1, that lies within two pixels of what a cloud or its shadow hid on either date.",
+}
+
 _MODEL_CLASSES: dict[str, type] = {
     "geoseg.models.ModelSpec": model_spec.ModelSpec,
     "geoseg.models.ClassInfo": model_spec.ClassInfo,
@@ -243,6 +251,8 @@ def _outputs() -> str:
         "Pixels of `classes.tif` are classes 0 to 250, 254 where something failed, 255 nodata; all other rasters are percent, 255 where there is no class.",
         "## polygons.*",
         table(("column", "meaning"), [(f"`{name}`", text) for name, text in _COLUMNS.items()]),
+        "Of a change map, which has no polygons where nothing changed, also:",
+        table(("column", "meaning"), [(f"`{name}`", text) for name, text in _CHANGE_COLUMNS.items()]),
         "## areas.csv",
         "A line for each class, in all and in each feature of the region.",
         table(("column", "meaning"), [(f"`{name}`", text) for name, text in columns]),

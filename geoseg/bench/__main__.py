@@ -114,9 +114,11 @@ def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
 
 def _measure_change(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change import measure_change  # noqa: PLC0415  # imports rasterio and scipy
+    from geoseg.bench.change_runs import measure_runs  # noqa: PLC0415
 
-    del folder
-    measure_change((words.inputs or [Path("../shared/data")])[0], sys.stdout.write)
+    data = (words.inputs or [Path("../shared/data")])[0]
+    measure_change(data, sys.stdout.write)
+    measure_runs(data, folder, sys.stdout.write)
 
 
 def _model(words: argparse.Namespace) -> str:

@@ -8,12 +8,15 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup setup-services demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv and install the pinned versions (the other targets do it when needed)
+
+setup-services: ## Install what the tests want beside Python: PostgreSQL (done by test, where it is allowed)
+	@.ci/services
 
 demo-data/catalog.json: | $(STAMP)
 	$(PY) -m geoseg demo demo-data
@@ -21,7 +24,7 @@ demo-data/catalog.json: | $(STAMP)
 demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where the map is
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
-test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
+test: $(STAMP) setup-services ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Formatting, lint, types, and who may import whom

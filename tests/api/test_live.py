@@ -56,9 +56,13 @@ class Server:
             if found := re.search(r"serving on http://127.0.0.1:(\d+)", line):
                 self.port = int(found[1])
                 break
-        threading.Thread(target=lambda: [None for _ in self.process.stderr], daemon=True).start()
+        threading.Thread(target=self.read, args=(self.process.stderr,), daemon=True).start()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
         return self
+
+    def read(self, stream):
+        with (self.data.parent / "log").open("a") as log:
+            log.writelines(stream)
 
     def children(self, module):
         try:
@@ -71,7 +75,7 @@ class Server:
         answer = self.client.post(
             f"/processes/{process}/execution", json={"inputs": inputs}, headers={"Prefer": "respond-async"}
         )
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code == 201, answer.text + (self.data.parent / "log").read_text()[-3000:]
         return answer.json()["jobID"]
 
     def wait(self, job, until=("successful", "failed", "dismissed"), within_s=120):

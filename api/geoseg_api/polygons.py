@@ -92,18 +92,16 @@ class Polygons:
         features: list[dict[str, Any]] = []
         wanted = None if box is None else [shapely.box(*part) for part in _parts(box)]
         position = after
-        for start, table in self._batches(after, None if box is None else self._own_boxes(box)):
+        for table in self._batches(after, limit + 1, None if box is None else self._own_boxes(box)):
             rows = table.to_pylist()
             outlines = self._in_degrees(table)
-            for number, (row, outline) in enumerate(zip(rows, outlines, strict=True)):
+            for row, outline in zip(rows, outlines, strict=True):
                 position = row.pop("_position")
                 if position < after or (wanted and not any(shapely.intersects(outline, part) for part in wanted)):
                     continue
                 if len(features) == limit:
                     return Page(features, position, None if box else self.count)
                 features.append(_feature(row, outline))
-                del number
-            del start
         return Page(features, None, None if box else self.count)
 
     def one(self, identifier: int) -> dict[str, Any] | None:
@@ -129,14 +127,14 @@ class Polygons:
                 found.append((-np.inf, -np.inf, np.inf, np.inf))
         return found
 
-    def _batches(self, after: int, boxes: list[Box] | None) -> Iterator[tuple[int, pa.Table]]:
-        """Rows from a position on that may be wanted, some at a time, with their positions."""
+    def _batches(self, after: int, most: int, boxes: list[Box] | None) -> Iterator[pa.Table]:
+        """Rows from a position on that may be wanted, some at a time, with their positions; ``most`` of each group."""
         for number in range(self._file.metadata.num_row_groups):
             first, stop = int(self._starts[number]), int(self._starts[number + 1])
             if stop <= after:
                 continue
             if boxes is None:
-                chosen = np.arange(max(0, after - first), stop - first)
+                chosen = np.arange(max(0, after - first), min(stop - first, max(0, after - first) + most))
             else:
                 bounds = self._file.read_row_group(number, columns=["bbox"])["bbox"].combine_chunks()
                 sides = [np.asarray(pc.struct_field(bounds, side)) for side in ("xmin", "ymin", "xmax", "ymax")]
@@ -146,14 +144,14 @@ class Polygons:
                 chosen = np.flatnonzero(meets & (np.arange(first, stop) >= after))
             yield from self._rows(number, first, chosen)
 
-    def _rows(self, number: int, first: int, chosen: np.ndarray[Any, Any]) -> Iterator[tuple[int, pa.Table]]:
+    def _rows(self, number: int, first: int, chosen: np.ndarray[Any, Any]) -> Iterator[pa.Table]:
         """Chosen rows of a group, in small tables."""
         at = 0
         for batch in self._file.iter_batches(_AT_ONCE, row_groups=[number]):
             here = chosen[(chosen >= at) & (chosen < at + batch.num_rows)]
             if here.size:
                 table = pa.Table.from_batches([batch]).take(here - at)
-                yield first + at, table.append_column("_position", pa.array(here + first))
+                yield table.append_column("_position", pa.array(here + first))
             at += batch.num_rows
 
     def _in_degrees(self, table: pa.Table) -> Any:

@@ -21,8 +21,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import psutil
-
 from geoseg.errors import GeosegError, NothingToDoError, RequestError
 from geoseg_api.children import Child, Message
 from geoseg_api.problems import problem_of
@@ -58,6 +56,13 @@ class Worker:
     def run(self) -> None:
         """Work until `stopping` is set."""
         _LOG.info("worker ready", extra={"worker": self.name})
+        for pattern in (
+            "results/.*.gone",
+            "work/.*.gone",
+            "work/*/.*.gone",
+        ):  # of a worker that was lost while it removed
+            for half_gone in self._settings.data.glob(pattern):
+                shutil.rmtree(half_gone, ignore_errors=True)
         try:
             while not self.stopping.is_set():
                 try:
@@ -273,7 +278,8 @@ def _told(status: int, detail: str) -> dict[str, Any]:
 
 def _take_over(work: Path) -> None:
     """Give this epoch the items that an earlier one froze, so that it makes the same map."""
-    earlier = sorted((path for path in work.parent.iterdir() if path != work), key=lambda p: int(p.name), reverse=True)
+    others = [path for path in work.parent.iterdir() if path != work and path.name.isdigit()]
+    earlier = sorted(others, key=lambda path: int(path.name), reverse=True)
     for folder in earlier:
         if (folder / "job" / "spec.json").is_file() and not (work / "job").is_dir():
             (work / "job").mkdir()
@@ -295,7 +301,7 @@ def remove_folder(path: Path) -> None:
 
 def worker_name() -> str:
     """Host, process and its start: a name that no other worker ever has."""
-    return f"{socket.gethostname()}|{os.getpid()}|{psutil.Process().create_time():.2f}"
+    return f"{socket.gethostname()}|{os.getpid()}|{_start_of(os.getpid())}"
 
 
 def is_lost(worker: str) -> bool:
@@ -304,13 +310,16 @@ def is_lost(worker: str) -> bool:
     pid, _, started = rest.partition("|")
     if host != socket.gethostname() or not pid.isdigit():
         return False
+    return Path("/proc/self/stat").is_file() and _start_of(int(pid)) != started
+
+
+def _start_of(pid: int) -> str:
+    """When a process started, in ticks since the machine did; "" where there is none, or only its remains."""
     try:
-        process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" != started or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state == "Z" else rest[18]
 
 
 def run_worker(settings: ServiceSettings, *, tied: bool = False) -> None:

@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     worlds.finite_model(folder / "models" / MODEL)
     scene = str((folder / "scenes" / "scene.tif").resolve())
     options = {"scenes": scene, "model": MODEL, "models": (folder / "models",), "cache": folder / "cache"}
-    geoseg.run(**options, workflow="landcover", out=folder / "map", backend="torch")
+    geoseg.run(**options, workflow="landcover", out=folder / "map", backend="torch", min_area_m2=20_000)
     return World(folder, scene, folder / "map")
 
 

@@ -186,7 +186,8 @@ def _new_job(service: Service, caller: Caller, process_id: str, execution: Execu
         return NewJob(job_id, process_id, "", caller.owner, asked, inputs, **more)
     spec, plan = _planned(service, caller, process_id, execution)
     content = json.loads(spec.model_dump_json())
-    return NewJob(job_id, process_id, spec.key, caller.owner, asked, content, plan, float(plan.get("km2", 0.0)), **more)
+    kept = {name: plan[name] for name in ("km2", "tiles", "megapixels", "forecast")}
+    return NewJob(job_id, process_id, spec.key, caller.owner, asked, content, kept, float(plan["km2"]), **more)
 
 
 def _added(service: Service, caller: Caller, new: NewJob) -> Accepted:

@@ -222,7 +222,7 @@ class SqliteDatabase(Database):
         return ""
 
 
-_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+_NAMED = re.compile(r"(?<!:):([a-z][a-z0-9_]*)")
 
 
 class _PostgresConnection(Connection):

@@ -8,15 +8,12 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-services demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv and install the pinned versions (the other targets do it when needed)
-
-setup-services: ## Install what the tests want beside Python: PostgreSQL (done by test, where it is allowed)
-	@.ci/services
 
 demo-data/catalog.json: | $(STAMP)
 	$(PY) -m geoseg demo demo-data
@@ -24,7 +21,7 @@ demo-data/catalog.json: | $(STAMP)
 demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where the map is
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
-test: $(STAMP) setup-services ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
+test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Formatting, lint, types, and who may import whom
@@ -55,6 +52,12 @@ bench-peers: $(STAMP) ## Make .venv-peers, where the tools live that geoseg is s
 
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
+
+.PHONY: setup-services
+setup-services: ## Install what tests want beside Python, PostgreSQL, where that is allowed (test does it)
+	@.ci/services
+
+test: setup-services
 
 reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
 	$(PY) docs/make_reference.py

@@ -3,13 +3,13 @@
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
+PAGE  := api/geoseg_api/page/vendor
 PEERS := .venv-peers
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
-PAGE  := api/geoseg_api/page/vendor/LICENSE.txt
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo page wheel test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -22,17 +22,7 @@ demo-data/catalog.json: | $(STAMP)
 demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where the map is
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
-# The map page draws with a library that is not part of the repository: this gets it with npm, and checks it.
-$(PAGE): api/page_library.py
-	$(PY) api/page_library.py $(TARBALL)
-
-page: $(PAGE) ## Get the library of the map page with npm, and check it (TARBALL=FILE: from a file)
-
-wheel: $(STAMP) $(PAGE) ## Build the wheel, map page and all, into dist/
-	$(PY) -m build --wheel --no-isolation
-
 test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
-	@$(MAKE) --no-print-directory page || echo "The tests of the map page are skipped." >&2
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Formatting, lint, types, and who may import whom
@@ -67,8 +57,18 @@ oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (
 reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
 	$(PY) docs/make_reference.py
 
+# The map page draws with a library that is not part of the repository: npm gets it, and a checksum is held against it.
+.PHONY: page wheel
+$(PAGE)/LICENSE.txt: api/page_library.py | $(STAMP)
+	$(PY) api/page_library.py $(TARBALL)
+
+page: $(PAGE)/LICENSE.txt ## Get the library of the map page (TARBALL=FILE: from a file instead of npm)
+
+wheel: $(STAMP) $(PAGE)/LICENSE.txt ## Build the wheel with the map page into dist/
+	$(PY) -m build --wheel --no-isolation
+
 clean: ## Remove what the other targets made, .venv included
-	rm -rf $(VENV) $(PEERS) $(dir $(PAGE)) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) $(PAGE) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find geoseg api tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough, tried by running it: a launcher may be on the PATH without its Python.

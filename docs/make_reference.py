@@ -1,4 +1,4 @@
-"""Writes ``docs/reference/`` from docstrings, fields and options: ``make reference``.
+"""Writes ``docs/reference/`` from docstrings, fields and options, and ``docs/faults.md`` from tests: ``make reference``.
 
 Pages are text that the code says of itself; what is written here are headings, and the few facts that no docstring holds.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import make_faults
 import typer.main
 from docstrings import (
     class_words,
@@ -360,6 +361,7 @@ def main() -> None:
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
         sys.stdout.write(f"{FOLDER.name}/{name}\n")
+    make_faults.main()
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ _VARIABLES = {
     "HF_HUB_OFFLINE": "`1`: fetch nothing for `hf:` models. `TRANSFORMERS_OFFLINE` means the same.",
     "PC_SDK_SAS_URL": "Address of the service that signs for Planetary Computer, instead of its public one.",
     "PC_SDK_SUBSCRIPTION_KEY": "Your key for that service.",
+    "GEOSEG_API_KEY": "Key that `geoseg submit`, `status` and `results` show to a service.",
     "CUDA_VISIBLE_DEVICES": "GPUs of this machine; with `--workers` and `--device cuda` each process gets one, by position.",
     "AWS_ENDPOINT_URL": "Server of `s3://` addresses of `--store`, instead of Amazon's; keys as the tools of AWS take them.",
 }
@@ -86,6 +87,14 @@ _COLUMNS = {
     "split": "Whether it is a part of one that had too many vertices.",
     "bbox": "Its bounds (GeoParquet only).",
     "geometry": "Polygon; in the grid's CRS, in GeoJSON in longitude and latitude.",
+}
+
+_CHANGE_COLUMNS = {
+    "before": "Class on the earlier date; only with a land cover model.",
+    "after": "Class on the later date.",
+    "confidence_before": "Mean of the confidence of the class before, in percent.",
+    "confidence_after": "Mean of the confidence of the class after, in percent.",
+    "cloud_share": "Share, 0 to 1, that lies within two pixels of what a cloud or its shadow hid on either date.",
 }
 
 _MODEL_CLASSES: dict[str, type] = {
@@ -244,6 +253,8 @@ def _outputs() -> str:
         "Pixels of `classes.tif` are classes 0 to 250, 254 where something failed, 255 nodata; all other rasters are percent, 255 where there is no class.",
         "## polygons.*",
         table(("column", "meaning"), [(f"`{name}`", text) for name, text in _COLUMNS.items()]),
+        "Of a change map, which has no polygons where nothing changed, also:",
+        table(("column", "meaning"), [(f"`{name}`", text) for name, text in _CHANGE_COLUMNS.items()]),
         "## areas.csv",
         "A line for each class, in all and in each feature of the region.",
         table(("column", "meaning"), [(f"`{name}`", text) for name, text in columns]),

@@ -8,7 +8,8 @@ import numpy as np
 
 from geoseg.pixels import FAILED_CLASS, NO_CLASS, NO_CONFIDENCE, Reason
 from geoseg.store import Store, TileRecord
-from geoseg.work import Done, TileJob, done_of
+from geoseg.tally import Done
+from geoseg.work import TileJob, done_of
 
 
 def lose(store: Store, job: TileJob, layers: Sequence[str], why: str) -> Done:

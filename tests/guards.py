@@ -111,6 +111,34 @@ GUARDS = (
         "            if False:",
         "tests/test_store.py::test_a_worker_that_comes_too_late_commits_nothing",
     ),
+    Guard(
+        "addresses inside, of the service",
+        "api/geoseg_api/gate.py",
+        "    if not all(is_public(str(text)) for text in found):",
+        "    if False:",
+        "tests/api/test_security.py::test_fault_87_no_address_leads_inside",
+    ),
+    Guard(
+        "other schemes, of the service",
+        "api/geoseg_api/gate.py",
+        "    if parts.scheme not in _PORTS or not host or any(ord(letter) <= 32 or ord(letter) == 127 for letter in href):",
+        "    if False:",
+        "tests/api/test_security.py::test_fault_87_other_schemes_are_refused",
+    ),
+    Guard(
+        "connections inside, of the service",
+        "api/geoseg_api/gate.py",
+        "    sys.addaudithook(judge)",
+        "    del judge",
+        "tests/api/test_security.py::test_fault_87_a_connection_inside_fails_wherever_it_comes_from",
+    ),
+    Guard(
+        "paths of the server",
+        "api/geoseg_api/gate.py",
+        "            fine = any(place.is_relative_to(folder) for folder in allowed)",
+        "            fine = True",
+        "tests/api/test_security.py::test_fault_90_a_link_in_an_allowed_folder_leads_nowhere_else",
+    ),
 )
 
 

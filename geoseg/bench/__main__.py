@@ -1,4 +1,7 @@
-"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it.
+
+``real-sets`` takes configurations; without any all of ``workflows/train``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,25 @@ def main() -> None:
         folder = words.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         _MEASURES[words.what](words, folder)
+
+
+def _measure_service(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.service import measure_service  # noqa: PLC0415  # starts a server
+
+    measure_service(folder, words.jobs, words.requests, sys.stdout.write)
+
+
+def _measure_large_results(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.large_results import measure_large_results  # noqa: PLC0415  # imports geopandas
+
+    del words
+    measure_large_results(folder, sys.stdout.write)
+
+
+def _kill_service(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.kills import kill_service  # noqa: PLC0415  # starts a server
+
+    sys.exit(0 if kill_service(folder, words.kills, sys.stdout.write) else 1)
 
 
 def _tabulate_oddities(words: argparse.Namespace, folder: Path) -> None:
@@ -77,7 +99,13 @@ def _measure_folds(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
 
     for config in words.inputs:
-        measure_folds(config, words.folds, folder, sys.stdout.write)
+        measure_folds(config, words.folds, folder, sys.stdout.write, (words.model or [None])[0])
+
+
+def _tabulate_real_sets(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.real_sets import measure_real_sets  # noqa: PLC0415  # the whole road
+
+    measure_real_sets(words.inputs, folder, sys.stdout.write)
 
 
 def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
@@ -105,9 +133,11 @@ def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
 
 def _measure_change(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change import measure_change  # noqa: PLC0415  # imports rasterio and scipy
+    from geoseg.bench.change_runs import measure_runs  # noqa: PLC0415
 
-    del folder
-    measure_change((words.inputs or [Path("../shared/data")])[0], sys.stdout.write)
+    data = (words.inputs or [Path("../shared/data")])[0]
+    measure_change(data, sys.stdout.write)
+    measure_runs(data, folder, sys.stdout.write)
 
 
 def _measure_trained(words: argparse.Namespace, folder: Path) -> None:
@@ -123,6 +153,9 @@ def _model(words: argparse.Namespace) -> str:
 
 
 _MEASURES = {
+    "service": _measure_service,
+    "large-results": _measure_large_results,
+    "kills": _kill_service,
     "efficiency": _measure_efficiency,
     "memory": _measure_memory,
     "planning": _measure_planning,
@@ -133,6 +166,7 @@ _MEASURES = {
     "peers": _compare_peers,
     "training": _measure_training,
     "folds": _measure_folds,
+    "real-sets": _tabulate_real_sets,
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
     "change": _measure_change,
@@ -151,7 +185,7 @@ def _parse() -> argparse.Namespace:
         "change: folder of shared data; change-trained: a configuration of two dates",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
-    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
+    parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument(
         "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"
@@ -159,6 +193,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tiles", type=int, help="scheduling: tiles, 10,000; planning: tiles, 1,000,000")
     parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
+    parser.add_argument("--jobs", type=int, default=200, help="service: jobs that are queued at once")
+    parser.add_argument("--requests", type=int, default=10_000, help="service: requests over which memory is looked at")
+    parser.add_argument("--kills", type=int, default=20, help="kills: how many")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--runs", type=int, default=5, help="change-trained: trainings, each from a seed of its own")

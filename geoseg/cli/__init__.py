@@ -18,7 +18,7 @@ _PARTS = ("run", "demo", "models", "cache")
 
 def _app() -> typer.Typer:
     from geoseg import __version__  # noqa: PLC0415
-    from geoseg.cli import assess, bundle, cache, data, demo, evaluate, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
+    from geoseg.cli import assess, bundle, cache, client, data, demo, evaluate, models, run, serve, train  # noqa: PLC0415  # each imports its room only when it is called
 
     app = typer.Typer(
         name="geoseg",
@@ -45,13 +45,19 @@ def _app() -> typer.Typer:
     app.add_typer(cache.app, name="cache")
     app.add_typer(bundle.app, name="bundle")
     app.add_typer(data.app, name="data")
+    app.command("serve")(serve.serve_command)
+    app.command("worker")(serve.worker_command)
+    app.add_typer(serve.keys, name="keys")
+    app.command("submit")(client.submit_command)
+    app.command("status")(client.status_command)
+    app.command("results")(client.results_command)
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None and words[:1] == ["run"]:
+    if arguments is None and words[:1] in (["run"], ["train"]):
         with_huge_pages()  # before the libraries are there
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.

@@ -30,6 +30,21 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to hunt; a moment unless asked."""
+    parser.addoption("--fuzz-seconds", type=float, default=1.0, help="seconds for each door (make fuzz)")
+    parser.addoption("--fuzz-seed", type=int, default=0, help="another seed tries other bytes")
+    parser.addoption("--hunts", type=int, default=3, help="runs that are killed (make hunt)")
+    parser.addoption("--schedules", type=int, default=12, help="schedules of faults (make hunt)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets `-k fault_27` choose by the number that a test carries, whatever its name."""
+    for item in items:
+        item.extra_keyword_matches |= {f"fault_{mark.args[0]:02}" for mark in item.iter_markers("fault")}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a server or a graphics card, where there is none to ask."""
     if item.get_closest_marker("online") and not item.config.getoption("--force-enable-socket"):

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,7 @@ def test_a_record_of_an_older_version_is_read(tmp_path):
     assert all(np.array_equal(found.layers[name], layer) for name, layer in written.layers.items())
 
 
+@pytest.mark.fault(67)
 def test_a_record_that_was_cut_short_is_absent(tmp_path):
     store = TileStore(tmp_path)
     store.put(KEY, record())
@@ -117,6 +119,7 @@ def test_a_record_that_was_cut_short_is_absent(tmp_path):
     assert store.get(KEY) is None
 
 
+@pytest.mark.fault(67)
 def test_no_flipped_bit_is_believed(tmp_path):
     """A bit of every byte, directory and names of the archive included."""
     store = TileStore(tmp_path)
@@ -180,6 +183,19 @@ def test_adding_does_not_keep_what_a_failed_read_touched(tmp_path):
     store, (left, right) = TileStore(tmp_path), halves()
     store.put(KEY, TileRecord(left.layers, left.cells, incomplete=True, facts=left.facts))
     assert same(store.add(KEY, right), right)
+
+
+@pytest.mark.fault(60)
+def test_a_worker_that_comes_too_late_commits_nothing(tmp_path):
+    """It was given up, another made the tile; when it wakes up its record is not taken."""
+    store = TileStore(tmp_path)
+    first = store.add(KEY, record(1))
+    late = replace(record(2), cells=first.cells)
+    there = store.path(KEY).stat().st_ino
+    assert same(store.add(KEY, late), first)
+    assert store.path(KEY).stat().st_ino == there, "one commit"
+    store.put(KEY, replace(first, incomplete=True))
+    assert same(store.add(KEY, late), late), "what was incomplete is made good"
 
 
 def test_adding_to_a_torn_record_replaces_it(tmp_path):

@@ -39,7 +39,7 @@ def understand(
 
     Args:
         item: Item with absolute asset hrefs, or its JSON.
-        bands: Names of the bands that the model wants.
+        bands: Names of the bands that the model wants; empty for all of the sensor's that the item has.
         sensor: The item's entry in the sensor table.
         opener: Opens files that the item says too little of; GDAL by itself where it is not given.
         packed: The item's JSON, where it is packed already.
@@ -48,6 +48,7 @@ def understand(
         ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
     """
     stated = _Stated(stated_by(item), sensor)
+    bands = bands or stated.bands
     stated.refuse_lacking(bands)
     sources = {band: stated.source(band) for band in bands}
     mask = stated.mask()
@@ -97,6 +98,18 @@ class _Stated:
             self._places[band] = _band_place(self.document, (band, *self.sensor.aliases.get(band, ())))
         return self._places[band]
 
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of the sensor that the item has, in the order of the sensor.
+
+        Raises:
+            ModelMismatchError: If it has none.
+        """
+        found = tuple(band for band in self.sensor.aliases if self.place_of(band) is not None)
+        if not found:
+            self.refuse_lacking(tuple(self.sensor.aliases))
+        return found
+
     def refuse_lacking(self, bands: Sequence[str]) -> None:
         """Refuse an item without some of the bands."""
         missing = [band for band in bands if self.place_of(band) is None]
@@ -115,7 +128,7 @@ class _Stated:
         assert place is not None  # noqa: S101  # items that lack a band are refused before
         key, number = place
         own, sensor = self.assets[key], self.sensor
-        described = own.get("raster:bands") or own.get("bands") or ()
+        described = _listed(own.get("raster:bands"), own.get("bands"))
         facts = described[number - 1] if len(described) >= number else None
         facts = facts if isinstance(facts, dict) else {}
         # What the asset itself states holds for all of its bands (STAC 1.1).
@@ -281,13 +294,18 @@ def _is_picture(asset: Mapping[str, Any]) -> bool:
     return bool({"visual", "overview", "thumbnail"} & set(asset.get("roles") or ()))
 
 
+def _listed(*values: object) -> list[Any]:
+    """The first list that has anything in it, of what a document may hold in its place."""
+    return next((value for value in values if isinstance(value, list) and value), [])
+
+
 def _stated_bands(document: Mapping[str, Any], asset: Mapping[str, Any]) -> list[set[str]]:
     """For each band of an asset, its name and common name in lower case.
 
     Older items list their bands once and let assets name them by position.
     """
-    listed = asset.get("bands") or asset.get("eo:bands") or []
-    common = document["properties"].get("eo:bands") or []
+    listed = _listed(asset.get("bands"), asset.get("eo:bands"))
+    common = _listed(document["properties"].get("eo:bands"))
     bands = [common[band] if isinstance(band, int) and band < len(common) else band for band in listed]
     return [
         {str(band[name]).lower() for name in ("name", "common_name", "eo:common_name") if band.get(name)}

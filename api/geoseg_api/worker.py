@@ -34,7 +34,6 @@ _BEAT_S = 1.0
 _IDLE_S = 0.2
 _LOOK_S = 2.0  # between looks for lost workers, and for results whose time is over
 _FROZEN = (
-    "spec.json",
     "items.json",
     "items-later.json",
     "fitted.json",

@@ -54,6 +54,12 @@ bench-peers: $(STAMP) ## Make .venv-peers, where the tools live that geoseg is s
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
 
+.PHONY: setup-services
+setup-services: ## Install what tests want beside Python, PostgreSQL, where that is allowed (test does it)
+	@.ci/services
+
+test: setup-services
+
 reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
 	$(PY) docs/make_reference.py
 

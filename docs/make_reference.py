@@ -61,6 +61,7 @@ _VARIABLES = {
     "HF_HUB_OFFLINE": "`1`: fetch nothing for `hf:` models. `TRANSFORMERS_OFFLINE` means the same.",
     "PC_SDK_SAS_URL": "Address of the service that signs for Planetary Computer, instead of its public one.",
     "PC_SDK_SUBSCRIPTION_KEY": "Your key for that service.",
+    "GEOSEG_API_KEY": "Key that `geoseg submit`, `status` and `results` show to a service.",
     "CUDA_VISIBLE_DEVICES": "GPUs of this machine; with `--workers` and `--device cuda` each process gets one, by position.",
     "AWS_ENDPOINT_URL": "Server of `s3://` addresses of `--store`, instead of Amazon's; keys as the tools of AWS take them.",
 }

@@ -19,6 +19,25 @@ def main() -> None:
         _MEASURES[words.what](words, folder)
 
 
+def _measure_service(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.service import measure_service  # noqa: PLC0415  # starts a server
+
+    measure_service(folder, words.jobs, words.requests, sys.stdout.write)
+
+
+def _measure_large_results(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.large_results import measure_large_results  # noqa: PLC0415  # imports geopandas
+
+    del words
+    measure_large_results(folder, sys.stdout.write)
+
+
+def _kill_service(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.kills import kill_service  # noqa: PLC0415  # starts a server
+
+    sys.exit(0 if kill_service(folder, words.kills, sys.stdout.write) else 1)
+
+
 def _tabulate_oddities(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
@@ -115,6 +134,9 @@ def _model(words: argparse.Namespace) -> str:
 
 
 _MEASURES = {
+    "service": _measure_service,
+    "large-results": _measure_large_results,
+    "kills": _kill_service,
     "efficiency": _measure_efficiency,
     "memory": _measure_memory,
     "planning": _measure_planning,
@@ -150,6 +172,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tiles", type=int, help="scheduling: tiles, 10,000; planning: tiles, 1,000,000")
     parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
+    parser.add_argument("--jobs", type=int, default=200, help="service: jobs that are queued at once")
+    parser.add_argument("--requests", type=int, default=10_000, help="service: requests over which memory is looked at")
+    parser.add_argument("--kills", type=int, default=20, help="kills: how many")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")

@@ -23,6 +23,7 @@ demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where t
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
 test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
+	@$(MAKE) --no-print-directory page || echo "The tests of the map page are skipped." >&2
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Formatting, lint, types, and who may import whom
@@ -55,7 +56,7 @@ oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (
 	$(PY) -m geoseg.bench oddities $(ARGS)
 
 .PHONY: setup-services
-setup-services: ## Install what tests want beside Python, PostgreSQL, where that is allowed (test does it)
+setup-services: ## Install what tests want beside Python (PostgreSQL, a browser, npm), where that is allowed (test does it)
 	@.ci/services
 
 test: setup-services

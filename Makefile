@@ -9,7 +9,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup demo page wheel test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -65,7 +65,6 @@ reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
 	$(PY) docs/make_reference.py
 
 # The map page draws with a library that is not part of the repository: npm gets it, and a checksum is held against it.
-.PHONY: page wheel
 $(PAGE)/LICENSE.txt: api/page_library.py | $(STAMP)
 	$(PY) api/page_library.py $(TARBALL)
 

@@ -54,7 +54,8 @@ class Site:
 
     url: str
     service: object
-    region: list[float]
+    region: list[float]  # west, south, east, north of the demo's own region
+    done: str  # the id of a finished map of it
 
 
 def serving(settings):
@@ -77,19 +78,38 @@ def serving(settings):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """The service, once it has made its first map; the processes that plan and compute are warm from then on."""
     folder = tmp_path_factory.mktemp("page")
     settings = ServiceSettings(data=folder / "data", price_per_hour=1.0)
-    demo = write_demo(settings.demo, shape=(256, 384), uav_shape=(256, 256))
+    demo = write_demo(settings.demo, shape=(192, 288), uav_shape=(256, 256))
+    (feature,) = json.loads(demo.region.read_text())["features"]
+    x, y = np.array(feature["geometry"]["coordinates"][0]).T
     url, service, end = serving(settings)
     worker = Worker(settings, service.jobs)
     working = threading.Thread(target=worker.run)
-    working.start()
-    (feature,) = json.loads(demo.region.read_text())["features"]
-    x, y = np.array(feature["geometry"]["coordinates"][0]).T
-    yield Site(url, service, [float(x.min()), float(y.min()), float(x.max()), float(y.max())])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOSEG_BACKEND", "openvino")  # the network's export needs no torch, which takes long to load
+        patch.setenv("GEOSEG_CACHE", str(folder / "cache"))
+        working.start()
+        done = finished_map(url)
+    yield Site(url, service, [float(x.min()), float(y.min()), float(x.max()), float(y.max())], done)
     worker.stopping.set()
     working.join()
     end()
+
+
+def finished_map(url):
+    """The id of a finished map of the demo's whole region."""
+    ask = {"headers": {"Prefer": "respond-async"}, "json": {"inputs": {}}, "timeout": 120}
+    job = httpx.post(f"{url}processes/demo/execution", **ask).json()["jobID"]
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        status = httpx.get(f"{url}jobs/{job}").json()
+        if status["status"] not in {"accepted", "running"}:
+            break
+        time.sleep(0.2)
+    assert status["status"] == "successful", status
+    return job
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +128,7 @@ def visit(browser, site):
     contexts, wrong = [], []
 
     def open_page(url=site.url, path="", **options):
+        options = {"viewport": {"width": 960, "height": 640}, **options}
         context = browser.new_context(locale="en-GB", timezone_id="UTC", **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -154,23 +175,13 @@ def set_opacity(page, percent):
     still(page)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def done(site):
-    """The id of a finished map of the demo's whole region."""
-    ask = {"headers": {"Prefer": "respond-async"}, "json": {"inputs": {}}, "timeout": 60}
-    job = httpx.post(f"{site.url}processes/demo/execution", **ask).json()["jobID"]
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        status = httpx.get(f"{site.url}jobs/{job}").json()
-        if status["status"] not in {"accepted", "running"}:
-            break
-        time.sleep(0.2)
-    assert status["status"] == "successful", status
-    return job
+    return site.done
 
 
 def test_from_a_drawn_region_to_the_numbers_of_a_polygon(site, visit):
-    page = visit(viewport={"width": 1200, "height": 800})
+    page = visit()
     page.select_option("#process", "demo")
     west, south, east, north = site.region
     page.fill("#area-text", f"{west - 0.01}, {south - 0.01}, {east + 0.01}, {north + 0.01}")
@@ -206,7 +217,7 @@ def test_from_a_drawn_region_to_the_numbers_of_a_polygon(site, visit):
     colours = {c["index"]: tuple(bytes.fromhex(c["colour"][1:])) for c in report["classes"]}
     shares = {row["index"]: row["share"] for row in report["areas"] if row["feature"] == "all"}
     total = sum(seen[colours[index]] for index in shares)
-    assert total > 10_000
+    assert total > 5_000
     for index, share in shares.items():
         assert seen[colours[index]] / total == pytest.approx(share, abs=0.03)
 

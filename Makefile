@@ -9,7 +9,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo page wheel test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup setup-services demo page wheel test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -55,7 +55,6 @@ bench-peers: $(STAMP) ## Make .venv-peers, where the tools live that geoseg is s
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
 
-.PHONY: setup-services
 setup-services: ## Install what tests want beside Python (PostgreSQL, a browser, npm), where that is allowed (test does it)
 	@.ci/services
 

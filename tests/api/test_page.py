@@ -329,8 +329,8 @@ def hostile_site(site, done, tmp_path):
     (folder / "report.json").write_text(json.dumps(report))
     table = pq.read_table(folder / "polygons.parquet")
     names = pa.array([HOSTILE] * table.num_rows, pa.string())
-    table = table.set_column(table.schema.get_field_index("name"), "name", names)
-    pq.write_table(table, folder / "polygons.parquet")
+    hostile = table.set_column(table.schema.get_field_index("name"), "name", names)
+    pq.write_table(hostile.replace_schema_metadata(table.schema.metadata), folder / "polygons.parquet")
     assert service.jobs.finish(service.jobs.claim("test"), "successful", None, None)
     yield url, f"#job={job}"
     end()

@@ -93,8 +93,11 @@ def keys_add(
         list[str] | None,
         typer.Option("--scope", help="read, run or admin; repeat it. Default: read and run.", show_default=False),
     ] = None,
-    km2_per_day: Annotated[
-        float | None, typer.Option("--km2-per-day", help="Its quota. Default: the service's.", show_default=False)
+    area_per_day: Annotated[
+        float | None,
+        typer.Option(
+            "--area-per-day", help="Its quota in square kilometres. Default: the service's.", show_default=False
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Most unfinished jobs. Default: the service's.", show_default=False)
@@ -113,7 +116,7 @@ def keys_add(
         raise RequestError(f"--scope {' '.join(scopes)}", f"of {', '.join(SCOPES)}", "correct it")
     settings = _settings(data=data, database=database)
     store = KeyStore(open_database(settings.data, settings.database))
-    typer.echo(store.add(name, scopes, km2_per_day, jobs))
+    typer.echo(store.add(name, scopes, area_per_day, jobs))
 
 
 @keys.command("list")

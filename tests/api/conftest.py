@@ -21,6 +21,7 @@ from geoseg_api.store import NewJob
 from geoseg_api.worker import Worker
 
 MODEL = "tiny"
+MIN_AREA_M2 = 20_000  # a network with random weights gives more polygons than anybody wants
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class World:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        return {"scenes": [self.scene], "model": MODEL}
+        return {"scenes": [self.scene], "model": MODEL, "min_area_m2": MIN_AREA_M2}
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     worlds.finite_model(folder / "models" / MODEL)
     scene = str((folder / "scenes" / "scene.tif").resolve())
     options = {"scenes": scene, "model": MODEL, "models": (folder / "models",), "cache": folder / "cache"}
-    geoseg.run(**options, workflow="landcover", out=folder / "map", backend="torch", min_area_m2=20_000)
+    geoseg.run(**options, workflow="landcover", out=folder / "map", backend="torch", min_area_m2=MIN_AREA_M2)
     return World(folder, scene, folder / "map")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -65,11 +66,12 @@ class Server:
             log.writelines(stream)
 
     def children(self, module):
-        try:
-            below = psutil.Process(self.process.pid).children(recursive=True)
-            return [one for one in below if module in " ".join(one.cmdline())]
-        except psutil.NoSuchProcess:
-            return []
+        found = []
+        for one in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if module in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
 
     def ask(self, inputs, process="landcover"):
         answer = self.client.post(
@@ -108,7 +110,7 @@ def test_the_same_job_by_http_and_by_command_line_makes_the_same_bytes(server, w
     status = server.wait(server.ask(world.inputs))
     assert status["status"] == "successful", status
     theirs = files(server.data / "results" / status["jobID"])
-    words = ["--scenes", world.scene, "--model", "tiny", "--backend", "torch", "--tile-size", "64"]
+    words = ["--scenes", world.scene, "--model", "tiny", "--min-area", "20000"]
     command = [sys.executable, "-m", "geoseg", "run", *words, "--out", str(tmp_path / "map"), "--quiet"]
     subprocess.run(command, check=True, env={**server.environment, "GEOSEG_CACHE": str(tmp_path / "cache")})
     ours = files(tmp_path / "map")
@@ -118,7 +120,20 @@ def test_the_same_job_by_http_and_by_command_line_makes_the_same_bytes(server, w
 def test_the_client_of_the_command_line(server, world, tmp_path, capsys):
     url = ["--url", f"http://127.0.0.1:{server.port}"]
     assert (
-        _cli(["submit", "landcover", "--input", f'scenes=["{world.scene}"]', "--input", "model=tiny", "--wait", *url])
+        _cli(
+            [
+                "submit",
+                "landcover",
+                "--input",
+                f'scenes=["{world.scene}"]',
+                "--input",
+                "model=tiny",
+                "--input",
+                "min_area_m2=20000",
+                "--wait",
+                *url,
+            ]
+        )
         == 0
     )
     job = capsys.readouterr().out.strip()
@@ -149,16 +164,13 @@ def large(world):
 @pytest.mark.fault(63)
 @pytest.mark.fault(64)
 def test_faults_63_and_64_kills_of_server_worker_and_both_lose_nothing(server, world, large, tmp_path):
-    undisturbed = server.wait(server.ask({"scenes": [large], "model": "tiny", "min_area_m2": 1}))
+    undisturbed = server.wait(server.ask({**world.inputs, "scenes": [large]}))
     clean = files(server.data / "results" / undisturbed["jobID"])
     for number, victims in enumerate(
         (["geoseg_api.tied"], ["geoseg_api.child compute"], ["server"], ["geoseg_api.tied", "server"])
     ):
-        # Another minimum area is another job; the tiles are found finished.
-        job = server.ask(
-            {"scenes": [large], "model": "tiny", "min_area_m2": 1, "layers": ["margin"] if number % 2 else []}
-        )
-        waiting = server.ask({"scenes": [world.scene], "model": "tiny"})
+        job = server.ask({**world.inputs, "scenes": [large], "layers": ["margin"] if number % 2 else []})
+        waiting = server.ask(world.inputs)
         server.wait(job, ("running", "successful"))
         for victim in victims:
             if victim == "server":

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.load import LazyItem, Pixels, Rasters, lazy_item, pixels_of
+from geoseg.load import LazyItem, Pixels, Rasters, Resampling, lazy_item, pixels_of
 from geoseg.pixels import Reason
 from geoseg.scenes import Scene
 
@@ -81,14 +81,16 @@ class _Strip:
 
     @classmethod
     def on(cls, values: NDArray[np.float32]) -> _Strip:
-        """A strip that is filled in place; ``values`` (band, y, x) hold NaN."""
+        """A strip that is filled in place, ``values`` (band, y, x); what nothing settles is left as it is."""
         return cls(values, *(np.zeros(values.shape[1:], dtype=bool) for _ in range(3)))
 
     def feed(self, pixels: Pixels) -> NDArray[np.bool_]:
         """Take what an item gives to pixels that nothing has settled; returns which pixels it gave."""
         free = ~self.settled
         take = pixels.usable & free
-        np.copyto(self.values, pixels.values, where=True if take.all() else take)  # whole copies are quicker
+        where = True if take.all() else take  # whole copies are quicker
+        for out, band, scale in zip(self.values, pixels.bands, pixels.scales, strict=True):
+            np.multiply(band, scale, out=out, where=where)
         lost = pixels.failed & free
         self.failed |= lost
         self.seen |= pixels.masked
@@ -116,6 +118,7 @@ def make_composite(
     threads: int,
     rasters: Rasters | None = None,
     previews: bool = False,
+    resampling: Resampling = "bilinear",
 ) -> Composite:
     """Read and merge scenes.
 
@@ -130,21 +133,27 @@ def make_composite(
         threads: Reads at the same time.
         rasters: Opens the files.
         previews: Whether overviews are good enough.
+        resampling: Of bands that do not lie on the grid.
     """
     dates = len(scenes) if rule == "median" else 1  # that are held together; the median of one date is that date
     rows = _strip_rows(geobox, bands, dates, strip_bytes)
     lazy = [
-        [lazy_item(item, geobox, rows, quantity, rasters, previews=previews) for item in scene.items]
+        [
+            lazy_item(item, geobox, rows, quantity, rasters, previews=previews, resampling=resampling)
+            for item in scene.items
+        ]
         for scene in scenes
     ]
-    values = np.full((bands, *geobox.shape), np.nan, dtype="float32")
+    values = np.empty((bands, *geobox.shape), dtype="float32")
     reason = np.full(geobox.shape, Reason.UNOBSERVED, dtype="uint8")
     used: dict[str, int] = {}
     failures: dict[str, str] = {}
     merge = _merge_median if dates > 1 else _merge_first
     for strip in _strips(geobox.shape[0], rows):
         reason[strip] = merge(lazy, strip, counted[strip], threads, used, failures, values[:, strip])
-    np.copyto(values, np.nan, where=reason != Reason.OBSERVED)
+    gaps = reason != Reason.OBSERVED
+    if gaps.any():
+        np.copyto(values, np.nan, where=gaps)
     return Composite(values, reason, used, failures)
 
 

@@ -1,4 +1,7 @@
-"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it.
+
+``real-sets`` takes configurations; without any all of ``workflows/train``.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,13 @@ def _measure_folds(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
 
     for config in words.inputs:
-        measure_folds(config, words.folds, folder, sys.stdout.write)
+        measure_folds(config, words.folds, folder, sys.stdout.write, (words.model or [None])[0])
+
+
+def _tabulate_real_sets(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.real_sets import measure_real_sets  # noqa: PLC0415  # the whole road
+
+    measure_real_sets(words.inputs, folder, sys.stdout.write)
 
 
 def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
@@ -124,9 +133,11 @@ def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
 
 def _measure_change(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change import measure_change  # noqa: PLC0415  # imports rasterio and scipy
+    from geoseg.bench.change_runs import measure_runs  # noqa: PLC0415
 
-    del folder
-    measure_change((words.inputs or [Path("../shared/data")])[0], sys.stdout.write)
+    data = (words.inputs or [Path("../shared/data")])[0]
+    measure_change(data, sys.stdout.write)
+    measure_runs(data, folder, sys.stdout.write)
 
 
 def _model(words: argparse.Namespace) -> str:
@@ -147,6 +158,7 @@ _MEASURES = {
     "peers": _compare_peers,
     "training": _measure_training,
     "folds": _measure_folds,
+    "real-sets": _tabulate_real_sets,
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
     "change": _measure_change,
@@ -164,7 +176,7 @@ def _parse() -> argparse.Namespace:
         "change: folder of shared data",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
-    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
+    parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument(
         "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"

@@ -24,12 +24,18 @@ def run_command(
     catalog: options.Catalog = None,
     collection: options.Collection = None,
     scenes: options.Scenes = None,
+    scenes_before: options.ScenesBefore = None,
+    scenes_after: options.ScenesAfter = None,
     sensor: options.Sensor = None,
     bands: options.Bands = None,
     scale: options.Scale = None,
     offset: options.Offset = None,
     pixel_grid: options.PixelGrid = False,
     datetime: options.Datetime = None,
+    before: options.Before = None,
+    after: options.After = None,
+    detector: options.Detector = None,
+    fit: options.Fit = None,
     composite: options.Composite = None,
     model: options.Model = None,
     legend: options.Legend = None,
@@ -41,6 +47,9 @@ def run_command(
     profile: options.Profile = None,
     min_area: options.MinArea = None,
     simplify: options.Simplify = None,
+    align: options.Align = None,
+    drop_thin: options.DropThin = False,
+    max_cloud: options.MaxCloud = None,
     evidence: options.Evidence = None,
     dem: options.Dem = None,
     comment: options.Comment = None,
@@ -67,14 +76,15 @@ def run_command(
     """Make a map of a region: classes, confidence, polygons, areas and a report."""
     del debug  # looked at by `geoseg.cli.main`
     spec, settings = _read_options(locals())
-    from geoseg.machine import tune_allocator  # noqa: PLC0415
+    from geoseg.machine import tune_allocator, unswept  # noqa: PLC0415
 
     tune_allocator()
     # Arrays in memory have no geotransform, which rasterio remarks on for every warp.
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-    from geoseg.cli.progress import show_progress  # noqa: PLC0415
-    from geoseg.cli.show import show_after, show_before, show_licence  # noqa: PLC0415
-    from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
+    with unswept():
+        from geoseg.cli.progress import show_progress  # noqa: PLC0415
+        from geoseg.cli.show import show_after, show_before, show_licence  # noqa: PLC0415
+        from geoseg.pipeline import run  # noqa: PLC0415  # seconds of libraries that --help need not wait for
 
     with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
         try:
@@ -94,12 +104,18 @@ def plan_command(
     catalog: options.Catalog = None,
     collection: options.Collection = None,
     scenes: options.Scenes = None,
+    scenes_before: options.ScenesBefore = None,
+    scenes_after: options.ScenesAfter = None,
     sensor: options.Sensor = None,
     bands: options.Bands = None,
     scale: options.Scale = None,
     offset: options.Offset = None,
     pixel_grid: options.PixelGrid = False,
     datetime: options.Datetime = None,
+    before: options.Before = None,
+    after: options.After = None,
+    detector: options.Detector = None,
+    fit: options.Fit = None,
     composite: options.Composite = None,
     model: options.Model = None,
     legend: options.Legend = None,
@@ -111,6 +127,9 @@ def plan_command(
     profile: options.Profile = None,
     min_area: options.MinArea = None,
     simplify: options.Simplify = None,
+    align: options.Align = None,
+    drop_thin: options.DropThin = False,
+    max_cloud: options.MaxCloud = None,
     evidence: options.Evidence = None,
     dem: options.Dem = None,
     comment: options.Comment = None,
@@ -147,13 +166,14 @@ def plan_command(
     from geoseg.cli.show import plan_facts, show_before, show_licence  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
     from geoseg.machine import tune_collector  # noqa: PLC0415
-    from geoseg.pipeline import prepare  # noqa: PLC0415
+    from geoseg.pipeline import Asked, prepare_job  # noqa: PLC0415
 
     tune_collector()
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, begun_with=job.backend, asks_files=False)
+        asked = Asked(settings, job.documents, job.later, notes=job.notes, begun_with=job.backend, asks_files=False)
+        prepared = prepare_job(job.spec, asked)
     if quiet:
         show_licence(prepared)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from geoseg.change.detectors import Detector
 from geoseg.errors import WeightsError
 from geoseg.models import ModelFolder
 from geoseg.models.backends import Backend
@@ -15,6 +16,7 @@ from geoseg.settings import Settings
 from geoseg.tiles import ChipPlan
 
 if TYPE_CHECKING:
+    from geoseg.heads import Head
     from geoseg.predict import Arrays, Predictor
 
 
@@ -32,6 +34,7 @@ class ModelLoader:
         allow_pickle: Whether weights may be a pickle.
         keeps_scores: See ``Predictor``.
         legend: In which the classes are told; ``None`` for the model's own.
+        detector: What finds change between two dates, instead of a network.
     """
 
     model: ModelFolder
@@ -43,6 +46,7 @@ class ModelLoader:
     allow_pickle: bool = False
     keeps_scores: bool = False
     legend: Legend | None = None
+    detector: Detector | None = None
 
     def here(self) -> Self:
         """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
@@ -65,6 +69,8 @@ class ModelLoader:
         from geoseg.models.weights import require_weights  # noqa: PLC0415  # HTTP, where it is needed
 
         export = self.backend.export
+        if self.detector is not None:
+            return
         if export is None:
             require_weights(self.model)
         elif not export.path.is_dir():
@@ -83,17 +89,15 @@ class ModelLoader:
         Raises:
             GeosegError: If they are not here, or cannot be used.
         """
-        from geoseg.heads import make_head  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
         from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
 
-        network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)
         arrays: Arrays = NumpyArrays()
         if self.backend.name == "torch":
             from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
 
             arrays = Tensors(self.backend.device)
         return Predictor(
-            make_head(network, self.legend),
+            self._head(),
             self.chips,
             arrays,
             self.pixel_m,
@@ -102,3 +106,13 @@ class ModelLoader:
             layers=self.layers,
             keeps_scores=self.keeps_scores,
         )
+
+    def _head(self) -> Head:
+        if self.detector is not None:
+            from geoseg.heads.detector import DetectorHead  # noqa: PLC0415  # as below
+
+            return DetectorHead(self.detector)
+        from geoseg.heads import make_head  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+
+        network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)
+        return make_head(network, self.legend)

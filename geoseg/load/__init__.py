@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dask
 import numpy as np
@@ -41,6 +41,9 @@ __all__ = [
 # Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
 _LEAST_CACHE_BYTES = 32 * 2**20
 
+#: How bands are brought onto a grid that is not their own.
+type Resampling = Literal["bilinear", "cubic"]
+
 # GDAL settings of every read, each with its reason.
 _GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no listing of remote folders; the reader allows it for files on disk
@@ -65,16 +68,24 @@ class Pixels:
     """One item on one geobox.
 
     Attributes:
-        values: (band, y, x) float32, in the unit that was asked for; NaN where nothing was observed.
+        bands: For each band (y, x) float32 as it was read; NaN where nothing was observed.
+        scales: What the bands are multiplied by to be in the unit that was asked for. Whoever takes pixels does it, so
+            that millions of them are not gone through once more.
         usable: (y, x), True = every band observed and the quality band agrees.
         masked: (y, x), True = observed, but something was in the way (cloud, shadow).
         failed: (y, x), True = some sample could not be read and nothing that could be read rules the pixel out.
     """
 
-    values: NDArray[np.float32]
+    bands: tuple[NDArray[np.float32], ...]
+    scales: tuple[np.float32, ...]
     usable: NDArray[np.bool_]
     masked: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """(band, y, x) in the unit that was asked for: a copy."""
+        return np.stack([band * scale for band, scale in zip(self.bands, self.scales, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ def lazy_item(
     rasters: Rasters | None = None,
     *,
     previews: bool = False,
+    resampling: Resampling = "bilinear",
 ) -> LazyItem:
     """Plan the read of an item: one Dask task per band and strip, no pixel yet.
 
@@ -106,6 +118,7 @@ def lazy_item(
         quantity: ``reflectance``, or ``digital-number`` (without the sensor's offset).
         rasters: Opens the files.
         previews: Whether overviews are good enough.
+        resampling: Of bands that do not lie on the grid; quality bands take their nearest pixel.
     """
     log = ReadLog()
     # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
@@ -135,7 +148,7 @@ def lazy_item(
         )
         return {source: dataset[name].isel(time=0) for source, name in names.items()}
 
-    bands = planned(item.bands.values(), "float32", float("nan"), "bilinear")
+    bands = planned(item.bands.values(), "float32", float("nan"), resampling)
     if item.mask is not None:
         rule = item.sensor.mask
         dtype, missing = (rule.dtype, rule.missing) if rule is not None and not item.alpha else ("uint8", 0)
@@ -185,10 +198,15 @@ def _judge(
 ) -> Pixels:
     item = lazy.item
     lost = {source: _on(geobox, [f for f in failures if f.href == source.href]) for source in item.sources if failures}
-    values = np.stack([bands[source] for source in item.bands.values()])
-    observed = np.ones(values.shape[1:], dtype=bool)
-    for source, band in zip(item.bands.values(), values, strict=True):
-        observed &= ~np.isnan(band) | lost.get(source, False)
+    sources = tuple(item.bands.values())
+    values = tuple(bands[source] for source in sources)
+    observed = np.ones(geobox.shape, dtype=bool)
+    is_number = np.empty_like(observed)
+    for source, band in zip(sources, values, strict=True):
+        np.equal(band, band, out=is_number)  # all but NaN
+        if source in lost:
+            is_number |= lost[source]
+        observed &= is_number
     clear = np.ones_like(observed)
     if item.mask is not None:
         observed_by_mask, clear = _quality(item, bands[item.mask])
@@ -199,9 +217,9 @@ def _judge(
     for mask in lost.values():
         failed |= mask
     failed &= observed & clear
-    if lazy.quantity == "reflectance":
-        values *= np.array([source.scale for source in item.bands.values()], dtype="float32")[:, None, None]
-    return Pixels(values, observed & clear & ~failed, observed & ~clear, failed)
+    is_scaled = lazy.quantity == "reflectance"
+    scales = tuple(np.float32(source.scale if is_scaled else 1) for source in sources)
+    return Pixels(values, scales, observed & clear & ~failed, observed & ~clear, failed)
 
 
 def _quality(item: Item, codes: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

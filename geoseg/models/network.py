@@ -35,21 +35,25 @@ class Network:
         self.device = _device(device)
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.module.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
-        self._transform = Transform(spec.transform, len(spec.bands))
-        self._fill = torch.tensor(spec.fill, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self._transform = Transform(spec.transform, len(spec.bands), spec.dates)
+        self._fill = torch.tensor(spec.fill * spec.dates, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         if self.device.type == "cuda":
             _make_reproducible()
         # Compiled for each shape of chip, of which a job has few.
         self._run: Callable[[Tensor], object] = torch.compile(self.module, dynamic=False) if bfloat16 else self.module
         self._bfloat16 = bfloat16
+        self._temperatures: Tensor | None = None
+        if spec.temperatures:
+            own = torch.tensor(spec.temperatures, dtype=torch.float32, device=self.device)
+            self._temperatures = own.view(1, -1, 1, 1)
 
     @torch.inference_mode()
     def scores(self, values: Tensor, valid: Tensor) -> Tensor:
         """Probabilities of every class.
 
         Args:
-            values: ``(b, c, h, w)``: physical values in the spec's quantity and order of bands, float32; not changed. Height and width
-                are multiples of the spec's stride.
+            values: ``(b, c, h, w)``: physical values in the spec's quantity and order of bands, float32; not changed. The bands of a
+                second date lie behind those of the first. Height and width are multiples of the spec's stride.
             valid: ``(b, h, w)`` or ``(b, c, h, w)``, boolean: where ``values`` are to be believed. The rest enters the network
                 as the spec's fill, whatever it holds.
 
@@ -78,16 +82,17 @@ class Network:
         """Logits as probabilities, calibrated; the order of the classes stays."""
         if self.spec.temperature != 1:
             logits = logits / self.spec.temperature
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
-        return torch.softmax(logits, dim=1)
+        if self._temperatures is not None:
+            logits = logits / (_softmax(logits) * self._temperatures).sum(dim=1, keepdim=True)
+        return _softmax(logits)
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
-        bands, stride = len(self.spec.bands), self.spec.stride_px
+        bands, stride = self.spec.channels, self.spec.stride_px
         if values.ndim != 4 or values.shape[1] != bands:
-            raise ValueError(f"values {tuple(values.shape)} for a model of {bands} bands: (b, {bands}, h, w) expected")
+            raise ValueError(
+                f"values {tuple(values.shape)} for a model of {bands} channels: (b, {bands}, h, w) expected"
+            )
         if values.shape[2] % stride or values.shape[3] % stride:
             raise ValueError(f"a chip of {values.shape[2]} x {values.shape[3]} px is no multiple of {stride} px")
         mask = valid if valid.ndim == 4 else valid[:, None]
@@ -118,6 +123,14 @@ class Network:
                 "use a network that keeps the size",
             )
         return logits.float()
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Probabilities of all classes; one logit is that of the second of two."""
+    if logits.shape[1] == 1:
+        positive = torch.sigmoid(logits)
+        return torch.cat([1 - positive, positive], dim=1)
+    return torch.softmax(logits, dim=1)
 
 
 def network_input(values: Tensor, valid: Tensor, transform: Transform, fill: Tensor) -> Tensor:

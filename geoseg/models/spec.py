@@ -47,6 +47,8 @@ class ClassInfo:
         colour: ``#rrggbb``, lower case.
         code: Code in the model's legend (WorldCover's 10 ... 100), or ``None``.
         description: One sentence, may be empty.
+        before: Of a class of change between two land cover classes: the earlier one.
+        after: The later one.
     """
 
     index: int
@@ -54,6 +56,8 @@ class ClassInfo:
     colour: str
     code: int | None = None
     description: str = ""
+    before: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,14 @@ class ModelSpec:
         notes: What a user should know.
         temperature: What logits are divided by before they become probabilities, fitted on scenes that were held out;
             1 for a network that was not calibrated.
+        temperatures: In its place, one for each class: a network can be sure of one with reason and of another without. A
+            pixel's own is their mean by what the network gives each class there, so that no first choice moves and
+            what is nearly equal stays so. Empty where one is enough.
         head: What makes scores of what the network gives: a built-in name (``semantic``), or that of a plug-in.
         head_settings: What the head is told; ``semantic`` takes nothing.
         architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
         hyperparameters: Arguments of the architecture.
+        dates: Images that a class is made from: 1, or 2 for what changed between the earlier and the later one.
         weights: The weights file.
 
     Raises:
@@ -142,8 +150,10 @@ class ModelSpec:
     attribution: str = ""
     notes: tuple[str, ...] = ()
     temperature: float = 1.0
+    temperatures: tuple[float, ...] = ()
     head: str = SEMANTIC
     head_settings: Mapping[str, JSON] = field(default_factory=dict)
+    dates: int = 1
 
     def __post_init__(self) -> None:
         if not self.fill:
@@ -175,6 +185,11 @@ class ModelSpec:
 
         return item_from_spec(self)
 
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input: the bands of the first date, then those of the second."""
+        return len(self.bands) * self.dates
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that pixels depend on; titles, notes, class names and licences are not in it."""
@@ -197,8 +212,12 @@ class ModelSpec:
         }
         if self.temperature != 1:  # else the digests of models from before would change
             document["temperature"] = self.temperature
+        if self.temperatures:
+            document["temperatures"] = self.temperatures
         if self.head != SEMANTIC:
             document["head"] = [self.head, dict(self.head_settings)]
+        if self.dates != 1:
+            document["dates"] = self.dates
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -207,6 +226,8 @@ class ModelSpec:
             raise self._error(f"bands {list(self.bands)}", "at least one band, each name once")
         for step in self.transform:
             step.check_bands(len(self.bands))
+        if self.dates not in {1, 2}:
+            raise self._error(f"an input of {self.dates} dates", "1 or 2")
         if len(self.fill) != len(self.bands) or not all(map(math.isfinite, self.fill)):
             raise self._error(f"fill {list(self.fill)}", f"1 or {len(self.bands)} finite numbers, one per band")
         if self.quantity not in get_args(Quantity):
@@ -225,8 +246,13 @@ class ModelSpec:
             if not _COLOUR.fullmatch(info.colour) or not info.name:
                 raise self._error(f"class {info.index} {info.name!r} {info.colour!r}", "a name and a colour #rrggbb")
         low, high = TEMPERATURES
-        if not low <= self.temperature <= high:
-            raise self._error(f"temperature {self.temperature}", f"{low:g} to {high:g}")
+        if not all(low <= number <= high for number in (self.temperature, *self.temperatures)):
+            raise self._error(f"temperature {self.temperature} {list(self.temperatures)}", f"{low:g} to {high:g}")
+        if self.temperatures and (len(self.temperatures) != len(self.classes) or self.temperature != 1):
+            raise self._error(
+                f"temperature {self.temperature}, temperatures {list(self.temperatures)}",
+                f"one temperature, or one for each of the {len(self.classes)} classes",
+            )
         if not self.head or (self.head == SEMANTIC and self.head_settings):
             raise self._error(f"head {self.head!r} with {dict(self.head_settings)}", "a head that takes its settings")
 

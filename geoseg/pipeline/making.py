@@ -20,6 +20,8 @@ def recipe_of(prepared: Prepared) -> Recipe:
         read_threads=usable_cores(),
         gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
         rasters=prepared.rasters,
+        later=None if prepared.later is None else prepared.later.coverage,
+        moved=prepared.moved,
     )
 
 
@@ -35,4 +37,5 @@ def loader_of(prepared: Prepared, recipe: Recipe, *, keeps_scores: bool = False)
         prepared.settings.allow_pickle,
         keeps_scores,
         prepared.legend,
+        prepared.detector,
     )

@@ -327,10 +327,11 @@ def hostile_site(site, done, tmp_path):
     report["classes"] = [{**one, "name": HOSTILE, "description": HOSTILE} for one in report["classes"]]
     report["notes"] = [HOSTILE]
     (folder / "report.json").write_text(json.dumps(report))
-    table = pq.read_table(folder / "polygons.parquet")
+    file = pq.ParquetFile(folder / "polygons.parquet")
+    table = file.read()
     names = pa.array([HOSTILE] * table.num_rows, pa.string())
     hostile = table.set_column(table.schema.get_field_index("name"), "name", names)
-    pq.write_table(hostile.replace_schema_metadata(table.schema.metadata), folder / "polygons.parquet")
+    pq.write_table(hostile.replace_schema_metadata(file.schema_arrow.metadata), folder / "polygons.parquet")
     assert service.jobs.finish(service.jobs.claim("test"), "successful", None, None)
     yield url, f"#job={job}"
     end()

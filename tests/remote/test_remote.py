@@ -121,6 +121,7 @@ def test_pixels_that_were_made_in_spite_of_a_fault_are_not_given_out(tmp_path, s
         assert file.read(1).any()
 
 
+@pytest.mark.fault(89)
 def test_a_document_that_names_other_files_is_no_raster(tmp_path, server):
     """A VRT from a server could name any file of this machine."""
     vrt = f"<VRTDataset><VRTRasterBand><SourceFilename>{tmp_path}/red.tif</SourceFilename></VRTRasterBand></VRTDataset>"

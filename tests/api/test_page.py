@@ -327,11 +327,10 @@ def hostile_site(site, done, tmp_path):
     report["classes"] = [{**one, "name": HOSTILE, "description": HOSTILE} for one in report["classes"]]
     report["notes"] = [HOSTILE]
     (folder / "report.json").write_text(json.dumps(report))
-    file = pq.ParquetFile(folder / "polygons.parquet")
-    table = file.read()
+    table = pq.ParquetFile(folder / "polygons.parquet").read()
     names = pa.array([HOSTILE] * table.num_rows, pa.string())
     hostile = table.set_column(table.schema.get_field_index("name"), "name", names)
-    pq.write_table(hostile.replace_schema_metadata(file.schema_arrow.metadata), folder / "polygons.parquet")
+    pq.write_table(hostile.replace_schema_metadata(table.schema.metadata), folder / "polygons.parquet")
     assert service.jobs.finish(service.jobs.claim("test"), "successful", None, None)
     yield url, f"#job={job}"
     end()

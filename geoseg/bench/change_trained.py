@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -134,7 +134,7 @@ def _finders() -> dict[str, Finder]:
         classes = [_classes(landcover, image, pair.valid) for image in (pair.before, pair.after)]
         return (classes[0] != classes[1]) & pair.valid
 
-    plain: dict[str, Finder] = {name: lambda pair, name=name: found_by(name, pair) for name in DETECTORS}  # type: ignore[misc]  # mypy cannot infer a default
+    plain: dict[str, Finder] = {name: partial(found_by, name) for name in DETECTORS}
     return {**plain, _POST: compared}
 
 
@@ -152,7 +152,7 @@ def _tell_f1(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> None:
     found: dict[str, list[float]] = {name: [] for name in (_TRAINED, *finders)}
     for run in runs:
         tested = list(pairs_of(run.seeds, bands, Nuisances(), same=False))
-        asked: dict[str, Finder] = {_TRAINED: lambda pair, run=run: found_by_network(run.network, pair), **finders}  # type: ignore[misc]  # as above
+        asked: dict[str, Finder] = {_TRAINED: partial(found_by_network, run.network), **finders}
         for name, finder in asked.items():
             counts = sum((confusion_of(pair, finder(pair)) for pair in tested), Confusion.nothing(2))
             found[name].append(counts.classes[1].f1 or 0.0)
@@ -182,7 +182,7 @@ def _tell_nuisances(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> No
         for strength in _STRENGTHS:
             nuisances = Nuisances.all(strength) if name == "all of them" else Nuisances.only(name, strength)
             tested = list(pairs_of(seeds, bands, nuisances, same=True))
-            ours = [_false_share(tested, lambda pair, run=run: found_by_network(run.network, pair)) for run in runs]  # type: ignore[misc]  # as above
+            ours = [_false_share(tested, partial(found_by_network, run.network)) for run in runs]
             theirs = (_false_share(tested, finder) for finder in finders.values())
             numbers = (f"{100 * value:.3f}" for value in (mean(ours), max(ours), *theirs))
             rows.append((name, f"{strength:g}", *numbers))

@@ -44,12 +44,12 @@ class Run:
     Attributes:
         number: From 0; the seed of the training, and which landscapes it is tested on.
         network: What came out.
-        seconds: From the command to the model folder.
+        seconds: From the command to the model folder; ``None`` where it was there.
     """
 
     number: int
     network: Network
-    seconds: float
+    seconds: float | None
 
     @property
     def seeds(self) -> range:
@@ -74,9 +74,8 @@ def measure_trained(config: Path, runs: int, folder: Path, changes: Mapping[str,
     say(f"{config.name}{''.join(f', {name} {value}' for name, value in changes.items())}; {describe_machine()}\n\n")
     trained = [_trained(config, number, folder, changes) for number in range(runs)]
     bands = trained[0].network.spec.bands
-    say(
-        f"{runs} trainings of {', '.join(f'{run.seconds:.0f}' for run in trained)} s, generating the scenes included\n\n"
-    )
+    made = [f"{run.seconds:.0f} s" for run in trained if run.seconds is not None]
+    say(f"trainings: {', '.join(made) or 'all were there'}; generating the scenes included\n\n")
     _tell_f1(trained, bands, say)
     _tell_nuisances(trained, bands, say)
 
@@ -87,11 +86,13 @@ def _trained(config: Path, number: int, folder: Path, changes: Mapping[str, obje
     document["pairs"] = {**document.get("pairs", {}), **changes}
     path = folder / f"run-{number}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    model = path.with_suffix("") / "model"
+    was_there = model.exists()
     start = time.perf_counter()
     command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(path.with_suffix("")), "--resume"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own words
     took_s = time.perf_counter() - start
-    return Run(number, load_network(resolve(str(path.with_suffix("") / "model"), cache=Settings().cache)), took_s)
+    return Run(number, load_network(resolve(str(model), cache=Settings().cache)), None if was_there else took_s)
 
 
 def pairs_of(seeds: Sequence[int], bands: tuple[str, ...], nuisances: Nuisances, *, same: bool) -> Iterator[Pair]:

@@ -12,7 +12,7 @@ const LABELS = {
   code: "Code",
   area_m2: "Area",
   confidence_mean: "Mean confidence",
-  confidence_p10: "Confidence, tenth percentile",
+  confidence_p10: "Confidence, lowest tenth",
   pixels: "Pixels",
 };
 const OFTEN = ["masks", "polygons", "classes", "confidence", "areas", "page", "item"]; // what people fetch first

@@ -79,6 +79,7 @@ class Tally:
             total.failures |= tally.failures
             total.model_failures |= tally.model_failures
             total.repeated |= tally.repeated
+            total.lost |= tally.lost
             total.keys = tally.keys
         return total
 

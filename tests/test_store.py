@@ -189,7 +189,7 @@ def test_adding_does_not_keep_what_a_failed_read_touched(tmp_path):
 def test_a_worker_that_comes_too_late_commits_nothing(tmp_path):
     """It was given up, another made the tile; when it wakes up its record is not taken."""
     store = TileStore(tmp_path)
-    first = store.add(KEY, record(1))
+    first = store.add(KEY, record(4))
     late = replace(record(2), cells=first.cells)
     there = store.path(KEY).stat().st_ino
     assert same(store.add(KEY, late), first)

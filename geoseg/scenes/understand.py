@@ -226,7 +226,7 @@ def _document(
 
     def is_plain(source: BandSource) -> bool:
         facts = stated.assets[source.asset]
-        bands = facts.get("raster:bands") or facts.get("bands") or ("eo:bands" not in facts) * ("the only one",)
+        bands = _listed(facts.get("raster:bands"), facts.get("bands")) or ["the only one"] * ("eo:bands" not in facts)
         return source.index <= len(bands) and grids[source.asset] is not None
 
     if packed is not None and all(map(is_plain, sources)):
@@ -244,9 +244,9 @@ def _numbered(document: Mapping[str, Any], sources: Iterable[BandSource]) -> dic
     changed = {**document, "links": links, "properties": dict(document["properties"]), "assets": assets}
     for source in sources:
         asset = assets[source.asset]
-        known = asset.get("raster:bands") or asset.get("bands") or []
+        known, named = _listed(asset.get("raster:bands"), asset.get("bands")), asset.get("eo:bands")
         if source.index > len(known):
-            asset["raster:bands"] = [{} for _ in asset.get("eo:bands", range(source.index))]
+            asset["raster:bands"] = [{} for _ in (named if isinstance(named, list) else range(source.index))]
         if claimed_geobox(changed, source.asset) is None:  # what cannot be a grid would stop those who read it later
             for fields in (asset, changed["properties"]):
                 fields.pop("proj:shape", None)

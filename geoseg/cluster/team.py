@@ -152,7 +152,7 @@ def own_team(share: Share, device: str) -> Iterator[Team]:
                 host=_LOOPBACK,
                 dashboard_address=f"{_LOOPBACK}:0",
                 silence_logs=logging.CRITICAL,
-                allowed_failures=_MORE_DEATHS,
+                scheduler_kwargs={"allowed_failures": _MORE_DEATHS},
             )
         )
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="geoseg-workers-", ignore_cleanup_errors=True))

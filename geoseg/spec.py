@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from geoseg.aoi import AOI
+from geoseg.aoi.examples import read_examples
 from geoseg.errors import RequestError, unknown_name, wrong_value
 from geoseg.timerange import parse_time_range
 
@@ -47,6 +48,15 @@ class JobSpec(BaseModel):
     pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
+    prompt: tuple[str, ...] = Field(
+        (), description="Classes in words, each with its synonyms, separated by commas; for text-image models."
+    )
+    example: dict[str, Any] | None = Field(
+        None, description="Outlined examples of classes, as GeoJSON in longitude and latitude with a property prompt."
+    )
+    without: tuple[Literal["templates", "synonyms", "bias", "gate", "mixing", "guide", "reject"], ...] = Field(
+        (), description="Steps of the prompts' algorithm that are left out."
+    )
     legend: Literal["worldcover"] | None = Field(None, description="Legend of the map instead of the model's own.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
@@ -81,6 +91,11 @@ class JobSpec(BaseModel):
     def _read_aoi(cls, value: Any) -> Any:  # whatever a caller gives; AOI.read refuses what is no region
         return None if value is None else AOI.read(value).to_geojson()
 
+    @field_validator("example", mode="before")
+    @classmethod
+    def _read_example(cls, value: Any) -> Any:  # as above
+        return None if value is None else read_examples(value)
+
     @field_validator("datetime", mode="after")
     @classmethod
     def _read_datetime(cls, value: str | None) -> str | None:
@@ -97,6 +112,8 @@ class JobSpec(BaseModel):
             raise RequestError(
                 "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"
             )
+        if self.without and not (self.prompt or self.example):
+            raise RequestError("--without and no --prompt", "prompts whose steps to leave out", "drop --without")
         for name in ("dem", "comment"):
             if getattr(self, name) and not self.evidence:
                 raise RequestError(
@@ -140,7 +157,7 @@ class JobSpec(BaseModel):
         for name in given:
             if name not in cls.model_fields:
                 raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
-        workflow = str(given.pop("workflow", "landcover"))
+        workflow = str(given.pop("workflow", "prompt" if given.keys() & {"prompt", "example"} else "landcover"))
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
         moves = not fields.get("scenes") and "datetime" not in fields
         if fields.get("scenes"):
@@ -183,7 +200,9 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
     """One scene, or names with commas between them, where a field takes several."""
     if name == "scenes" and isinstance(value, str | Path):
         return (str(value),)
-    if name in {"bands", "format", "layers"} and isinstance(value, str):
+    if name == "prompt" and isinstance(value, str):
+        return (value,)
+    if name in {"bands", "format", "layers", "without"} and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return value
 

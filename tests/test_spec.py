@@ -20,6 +20,11 @@ from geoseg.settings import Settings
 from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow, option_of
 
 BOX = "9,47,9.1,47.1"
+TRIANGLE: dict[str, Any] = {"type": "Polygon", "coordinates": [[[9.0, 47.0], [9.1, 47.0], [9.1, 47.1], [9.0, 47.0]]]}
+EXAMPLE: dict[str, Any] = {
+    "type": "FeatureCollection",
+    "features": [{"type": "Feature", "properties": {"prompt": "example"}, "geometry": TRIANGLE}],
+}
 BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",)}
 # Two values for each field. A field that is missing here fails test_every_field_is_tried.
 OTHERS: dict[str, Any] = {
@@ -37,6 +42,9 @@ OTHERS: dict[str, Any] = {
     "offset": (None, -0.1),
     "datetime": (None, "2022-01-01/2022-06-30"),
     "composite": ("first", "median"),
+    "prompt": (("river",), ("river", "forest, trees")),
+    "example": (None, TRIANGLE),
+    "without": ((), ("gate",)),
     "legend": (None, "worldcover"),
     "resolution": (None, 10.0),
     "crs": (None, "EPSG:32632"),
@@ -52,7 +60,11 @@ OTHERS: dict[str, Any] = {
 
 
 # What a field cannot be without.
-WITH: dict[str, Any] = {"dem": {"evidence": "landslide"}, "comment": {"evidence": "landslide"}}
+WITH: dict[str, Any] = {
+    "without": {"prompt": ("river",)},
+    "dem": {"evidence": "landslide"},
+    "comment": {"evidence": "landslide"},
+}
 
 
 def test_every_field_is_tried():
@@ -295,6 +307,9 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "datetime": ("2022-01-01/2022-01-31", "2022-01-01/2022-01-31"),
     "composite": ("median", "median"),
     "model": ("m", "m"),
+    "prompt": (["forest, trees", "river"], ("forest, trees", "river")),
+    "example": (TRIANGLE, EXAMPLE),
+    "without": ("gate, guide", ("gate", "guide")),
     "legend": ("worldcover", "worldcover"),
     "resolution": (20.0, 20.0),
     "crs": ("EPSG:32633", "EPSG:32633"),
@@ -322,6 +337,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "backend": ("torch", "torch"),
     "connections": (4, 4),
     "offline": (True, True),
+    "max_features": ("500MB", 5 * 10**8),
     "allow_pickle": (True, True),
 }
 

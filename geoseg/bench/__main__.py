@@ -110,6 +110,13 @@ def _measure_change(words: argparse.Namespace, folder: Path) -> None:
     measure_change((words.inputs or [Path("../shared/data")])[0], sys.stdout.write)
 
 
+def _measure_words(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.words import measure_words  # noqa: PLC0415  # imports torch
+
+    data = (words.data or Path("../shared/data")).absolute()
+    measure_words(folder, data, [str(part) for part in words.inputs], words.seeds, sys.stdout.write)
+
+
 def _model(words: argparse.Namespace) -> str:
     return str((words.model or ["demo-landcover"])[0])
 
@@ -128,6 +135,7 @@ _MEASURES = {
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
     "change": _measure_change,
+    "words": _measure_words,
 }
 
 
@@ -139,7 +147,7 @@ def _parse() -> argparse.Namespace:
         nargs="*",
         type=Path,
         help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration; "
-        "change: folder of shared data",
+        "change: folder of shared data; words: pairs, steps, absent, order, second, examples (default: all)",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure; repeat for several")
@@ -151,6 +159,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
+    parser.add_argument("--data", type=Path, help="words: folder of shared data, ../shared/data")
+    parser.add_argument("--seeds", type=int, default=5, help="words: networks that are trained")
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")

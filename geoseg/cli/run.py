@@ -32,6 +32,9 @@ def run_command(
     datetime: options.Datetime = None,
     composite: options.Composite = None,
     model: options.Model = None,
+    prompt: options.Prompt = None,
+    example: options.Example = None,
+    without: options.Without = None,
     legend: options.Legend = None,
     resolution: options.Resolution = None,
     crs: options.Crs = None,
@@ -59,6 +62,7 @@ def run_command(
     backend: options.Backend = None,
     connections: options.Connections = None,
     offline: options.Offline = False,
+    max_features: options.MaxFeatures = None,
     allow_pickle: options.AllowPickle = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -102,6 +106,9 @@ def plan_command(
     datetime: options.Datetime = None,
     composite: options.Composite = None,
     model: options.Model = None,
+    prompt: options.Prompt = None,
+    example: options.Example = None,
+    without: options.Without = None,
     legend: options.Legend = None,
     resolution: options.Resolution = None,
     crs: options.Crs = None,
@@ -129,6 +136,7 @@ def plan_command(
     backend: options.Backend = None,
     connections: options.Connections = None,
     offline: options.Offline = False,
+    max_features: options.MaxFeatures = None,
     allow_pickle: options.AllowPickle = False,
     price: options.Price = None,
     as_json: options.Json = False,
@@ -164,7 +172,7 @@ def plan_command(
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
 RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
-_LISTS = ("bands", "format", "layers")
+_LISTS = ("bands", "format", "layers", "without")
 _NEITHER = ("as_json", "quiet", "debug", "price")
 
 

@@ -15,7 +15,10 @@ from geoseg.settings import Settings
 from geoseg.tiles import ChipPlan
 
 if TYPE_CHECKING:
+    from geoseg.heads import Head
+    from geoseg.heads.words import WordsHead
     from geoseg.predict import Arrays, Predictor
+    from geoseg.words import WordsPlan
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class ModelLoader:
         allow_pickle: Whether weights may be a pickle.
         keeps_scores: See ``Predictor``.
         legend: In which the classes are told; ``None`` for the model's own.
+        words: What is asked of a text-image model; ``None`` for models that have classes of their own.
+        features_in: Store in which image features are kept for later prompts.
+        features_bytes: Most of them that this process writes.
     """
 
     model: ModelFolder
@@ -43,6 +49,9 @@ class ModelLoader:
     allow_pickle: bool = False
     keeps_scores: bool = False
     legend: Legend | None = None
+    words: WordsPlan | None = None
+    features_in: str = ""
+    features_bytes: int = 0
 
     def here(self) -> Self:
         """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
@@ -83,17 +92,16 @@ class ModelLoader:
         Raises:
             GeosegError: If they are not here, or cannot be used.
         """
-        from geoseg.heads import make_head  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
         from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
 
-        network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)
+        head = self._head()
         arrays: Arrays = NumpyArrays()
         if self.backend.name == "torch":
             from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
 
             arrays = Tensors(self.backend.device)
         return Predictor(
-            make_head(network, self.legend),
+            head,
             self.chips,
             arrays,
             self.pixel_m,
@@ -101,4 +109,33 @@ class ModelLoader:
             passes=passes,
             layers=self.layers,
             keeps_scores=self.keeps_scores,
+        )
+
+    def _head(self) -> Head:
+        """What makes scores of chips."""
+        if self.words is not None:
+            return self.words_head()
+        from geoseg.heads import make_head  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
+
+        network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)
+        return make_head(network, self.legend)
+
+    def words_head(self) -> WordsHead:
+        """The head of a text-image model; loads nothing yet."""
+        from geoseg.heads.words import WordsHead  # noqa: PLC0415  # imports torch
+        from geoseg.models.networks.text_image.loading import load_text_image  # noqa: PLC0415
+        from geoseg.models.text_image import MASKS  # noqa: PLC0415
+        from geoseg.store import open_store  # noqa: PLC0415
+        from geoseg.words import FeatureCache  # noqa: PLC0415
+
+        assert self.words is not None  # noqa: S101  # who asks has prompts
+        backend, spec = self.backend, self.model.spec
+        made_by = f"{spec.digest} {backend.key} {backend.precision} {self.threads}"
+        store = open_store(self.features_in) if self.features_in else None
+        return WordsHead(
+            lambda: load_text_image(self.model, backend.device, allow_pickle=self.allow_pickle),
+            spec.stride_px,
+            self.words,
+            FeatureCache(store, made_by, self.features_bytes),
+            draws=spec.architecture.endswith(f":{MASKS}"),
         )

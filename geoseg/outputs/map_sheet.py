@@ -69,8 +69,8 @@ def map_sheet(
     """Lays the map out; arguments as those of the report."""
     rows, cols = pixels.shape
     pictures = (
-        _data(colour_classes(pixels, classes), "PNG"),
-        "" if imagery is None else _data(_smooth(imagery_picture(imagery, valid)), "WEBP"),
+        data_address(colour_classes(pixels, classes), "PNG"),
+        "" if imagery is None else data_address(_smooth(imagery_picture(imagery, valid)), "WEBP"),
     )
     if geobox.crs is None:
         return MapSheet(_WIDTH, round(_WIDTH * rows / cols, 1), *pictures, None, 0.0, "", ())
@@ -126,5 +126,6 @@ def _smooth(picture: Image.Image) -> Image.Image:
     return picture if factor <= 1 else picture.resize((picture.width * factor, picture.height * factor))
 
 
-def _data(picture: Image.Image, kind: Literal["PNG", "WEBP"]) -> str:
+def data_address(picture: Image.Image, kind: Literal["PNG", "WEBP"]) -> str:
+    """A picture as an address that holds it."""
     return f"data:image/{kind.lower()};base64," + base64.b64encode(encoded(picture, kind)).decode()

@@ -22,6 +22,7 @@ from geoseg.machine import MemoryWatch, release_memory
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.evidence import with_evidence
+from geoseg.pipeline.examples import with_examples
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
@@ -110,7 +111,7 @@ def run(
             should_stop=should_stop,
         )
         with ready.remote:
-            prepared = with_evidence(_with_inputs_checked(ready))
+            prepared = with_examples(with_evidence(_with_inputs_checked(ready)), progress.stage)
             with job.taken(prepared.found.documents, prepared.backend.choice):
                 if before is not None:
                     before(prepared)

@@ -34,10 +34,13 @@ from geoseg.pipeline.evidence import evidence_of
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
 from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
+from geoseg.pipeline.sizes import kept_layers
+from geoseg.pipeline.word_columns import WordColumns
 from geoseg.pixels import layer_names
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import Store
+from geoseg.words import LAYERS as WORDS_LAYERS
 from geoseg.work import Tally
 
 if TYPE_CHECKING:
@@ -70,7 +73,8 @@ def finish(
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
     """
-    layers = layer_names(prepared.spec.layers, len(prepared.classes))
+    layers = layer_names(kept_layers(prepared.spec), len(prepared.classes))
+    layers += () if prepared.words is None else WORDS_LAYERS
     mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
     progress.stage("writing rasters and polygons")
     with (
@@ -215,7 +219,7 @@ def _write_polygons(
             prepared.classes,
             formats=set(spec.format),
             metadata={name: text for name, text in notes.items() if text},
-            further=gathering,
+            further=gathering if prepared.words is None else WordColumns(prepared.words, source.source, source.mosaic),
         ) as writer,
     ):
         _write_beside(writer, batches)

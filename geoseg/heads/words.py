@@ -99,7 +99,7 @@ class WordsHead:
         rows, cols = cells.shape[:2]
         seen = valid.reshape(rows, stride, cols, stride).any(axis=(1, 3))
         mixed = None if "mixing" in self._plan.without else self._mixed(cells)
-        scores = cell_scores(cells, whole, seen, self._vectors, owners, settings, mixed)
+        scores = cell_scores(cells, whole, seen, self._vectors, owners, settings, mixed, self._plan.taus)
         guide = None
         if "guide" not in self._plan.without:
             brightness = np.where(valid, pixels.mean(axis=0), 0) / np.float32(settings.guide_scale)

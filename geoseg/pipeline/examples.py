@@ -29,7 +29,7 @@ from geoseg.words.features import unit
 def with_examples(prepared: Prepared, say: Callable[[str], object] = lambda _: None) -> Prepared:
     """The job with what was outlined as vectors; its keys depend on them.
 
-    Each example is looked at in one window of the lattice, that in which it lies nearest to the middle. It must lie in the
+    Each example is looked at in one window of the lattice, that in which it lies nearest to the middle. Its middle must lie in the
     region, so that a larger region has the same scenes there.
 
     Raises:
@@ -41,16 +41,21 @@ def with_examples(prepared: Prepared, say: Callable[[str], object] = lambda _: N
     say("looking at the examples")
     owner_of = {phrase: number for number, prompt in enumerate(plan.prompts) for phrase in prompt.meaning}
     windows = _Windows(prepared)
-    found, counts = [], dict.fromkeys(owner_of.values(), 0)
+    seen: dict[int, list[tuple[int, ...]]] = {}
     for feature in document["features"]:
         name = " ".join(feature["properties"]["prompt"].split())
-        owner = owner_of[name.casefold()]
-        counts[owner] += 1
         vector = windows.mean(_on_grid(prepared, feature["geometry"], name), name)
-        found.append(Example(owner, f"example {counts[owner]}", tuple(int(v) for v in vector)))
-    found.sort(key=lambda example: (example.owner, example.vector))
-    words = plan.with_examples(found)
+        seen.setdefault(owner_of[name.casefold()], []).append(tuple(int(v) for v in vector))
+    words = plan.with_examples([_together(owner, seen[owner]) for owner in sorted(seen)])
     return replace(prepared, words=words, key_parts=replace(prepared.key_parts, head=words.digest))
+
+
+def _together(owner: int, vectors: list[tuple[int, ...]]) -> Example:
+    """The examples of a class as one: the mean of their directions, summed in an order that is nobody's."""
+    units = unit(np.array(sorted(vectors), np.float32))
+    mean = units.mean(axis=0, dtype=np.float64).astype(np.float32)
+    rounded = Features.rounded(mean[None, None], mean).whole
+    return Example(owner, f"{len(vectors)} examples", tuple(int(v) for v in rounded))
 
 
 def _on_grid(prepared: Prepared, geometry: dict[str, Any], name: str) -> shapely.Geometry:
@@ -63,7 +68,7 @@ def _on_grid(prepared: Prepared, geometry: dict[str, Any], name: str) -> shapely
     )
     region = prepared.region.window
     box = shapely.box(region.col0, region.row0, region.col1, region.row1)
-    if not box.covers(outline):
+    if not box.covers(outline.representative_point()):
         raise RequestError(
             f"--example with {name!r} outside of the region",
             "examples within the map",

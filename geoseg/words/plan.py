@@ -26,12 +26,12 @@ _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An object that a user outlined, as the image network sees it.
+    """The objects of a class that a user outlined, as the image network sees them.
 
     Attributes:
         owner: Number of its prompt.
-        name: What its file calls it.
-        vector: int8 (width,): its mean feature, rounded as features are.
+        name: In words.
+        vector: int8 (width,): their mean feature, rounded as features are.
     """
 
     owner: int
@@ -96,6 +96,11 @@ class WordsPlan:
     def owners(self) -> tuple[int, ...]:
         """Number of the prompt of each phrase, then of each example; -1 for the background."""
         return (*(owner for _, owner in self._phrases), *(example.owner for example in self.examples))
+
+    @property
+    def taus(self) -> tuple[float | None, ...]:
+        """What the gate holds each phrase, and each prompt's examples, against."""
+        return (*(self.settings.tau_of(phrase) for phrase in self.phrases), *(None for _ in self.examples))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def cell_scores(
     owners: Sequence[int],
     settings: WordSettings,
     mixed: Floats | None = None,
+    taus: Sequence[float | None] = (),
 ) -> Floats:
     """Scores of a window's cells: cosines, less the window's own answer, and less for prompts that are not there.
 
@@ -39,6 +40,7 @@ def cell_scores(
         owners: Number of the prompt of each phrase.
         settings: Of the model and the job.
         mixed: What class mixing adds to every prompt, (prompt, rows, cols).
+        taus: ``WordSettings.tau_of`` each phrase, where they are not all the same.
 
     Returns:
         (phrase, rows, cols), in units of a cosine.
@@ -53,7 +55,8 @@ def cell_scores(
         for numbers in members:
             if owners[numbers[0]] < 0:
                 continue  # what stands for none of the prompts is always there
-            presence = _presence(scores[numbers].max(axis=0)[seen], settings)
+            tau = taus[numbers[0]] if taus else settings.gate_tau
+            presence = _presence(scores[numbers].max(axis=0)[seen], tau, settings.gate_scale)
             scores[numbers] += np.float32(
                 settings.gate * settings.temperature * np.log(max(presence, settings.gate_floor))
             )
@@ -62,15 +65,14 @@ def cell_scores(
     return scores
 
 
-def _presence(scores: Floats, settings: WordSettings) -> float:
+def _presence(scores: Floats, tau: float | None, scale: float) -> float:
     """How likely a prompt is somewhere among some cells, by the highest of them."""
     count = max(1, round(_TOP_SHARE * scores.size))
     top = float(np.sort(scores)[-count:].mean(dtype=np.float64))
-    tau = settings.gate_tau
     if tau is None:
         middle = float(np.median(scores))
         tau = middle + 2 * float(np.median(np.abs(scores - np.float32(middle))))
-    return float(1 / (1 + np.exp(-(top - tau) / settings.gate_scale)))
+    return float(1 / (1 + np.exp(-(top - tau) / scale)))
 
 
 def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) -> Floats:

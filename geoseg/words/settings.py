@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from geoseg.errors import ModelSpecError
@@ -27,6 +27,8 @@ class WordSettings:
         gate_floor: Least presence, so that a wrong gate does not put out what is seen plainly.
         gate_tau: Mean of the highest cosines of a window without the prompt, 95th percentile; ``None`` takes the
             window's median and twice its median absolute deviation.
+        gate_words: The same for single words of the vocabulary that have another one; a phrase takes the highest of its
+            words.
         gate_scale: Over how much of a cosine the presence rises.
         guide_scale: Value of the bands that counts as white when edges are looked for.
         guide_eps: Below what variance of the guide there is no edge.
@@ -43,6 +45,7 @@ class WordSettings:
     gate: float = 0.0
     gate_floor: float = 0.05
     gate_tau: float | None = None
+    gate_words: Mapping[str, float] = field(default_factory=dict)
     gate_scale: float = 0.05
     guide_scale: float = 1.0
     guide_eps: float = 1e-3
@@ -88,6 +91,11 @@ class WordSettings:
         for step in steps:
             changed |= nothing.get(step, {})
         return replace(self, **changed)
+
+    def tau_of(self, phrase: str) -> float | None:
+        """See ``gate_tau``; of a phrase."""
+        own = [self.gate_words[word] for word in phrase.casefold().split() if word in self.gate_words]
+        return max(own) if own else self.gate_tau
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in an item."""

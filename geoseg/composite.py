@@ -81,14 +81,16 @@ class _Strip:
 
     @classmethod
     def on(cls, values: NDArray[np.float32]) -> _Strip:
-        """A strip that is filled in place; ``values`` (band, y, x) hold NaN."""
+        """A strip that is filled in place, ``values`` (band, y, x); what nothing settles is left as it is."""
         return cls(values, *(np.zeros(values.shape[1:], dtype=bool) for _ in range(3)))
 
     def feed(self, pixels: Pixels) -> NDArray[np.bool_]:
         """Take what an item gives to pixels that nothing has settled; returns which pixels it gave."""
         free = ~self.settled
         take = pixels.usable & free
-        np.copyto(self.values, pixels.values, where=True if take.all() else take)  # whole copies are quicker
+        where = True if take.all() else take  # whole copies are quicker
+        for out, band, scale in zip(self.values, pixels.bands, pixels.scales, strict=True):
+            np.multiply(band, scale, out=out, where=where)
         lost = pixels.failed & free
         self.failed |= lost
         self.seen |= pixels.masked
@@ -137,14 +139,16 @@ def make_composite(
         [lazy_item(item, geobox, rows, quantity, rasters, previews=previews) for item in scene.items]
         for scene in scenes
     ]
-    values = np.full((bands, *geobox.shape), np.nan, dtype="float32")
+    values = np.empty((bands, *geobox.shape), dtype="float32")
     reason = np.full(geobox.shape, Reason.UNOBSERVED, dtype="uint8")
     used: dict[str, int] = {}
     failures: dict[str, str] = {}
     merge = _merge_median if dates > 1 else _merge_first
     for strip in _strips(geobox.shape[0], rows):
         reason[strip] = merge(lazy, strip, counted[strip], threads, used, failures, values[:, strip])
-    np.copyto(values, np.nan, where=reason != Reason.OBSERVED)
+    gaps = reason != Reason.OBSERVED
+    if gaps.any():
+        np.copyto(values, np.nan, where=gaps)
     return Composite(values, reason, used, failures)
 
 

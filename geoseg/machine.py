@@ -8,8 +8,8 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -171,3 +171,19 @@ def has_gpu_driver() -> bool:
             ctypes.CDLL(name)
             return True
     return False
+
+
+@contextmanager
+def unswept() -> Iterator[None]:
+    """Import libraries without the garbage collector, which from then on leaves alone what is there.
+
+    Half a million objects of libraries live as long as the process; each full collection would go through all of them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()

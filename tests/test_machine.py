@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import psutil
+import pytest
 
 from geoseg import machine
-from geoseg.machine import Speeds, memory_bytes, process_tree, usable_cores
+from geoseg.machine import Speeds, memory_bytes, process_tree, unswept, usable_cores
 
 
 def test_cores_are_those_that_this_process_may_use():
@@ -74,3 +77,19 @@ def test_speeds_that_cannot_be_kept_are_no_reason_to_fail(tmp_path):
     Speeds(tmp_path / "file").put("a", 1.0)
     Speeds(tmp_path / "file" / "deeper").put("a", 1.0)
     assert Speeds(tmp_path / "file").get("a") is None
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_collector_leaves_alone_what_was_imported_and_is_as_it_was(is_enabled):
+    (gc.enable if is_enabled else gc.disable)()
+    frozen = gc.get_freeze_count()
+    try:
+        with suppress(ImportError), unswept():
+            assert not gc.isenabled()
+            kept = [[] for _ in range(1000)]
+            raise ImportError
+        assert gc.isenabled() is is_enabled
+        assert gc.get_freeze_count() >= frozen + len(kept)
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import json
 import subprocess
@@ -10,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,13 +78,32 @@ def test_equal_records_are_equal_bytes(tmp_path):
     assert one.path(KEY).read_bytes() == other.path(KEY).read_bytes()
 
 
-def test_numpy_and_zip_tools_read_a_record(tmp_path):
+def test_zip_and_zstandard_tools_and_numpy_read_a_record(tmp_path):
     store, written = TileStore(tmp_path), record(1)
     store.put(KEY, written)
-    with np.load(store.path(KEY)) as archive:
-        assert np.array_equal(archive["classes"], written.layers["classes"])
     with zipfile.ZipFile(store.path(KEY)) as archive:
         assert archive.testzip() is None
+        with pa.CompressedInputStream(io.BytesIO(archive.read("classes.npy.zst")), "zstd") as member:
+            assert np.array_equal(np.load(io.BytesIO(member.read())), written.layers["classes"])
+
+
+def test_a_record_of_an_older_version_is_read(tmp_path):
+    written = record(1)
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in {**written.layers, "cells": written.cells}.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+        archive.writestr("facts.json", json.dumps({"incomplete": written.incomplete, "facts": dict(written.facts)}))
+        archive.comment = b"0" * 64
+    content = body.getvalue()[:-64]
+    store = TileStore(tmp_path)
+    store.path(KEY).parent.mkdir(parents=True)
+    store.path(KEY).write_bytes(content + hashlib.sha256(content).hexdigest().encode())
+    found = store.get(KEY)
+    assert found is not None
+    assert found.facts == written.facts
+    assert all(np.array_equal(found.layers[name], layer) for name, layer in written.layers.items())
 
 
 def test_a_record_that_was_cut_short_is_absent(tmp_path):
@@ -180,6 +202,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from geoseg.errors import OutputError
 from geoseg.store import TileRecord, TileStore
 

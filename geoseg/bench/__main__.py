@@ -1,4 +1,7 @@
-"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it."""
+"""``python -m geoseg.bench WHAT``: one benchmark; ``make bench`` and its like call it.
+
+``real-sets`` takes configurations; without any all of ``workflows/train``.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,13 @@ def _measure_folds(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.folds import measure_folds  # noqa: PLC0415  # imports torch
 
     for config in words.inputs:
-        measure_folds(config, words.folds, folder, sys.stdout.write)
+        measure_folds(config, words.folds, folder, sys.stdout.write, (words.model or [None])[0])
+
+
+def _tabulate_real_sets(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.real_sets import measure_real_sets  # noqa: PLC0415  # the whole road
+
+    measure_real_sets(words.inputs, folder, sys.stdout.write)
 
 
 def _compare_peers(words: argparse.Namespace, folder: Path) -> None:
@@ -132,6 +141,7 @@ _MEASURES = {
     "peers": _compare_peers,
     "training": _measure_training,
     "folds": _measure_folds,
+    "real-sets": _tabulate_real_sets,
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
     "change": _measure_change,
@@ -150,7 +160,7 @@ def _parse() -> argparse.Namespace:
         "change: folder of shared data; words: pairs, steps, absent, order, second, examples (default: all)",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
-    parser.add_argument("--model", action="append", help="model to measure; repeat for several")
+    parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")
     parser.add_argument("--side", type=int, action="append", help="side of the scene in pixels; repeat for several")
     parser.add_argument(
         "--dates", type=int, default=40, help="dates: of memory's median, 0 leaves it out; of scheduling"

@@ -5,22 +5,19 @@ The maps are made by the road of ``geoseg run``, and a random forest and the com
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
 import yaml
 
 from geoseg.bench.context import describe_machine
+from geoseg.bench.trained import Scores, Tried, train_apart, tried
 from geoseg.errors import RequestError
+from geoseg.evaluation.calibrate import calibration_on, store
 from geoseg.evaluation.confusion import Confusion
-from geoseg.evaluation.scoring import evaluate
+from geoseg.evaluation.legend import Legend
 from geoseg.evaluation.tables import aligned
 from geoseg.evaluation.task import Task
 from geoseg.labels.config import read_yaml
@@ -28,11 +25,9 @@ from geoseg.models import resolve
 from geoseg.settings import Settings
 
 type Say = Callable[[str], object]
-#: Of each kind of model, by image.
-type Scores = Mapping[str, Mapping[str, Confusion]]
 
 
-def measure_folds(config: Path, count: int, folder: Path, say: Say) -> None:
+def measure_folds(config: Path, count: int, folder: Path, say: Say, calibrated: str | None = None) -> None:
     """Train and map each fold, and print one table.
 
     Args:
@@ -40,26 +35,35 @@ def measure_folds(config: Path, count: int, folder: Path, say: Say) -> None:
         count: Folds, each a run of neighbouring groups.
         folder: Where runs go; trainings and scores that are there are not made again.
         say: Prints.
+        calibrated: Model that gets the temperatures fitted on what each fold held out: one of the same recipe that was
+            trained on all images, which leaves none to calibrate it on.
 
     Raises:
         GeosegError: If a training fails, or the data are wrong.
     """
     say(f"{config.name} in {count} folds; {describe_machine()}\n")
-    paths = [_trained(config, fold, count, folder, say) for fold in range(count)]
-    found = [_scored(path) for path in paths]
-    for line in fold_lines(found, [entry.name for entry in Task.read(paths[0]).held.classes]):
+    found = [_trained(config, fold, count, folder, say) for fold in range(count)]
+    task = Task.read(folder / "fold-0.yaml")
+    names = [entry.name for entry in task.held.classes]
+    for line in fold_lines([one.scores for one in found], names):
         say(f"{line}\n")
+    made = calibration_on([sample for one in found for sample in one.samples], Legend.same(names))
+    told = ", ".join(f"{number:g}" for number in made.fit.temperatures or (made.fit.temperature,))
+    say(
+        f"calibration error {made.before.ece or 0:.4f}; {made.after.ece or 0:.4f} on groups that were not fitted on ({told})\n"
+    )
+    if calibrated is not None and made.is_better:
+        folder_of = resolve(calibrated, cache=Settings().cache)
+        store(folder_of, made, f"{config.stem}, {count} folds of the recipe, each by a network that never saw it")
+        say(f"{folder_of.path} has these temperatures\n")
 
 
-def _trained(config: Path, fold: int, count: int, folder: Path, say: Say) -> Path:
-    """The configuration of a fold, beside the folder of its training."""
+def _trained(config: Path, fold: int, count: int, folder: Path, say: Say) -> Tried:
+    """A fold, its configuration beside the folder of its training."""
     path = folder / f"fold-{fold}.yaml"
     path.write_text(yaml.safe_dump(fold_of(read_yaml(config), config.parent, fold, count)), encoding="utf-8")
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(path.with_suffix("")), "--resume"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own words
-    say(f"fold {fold}: {time.perf_counter() - start:.0f} s to train\n")
-    return path
+    say(f"fold {fold}: {train_apart(path, path.with_suffix(''))} to train\n")
+    return tried(path, path.with_suffix(""))
 
 
 def fold_of(document: Any, root: Path, fold: int, count: int) -> dict[str, Any]:
@@ -117,21 +121,3 @@ def fold_lines(folds: Sequence[Scores], classes: Sequence[str]) -> list[str]:
 
 def _iou(confusion: Confusion, place: int) -> float | None:
     return confusion.classes[place].iou
-
-
-def _scored(config: Path) -> Scores:
-    """The network of a fold and the baselines on what it never saw; kept beside the model for as long as that is the same."""
-    run = config.with_suffix("")
-    model, path = resolve(str(run / "model"), cache=Settings().cache), run / "scores.json"
-    if path.exists() and (kept := json.loads(path.read_text(encoding="utf-8")))["weights"] == model.spec.weights.sha256:
-        return {
-            kind: {image: Confusion(np.array(counts, np.int64)) for image, counts in images.items()}
-            for kind, images in kept["scores"].items()
-        }
-    task = Task.read(config)
-    with task.mapper(model, Settings.with_options()) as mapper:
-        evaluations = [evaluate(mapper, task.held, task.measures), *task.baselines()]
-    scores = {one.kind: {member.name: member.confusion for member in one.members} for one in evaluations}
-    plain = {kind: {image: one.counts.tolist() for image, one in images.items()} for kind, images in scores.items()}
-    path.write_text(json.dumps({"weights": model.spec.weights.sha256, "scores": plain}), encoding="utf-8")
-    return scores

@@ -51,7 +51,7 @@ def _app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None and words[:1] == ["run"]:
+    if arguments is None and words[:1] in (["run"], ["train"]):
         with_huge_pages()  # before the libraries are there
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from geoseg.cli import completion
 from geoseg.errors import RequestError
 
 if TYPE_CHECKING:
+    from geoseg.evaluation.calibrate import Calibration
     from geoseg.evaluation.record import EvaluationRecord
     from geoseg.models import ModelFolder
     from geoseg.settings import Settings
@@ -103,6 +104,7 @@ def calibrate_command(
     model: Annotated[str, typer.Argument(help="Model folder of this machine, or its name.", show_default=False)],
     config: Config,
     hold_out: HoldOut = None,
+    conformal: Conformal = None,
     backend: Backend = None,
     device: Device = None,
     max_memory: MaxMemory = None,
@@ -110,9 +112,15 @@ def calibrate_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a temperature on held-out images and put it into the model's item: confidences then are probabilities."""
+    """Fit temperatures on held-out images and put them into the model's item: confidences then are probabilities."""
     del debug
-    from geoseg.evaluation.calibrate import calibrate, check_storable, store  # noqa: PLC0415  # the whole road
+    from geoseg.evaluation.calibrate import (  # noqa: PLC0415  # the whole road
+        calibrate,
+        check_storable,
+        store,
+        store_class_sets,
+    )
+    from geoseg.evaluation.class_sets import check_miss  # noqa: PLC0415
     from geoseg.evaluation.task import Task  # noqa: PLC0415
     from geoseg.models.registry import is_elsewhere  # noqa: PLC0415
 
@@ -122,14 +130,38 @@ def calibrate_command(
             "a folder of this machine",
             f"geoseg models add {model} makes a copy of it",
         )
+    if conformal is not None:
+        check_miss(conformal)
     settings = _settings(backend, device, max_memory, offline=offline)
     folder = _folder(model, settings)
     check_storable(folder)
     task = Task.read(config, hold_out or [])
     with _telling(quiet=quiet) as say:
         made = calibrate(task, folder, settings, say)
+    title = task.held.title or config.name
+    _say_calibration(made, [info.name for info in folder.spec.classes])
+    if made.is_better:
+        folder = store(folder, made, title)
+        typer.echo(f"{folder.path / 'item.json'} has it; finished tiles of the model are made anew")
+    else:
+        typer.echo("not stored: it does not help on scenes that it was not fitted on")
+    if conformal is not None:
+        sets = made.class_sets(conformal)
+        store_class_sets(folder, sets, made.legend.classes, title)
+        typer.echo(
+            f"{folder.path / 'item.json'} has class sets: {class_sets_in_words(sets.thresholds, made.legend.classes)}"
+        )
+    if made.is_better and (folder.path / "exports").is_dir():
+        typer.echo(
+            f"exports of {model} are of the model without it: make them again with geoseg models export", err=True
+        )
+
+
+def _say_calibration(made: Calibration, names: Sequence[str]) -> None:
     where = "scenes that it was not fitted on" if made.is_tried else "the one scene that it was fitted on"
-    typer.echo(f"temperature {made.fit.temperature:g}, fitted on {made.before.pixels:,} pixels of {made.scenes} scenes")
+    each = ", ".join(f"{number:g} for {name}" for number, name in zip(made.fit.temperatures, names, strict=False))
+    told = f"temperatures {each}" if each else f"temperature {made.fit.temperature:g}"
+    typer.echo(f"{told}, fitted on {made.before.pixels:,} pixels of {made.scenes} scenes")
     for name, before, after in (
         ("expected calibration error", made.before.ece, made.after.ece),
         ("negative log likelihood", made.before.mean_nll, made.after.mean_nll),
@@ -138,15 +170,20 @@ def calibrate_command(
         typer.echo(f"{name}: {before:.4f}, with it {after:.4f} on {where}")
     if made.fit.at_bound:
         typer.echo("note: the best temperature lies outside of what is allowed: look at labels and training", err=True)
-    if not made.is_better:
-        typer.echo("not stored: it does not help on scenes that it was not fitted on")
-        return
-    store(folder, made, task.held.title or config.name)
-    typer.echo(f"{folder.path / 'item.json'} has the temperature; finished tiles of the model are made anew")
-    if (folder.path / "exports").is_dir():
-        typer.echo(
-            f"exports of {model} are of the model without it: make them again with geoseg models export", err=True
-        )
+
+
+def class_sets_in_words(thresholds: Sequence[float | None], classes: Sequence[str]) -> str:
+    """From which probability on each class is named.
+
+    Args:
+        thresholds: Of each class; ``None`` where it always is.
+        classes: Names.
+    """
+    each = (
+        f"{name} always" if least is None else f"{name} from {least:.1%} on"
+        for name, least in zip(classes, thresholds, strict=True)
+    )
+    return ", ".join(each)
 
 
 @contextmanager

@@ -46,12 +46,18 @@ def _folder(reference: str, settings: Settings, *, measured: bool = True) -> Mod
 
 @app.command("list")
 def list_command() -> None:
-    """Name every model: built in, in the folders of GEOSEG_MODELS, and added. Asks no server."""
+    """Name every model: built in, in the folders of GEOSEG_MODELS, added, and known of others. Asks no server."""
     from geoseg.models import list_models  # noqa: PLC0415
+    from geoseg.models.licences import licence_kind  # noqa: PLC0415
+    from geoseg.models.torchgeo_weights import published  # noqa: PLC0415
 
     settings = _settings()
     for folder in list_models(models_dirs=settings.models, cache=settings.cache):
         typer.echo(f"{folder.path.name:<20} {folder.spec.title} ({folder.spec.licence})")
+    typer.echo("\npublished by others, fetched when they are used (pickles: --allow-pickle)")
+    for reference, title, licence in published():
+        limit = "; non-commercial use only" if licence_kind(licence) == "non-commercial" != licence else ""
+        typer.echo(f"{reference}  {title} ({licence}{limit})")
 
 
 @app.command("show")
@@ -63,11 +69,12 @@ def show(
     """Print what is known of a model: what it reads, what it gives, what it costs and whose it is."""
     import json  # noqa: PLC0415
 
-    spec = _folder(model, _settings(offline=offline)).spec
+    folder = _folder(model, _settings(offline=offline))
+    spec = folder.spec
     if as_json:
         typer.echo(json.dumps(spec.to_item(), indent=2))
         return
-    rows = _facts(spec)
+    rows = _facts(spec, _class_sets(folder))
     wide = max(len(name) for name, _ in rows)
     for name, text in rows:
         if text:
@@ -84,7 +91,22 @@ def _use(spec: ModelSpec) -> str:
     return "non-commercial use only" if licence_kind(spec.licence) == "non-commercial" else "not known to be open"
 
 
-def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
+def _calibration(spec: ModelSpec) -> str:
+    if spec.temperatures:
+        each = zip(spec.temperatures, spec.classes, strict=True)
+        return "logits divided, by class: " + ", ".join(f"{number:g} {info.name}" for number, info in each)
+    return "" if spec.temperature == 1 else f"logits divided by {spec.temperature:g}"
+
+
+def _class_sets(folder: ModelFolder) -> str:
+    """Thresholds in the item of a folder; they are no part of what makes a map."""
+    from geoseg.models.folder import ITEM, read_item  # noqa: PLC0415
+
+    stored = read_item(folder.path)["properties"].get("geoseg:class_sets") if (folder.path / ITEM).is_file() else None
+    return "" if stored is None else evaluate.class_sets_in_words(stored["thresholds"], stored["classes"])
+
+
+def _facts(spec: ModelSpec, sets: str) -> list[tuple[str, str]]:
     from geoseg.models.licences import licence_kind  # noqa: PLC0415
     from geoseg.outputs.report_text import size  # noqa: PLC0415
 
@@ -109,7 +131,8 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
         ("kind", f"{spec.kind}, {chips}, stride {spec.stride_px} px, cells of {spec.cell_px} x {spec.cell_px} px"),
         ("memory", f"{spec.workspace_bytes_per_px:g} bytes per pixel of a chip"),
         ("network", spec.architecture),
-        ("calibrated", "" if spec.temperature == 1 else f"logits divided by {spec.temperature:g}"),
+        ("calibrated", _calibration(spec)),
+        ("class sets", sets),
         ("head", "" if spec.head == "semantic" else spec.head),
         ("weights", f"{weights.file_name} ({large}SHA-256 {weights.sha256}) from {place}"),
         *(("note", note) for note in spec.notes),

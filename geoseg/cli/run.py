@@ -71,14 +71,15 @@ def run_command(
     """Make a map of a region: classes, confidence, polygons, areas and a report."""
     del debug  # looked at by `geoseg.cli.main`
     spec, settings = _read_options(locals())
-    from geoseg.machine import tune_allocator  # noqa: PLC0415
+    from geoseg.machine import tune_allocator, unswept  # noqa: PLC0415
 
     tune_allocator()
     # Arrays in memory have no geotransform, which rasterio remarks on for every warp.
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-    from geoseg.cli.progress import show_progress  # noqa: PLC0415
-    from geoseg.cli.show import show_after, show_before, show_licence  # noqa: PLC0415
-    from geoseg.pipeline import run  # noqa: PLC0415  # half a second of libraries that --help need not wait
+    with unswept():
+        from geoseg.cli.progress import show_progress  # noqa: PLC0415
+        from geoseg.cli.show import show_after, show_before, show_licence  # noqa: PLC0415
+        from geoseg.pipeline import run  # noqa: PLC0415  # seconds of libraries that --help need not wait for
 
     with show_progress(quiet=quiet) as progress, stop_on_signal() as stopped:
         try:

@@ -39,6 +39,9 @@ def train_command(
     del debug
     if not config.is_file():
         raise RequestError(f"the configuration {config}", "a YAML file", "docs/howto/train.md has one to start from")
+    from geoseg.machine import tune_allocator  # noqa: PLC0415
+
+    tune_allocator()  # gradients are made in a thread of their own, whose freed memory would go back at every step
     try:
         from geoseg.training.loop import train  # noqa: PLC0415  # torch and lightning
     except ModuleNotFoundError as err:

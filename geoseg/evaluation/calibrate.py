@@ -1,4 +1,7 @@
-"""A model whose confidences hold: a temperature fitted on held-out scenes, tried on others, and put into its item."""
+"""A model whose confidences hold: temperatures fitted on held-out scenes, tried on others, and put into its item.
+
+One temperature, or one for each class where that makes the labels of scenes that were not fitted on more likely.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geoseg.errors import RequestError
-from geoseg.evaluation.calibration import LEAST_SCORE, Fit, Sample, at_temperature, fit_temperature
-from geoseg.evaluation.class_sets import folds_of, unit_of
+from geoseg.evaluation.calibration import LEAST_SCORE, Fit, Sample, at_temperature, fit_temperature, fit_temperatures
+from geoseg.evaluation.class_sets import ClassSetFacts, class_sets_on, folds_of, unit_of
 from geoseg.evaluation.legend import Legend
 from geoseg.evaluation.maps import uncalibrated
 from geoseg.evaluation.reliability import Reliability
@@ -22,13 +25,15 @@ from geoseg.models.registry import BUILTIN
 from geoseg.settings import Settings
 
 _PROPERTY = "geoseg:calibration"
+#: Thresholds of class sets; ``geoseg models show`` prints them.
+CLASS_SETS = "geoseg:class_sets"
 #: A network of one logit gives 1 - p for the other class: what is smaller than half a step below 1 is not told from it.
 _LEAST_OF_ONE_LOGIT = 2.0**-25
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature and what it is good for.
+    """A temperature, or several, and what they are good for.
 
     Attributes:
         fit: Fitted on all scenes.
@@ -36,6 +41,9 @@ class Calibration:
         after: With temperatures that were fitted on the other scenes; of the fit itself where there is one scene only.
         scenes: Scenes, or groups of them, that were fitted on.
         is_tried: Whether ``after`` is of scenes that were not fitted on.
+        samples: What was fitted on.
+        legend: What classes of the network are.
+        by_group: Whether scenes are groups, not images.
     """
 
     fit: Fit
@@ -43,6 +51,23 @@ class Calibration:
     after: Reliability
     scenes: int
     is_tried: bool
+    samples: tuple[Sample, ...]
+    legend: Legend
+    by_group: bool
+
+    def class_sets(self, miss: float, least: float = LEAST_SCORE) -> ClassSetFacts:
+        """Class sets of the model as it is used: calibrated where that is better.
+
+        Args:
+            miss: See ``ClassSets``.
+            least: Smallest score that is told from nothing.
+        """
+        temperature = (self.fit.temperatures or self.fit.temperature) if self.is_better else 1.0
+        used = [
+            replace(one, scores=at_temperature(one.scores, temperature, least).astype(np.float32))
+            for one in self.samples
+        ]
+        return class_sets_on(used, self.legend, miss, by_group=self.by_group)
 
     @property
     def is_better(self) -> bool:
@@ -75,33 +100,53 @@ def calibrate(task: Task, folder: ModelFolder, settings: Settings, say: Say = la
 
 
 def calibration_of(evaluation: Evaluation, least: float = LEAST_SCORE) -> Calibration:
-    """Fit a temperature to what a network without one said.
+    """Of what a network without a temperature said.
 
     Args:
-        evaluation: Of the network without a temperature.
+        evaluation: Of that network.
         least: Smallest score that is told from nothing.
 
     Raises:
         RequestError: If there is no labelled pixel with scores.
     """
-    samples = [sample for sample in evaluation.samples if len(sample.truth)]
+    return calibration_on(evaluation.samples, evaluation.legend, least, by_group=evaluation.drawn_by_group)
+
+
+def calibration_on(
+    given: Sequence[Sample], legend: Legend, least: float = LEAST_SCORE, *, by_group: bool = True
+) -> Calibration:
+    """Fit a temperature, and one for each class, and take what holds better on scenes that were not fitted on.
+
+    Args:
+        given: Pixels of held-out scenes, as networks without a temperature see them; those of the folds of one recipe, say.
+        legend: What classes of the network are.
+        least: Smallest score that is told from nothing.
+        by_group: Scenes are groups, not images.
+
+    Raises:
+        RequestError: If there is no labelled pixel with scores.
+    """
+    samples = [sample for sample in given if len(sample.truth)]
     if not samples:
         raise RequestError("held-out images without labelled pixels", "at least one", "look at the label values")
-    legend = evaluation.legend
-    units = [unit_of(sample, by_group=evaluation.drawn_by_group) for sample in samples]
-    fit = fit_temperature(samples, legend.matrix, least)
+    units = [unit_of(sample, by_group=by_group) for sample in samples]
     is_tried = len(set(units)) > 1
-    after = Reliability.nothing()
-    for left_out in folds_of(units) if is_tried else (frozenset(units),):
-        kept = [s for s, unit in zip(samples, units, strict=True) if not is_tried or unit not in left_out]
-        own = [s for s, unit in zip(samples, units, strict=True) if unit in left_out]
-        temperature = fit_temperature(kept, legend.matrix, least).temperature if is_tried else fit.temperature
-        after += _at(own, legend, temperature, least)
-    return Calibration(fit, _at(samples, legend, 1.0, least), after, len(set(units)), is_tried)
+    made = []
+    for fitted in (fit_temperature, fit_temperatures) if is_tried else (fit_temperature,):
+        fit, after = fitted(samples, legend.matrix, least), Reliability.nothing()
+        for left_out in folds_of(units) if is_tried else (frozenset(units),):
+            kept = [s for s, unit in zip(samples, units, strict=True) if not is_tried or unit not in left_out]
+            own = [s for s, unit in zip(samples, units, strict=True) if unit in left_out]
+            after += _at(own, legend, fitted(kept, legend.matrix, least) if is_tried else fit, least)
+        made.append((fit, after))
+    fit, after = min(made, key=lambda one: one[1].nll)
+    before = _at(samples, legend, None, least)
+    return Calibration(fit, before, after, len(set(units)), is_tried, tuple(samples), legend, by_group)
 
 
-def _at(samples: Sequence[Sample], legend: Legend, temperature: float, least: float) -> Reliability:
-    """Confidences of some pixels at a temperature; of pixels whose class the labels know."""
+def _at(samples: Sequence[Sample], legend: Legend, fit: Fit | None, least: float) -> Reliability:
+    """Confidences of some pixels at temperatures; of pixels whose class the labels know."""
+    temperature = 1.0 if fit is None else fit.temperatures or fit.temperature
     total = Reliability.nothing()
     for sample in samples:
         scores = at_temperature(sample.scores, temperature, least)
@@ -125,7 +170,13 @@ def store(folder: ModelFolder, made: Calibration, title: str = "") -> ModelFolde
     check_storable(folder)
     document = read_item(folder.path)
     properties = document["properties"]
-    properties.setdefault("mlm:hyperparameters", {})[PREFIX + "temperature"] = made.fit.temperature
+    own, fit = properties.setdefault("mlm:hyperparameters", {}), made.fit
+    own.pop(PREFIX + "temperature", None)
+    own.pop(PREFIX + "temperatures", None)
+    if fit.temperatures:
+        own[PREFIX + "temperatures"] = list(fit.temperatures)
+    else:
+        own[PREFIX + "temperature"] = fit.temperature
     properties[_PROPERTY] = {
         "fitted_on": title,
         "scenes": made.scenes,
@@ -137,7 +188,29 @@ def store(folder: ModelFolder, made: Calibration, title: str = "") -> ModelFolde
         "tried_on_other_scenes": made.is_tried,
     }
     write_item(folder.path, document)
-    return replace(folder, spec=replace(folder.spec, temperature=made.fit.temperature))
+    return replace(folder, spec=replace(folder.spec, temperature=fit.temperature, temperatures=fit.temperatures))
+
+
+def store_class_sets(folder: ModelFolder, facts: ClassSetFacts, classes: Sequence[str], title: str = "") -> None:
+    """Put thresholds of class sets into the item of a folder of this machine.
+
+    Args:
+        folder: The model.
+        facts: Thresholds, and how often they held.
+        classes: Names of the labels' classes, which the thresholds are of.
+        title: What they were fitted on, in words.
+
+    Raises:
+        RequestError: If the folder is one of geoseg's own.
+    """
+    check_storable(folder)
+    document = read_item(folder.path)
+    document["properties"][CLASS_SETS] = {
+        "fitted_on": title,
+        "classes": list(classes),
+        **facts.model_dump(mode="json"),
+    }
+    write_item(folder.path, document)
 
 
 def check_storable(folder: ModelFolder) -> None:

@@ -1,7 +1,10 @@
-"""One number that makes confidences hold, and sets of classes that hold the true one as often as promised.
+"""Numbers that make confidences hold, and sets of classes that hold the true one as often as promised.
 
-Temperature scaling (Guo et al. 2017): logits are divided by the T that makes the held-out labels most likely. It moves no
-first choice. Held out are whole scenes: pixels of a scene that was trained on are known too well.
+Temperature scaling (Guo et al. 2017): logits are divided by the T that makes the held-out labels most likely, by one T
+for all pixels, or by one for each class, of which a pixel's own is the mean by its probabilities. Neither moves a first
+choice, and both keep equal what is nearly equal: a temperature that jumped where the first choice changes would make
+rounding visible. Held out are whole scenes: pixels of a scene
+that was trained on are known too well.
 
 Class sets (split conformal, per class): a class is in the set of a pixel if its probability is at least 1 - q, where q is
 the quantile of 1 - p of the true class over the calibration scenes. Scenes are the exchangeable units, each weighs as
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 from geoseg.models.spec import TEMPERATURES
 
@@ -47,19 +50,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A temperature.
+    """A temperature, or several.
 
     Attributes:
-        temperature: T.
+        temperature: T; 1 where there are several.
         nll_before: Mean negative log likelihood at T = 1, in nats.
         nll_after: The same at T.
-        at_bound: Whether the best T lies outside of what is allowed.
+        at_bound: Whether a best T lies outside of what is allowed.
+        temperatures: One for each class, in place of the one for all; empty where there is one.
     """
 
     temperature: float
     nll_before: float
     nll_after: float
     at_bound: bool
+    temperatures: tuple[float, ...] = ()
 
 
 def fit_temperature(samples: Sequence[Sample], legend: NDArray[np.float64], least: float = LEAST_SCORE) -> Fit:
@@ -88,9 +93,37 @@ def fit_temperature(samples: Sequence[Sample], legend: NDArray[np.float64], leas
     return Fit(temperature, nll(0.0), nll(np.log(temperature)), at_bound)
 
 
-def at_temperature(scores: NDArray[np.float32], temperature: float, least: float = LEAST_SCORE) -> NDArray[np.float64]:
-    """Probabilities (pixel, class) as they are at a temperature: softmax(log p / T)."""
-    logits = np.log(np.maximum(scores.astype(np.float64), least)) / temperature
+def fit_temperatures(samples: Sequence[Sample], legend: NDArray[np.float64], least: float = LEAST_SCORE) -> Fit:
+    """A temperature for each class of the network, of which a pixel's own is the mean by its probabilities.
+
+    Args:
+        samples: Pixels of scenes that were held out; at least one.
+        legend: (class of the network, class of the legend), 1 where the one is the other.
+        least: Smallest score that is told from nothing.
+    """
+    whole = fit_temperature(samples, legend, least)
+    shown = np.concatenate([sample.scores for sample in samples]).astype(np.float64)
+    is_true = np.concatenate([legend[:, sample.truth] for sample in samples], axis=1).T > 0
+
+    def nll(temperatures: NDArray[np.float64]) -> float:
+        likely = np.where(is_true, at_temperature(shown, tuple(np.exp(temperatures)), least), 0).sum(axis=1)
+        return float(-np.log(np.maximum(likely, least)).mean())
+
+    low, high = TEMPERATURES
+    start = np.full(len(legend), np.log(np.clip(whole.temperature, low * _NEAR_BOUND, high / _NEAR_BOUND)))
+    best = np.exp(minimize(nll, start, bounds=[(np.log(low), np.log(high))] * len(legend), method="L-BFGS-B").x)
+    at_bound = bool((best < low * _NEAR_BOUND).any() or (best > high / _NEAR_BOUND).any())
+    found = tuple(float(number) for number in np.clip(best.round(4), low, high))
+    return Fit(1.0, whole.nll_before, nll(np.log(found)), at_bound, found)
+
+
+def at_temperature(
+    scores: NDArray[np.floating], temperature: float | tuple[float, ...], least: float = LEAST_SCORE
+) -> NDArray[np.float64]:
+    """Probabilities (pixel, class) as they are at a temperature: softmax(log p / T); of several, T is their mean by p."""
+    shares = scores.astype(np.float64)
+    own = (shares @ np.array(temperature))[:, None] if isinstance(temperature, tuple) else temperature
+    logits = np.log(np.maximum(shares, least)) / own
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 

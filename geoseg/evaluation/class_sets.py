@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from geoseg.errors import RequestError
 from geoseg.evaluation.calibration import ClassSets, Sample, fit_class_sets
 from geoseg.evaluation.confusion import known
+from geoseg.evaluation.legend import Legend
 from geoseg.evaluation.scoring import Evaluation
 
 #: Scenes are left out one by one up to so many, then in as many folds.
@@ -66,10 +67,24 @@ def make_class_sets(evaluation: Evaluation, miss: float) -> ClassSetFacts:
     Raises:
         RequestError: If there is no labelled pixel with scores.
     """
-    samples = [sample for sample in evaluation.samples if len(sample.truth)]
+    return class_sets_on(evaluation.samples, evaluation.legend, miss, by_group=evaluation.drawn_by_group)
+
+
+def class_sets_on(given: Sequence[Sample], legend: Legend, miss: float, *, by_group: bool) -> ClassSetFacts:
+    """The same of some pixels.
+
+    Args:
+        given: Pixels of held-out scenes with the probabilities of the model as it is used.
+        legend: What classes of the network are.
+        miss: See ``ClassSets``.
+        by_group: Scenes are groups, not images.
+
+    Raises:
+        RequestError: If there is no labelled pixel with scores.
+    """
+    samples = [sample for sample in given if len(sample.truth)]
     if not samples:
         raise RequestError("--conformal without labelled pixels", "at least one scene", "look at the labels")
-    by_group, legend = evaluation.drawn_by_group, evaluation.legend
     units = [unit_of(sample, by_group=by_group) for sample in samples]
     truths = [sample.truth for sample in samples]
     scores = [legend.scores(sample.scores.T).T for sample in samples]

@@ -143,6 +143,8 @@ class ModelMapper:
         """Size of the weights; and once something was mapped, what ran it and how fast forward passes were."""
         spec = self.folder.spec
         known: dict[str, str | int | float] = {"licence": spec.licence, "temperature": spec.temperature}
+        if spec.temperatures:
+            known["temperature"] = ", ".join(f"{number:g}" for number in spec.temperatures)
         if spec.weights.size_bytes is not None:
             known["size_bytes"] = spec.weights.size_bytes
         if self._seconds:
@@ -261,4 +263,4 @@ def _is_grid_of(prepared: Prepared, member: Labelled) -> bool:
 
 def uncalibrated(folder: ModelFolder) -> ModelFolder:
     """The same model, giving probabilities as it was trained."""
-    return replace(folder, spec=replace(folder.spec, temperature=1.0))
+    return replace(folder, spec=replace(folder.spec, temperature=1.0, temperatures=()))

@@ -65,16 +65,24 @@ class Pixels:
     """One item on one geobox.
 
     Attributes:
-        values: (band, y, x) float32, in the unit that was asked for; NaN where nothing was observed.
+        bands: For each band (y, x) float32 as it was read; NaN where nothing was observed.
+        scales: What the bands are multiplied by to be in the unit that was asked for. Whoever takes pixels does it, so
+            that millions of them are not gone through once more.
         usable: (y, x), True = every band observed and the quality band agrees.
         masked: (y, x), True = observed, but something was in the way (cloud, shadow).
         failed: (y, x), True = some sample could not be read and nothing that could be read rules the pixel out.
     """
 
-    values: NDArray[np.float32]
+    bands: tuple[NDArray[np.float32], ...]
+    scales: tuple[np.float32, ...]
     usable: NDArray[np.bool_]
     masked: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """(band, y, x) in the unit that was asked for: a copy."""
+        return np.stack([band * scale for band, scale in zip(self.bands, self.scales, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +193,15 @@ def _judge(
 ) -> Pixels:
     item = lazy.item
     lost = {source: _on(geobox, [f for f in failures if f.href == source.href]) for source in item.sources if failures}
-    values = np.stack([bands[source] for source in item.bands.values()])
-    observed = np.ones(values.shape[1:], dtype=bool)
-    for source, band in zip(item.bands.values(), values, strict=True):
-        observed &= ~np.isnan(band) | lost.get(source, False)
+    sources = tuple(item.bands.values())
+    values = tuple(bands[source] for source in sources)
+    observed = np.ones(geobox.shape, dtype=bool)
+    is_number = np.empty_like(observed)
+    for source, band in zip(sources, values, strict=True):
+        np.equal(band, band, out=is_number)  # all but NaN
+        if source in lost:
+            is_number |= lost[source]
+        observed &= is_number
     clear = np.ones_like(observed)
     if item.mask is not None:
         observed_by_mask, clear = _quality(item, bands[item.mask])
@@ -199,9 +212,9 @@ def _judge(
     for mask in lost.values():
         failed |= mask
     failed &= observed & clear
-    if lazy.quantity == "reflectance":
-        values *= np.array([source.scale for source in item.bands.values()], dtype="float32")[:, None, None]
-    return Pixels(values, observed & clear & ~failed, observed & ~clear, failed)
+    is_scaled = lazy.quantity == "reflectance"
+    scales = tuple(np.float32(source.scale if is_scaled else 1) for source in sources)
+    return Pixels(values, scales, observed & clear & ~failed, observed & ~clear, failed)
 
 
 def _quality(item: Item, codes: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

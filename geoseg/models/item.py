@@ -123,6 +123,7 @@ def spec_from_item(item: Document) -> ModelSpec:
         expects=own.get("expects"),
         notes=tuple(properties.get("geoseg:notes") or ()),
         temperature=reader.number(own.get("temperature", 1.0), "temperature"),
+        temperatures=reader.numbers(own.get("temperatures", []), "temperatures"),
         head=reader.text(own.get("head", SEMANTIC), PREFIX + "head"),
         head_settings={key[len(_HEAD) :]: value for key, value in own.items() if key.startswith(_HEAD)},
         architecture=architecture,

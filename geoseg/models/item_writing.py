@@ -83,6 +83,8 @@ def _own_hyperparameters(spec: ModelSpec) -> dict[str, JSON]:
         document["expects"] = spec.expects
     if spec.temperature != 1:
         document["temperature"] = spec.temperature
+    if spec.temperatures:
+        document["temperatures"] = list(spec.temperatures)
     if spec.head != SEMANTIC:
         document |= {"head": spec.head, **{f"head.{key}": value for key, value in spec.head_settings.items()}}
     return {**{PREFIX + key: value for key, value in document.items()}, **measured_hyperparameters(spec)}

@@ -19,7 +19,7 @@ _NON_COMMERCIAL = re.compile(
 #: Beginnings of what is left of an SPDX identifier, or of a licence's name, in small letters with single hyphens.
 _OPEN = re.compile(
     r"(apache|mit|bsd|0bsd|isc|zlib|unlicense|cc0|cc-by(-sa)?-[0-9]|cc-by(-sa)?$|odbl|odc-by|pddl|cdla-permissive|[al]?gpl"
-    r"|gnu|mpl|mozilla|epl|eupl|artistic|bsl-1|boost|ogl|etalab|psf|python|public-domain|creative-commons-attribution-[0-9])"
+    r"|gnu|mpl|mozilla|epl|eupl|artistic|bsl-1|boost|ogl|etalab|psf|python|public-domain|public-data-licen[cs]e-[0-9]|creative-commons-attribution-[0-9])"
     r"(?![a-z])"
 )
 

@@ -42,6 +42,10 @@ class Network:
         # Compiled for each shape of chip, of which a job has few.
         self._run: Callable[[Tensor], object] = torch.compile(self.module, dynamic=False) if bfloat16 else self.module
         self._bfloat16 = bfloat16
+        self._temperatures: Tensor | None = None
+        if spec.temperatures:
+            own = torch.tensor(spec.temperatures, dtype=torch.float32, device=self.device)
+            self._temperatures = own.view(1, -1, 1, 1)
 
     @torch.inference_mode()
     def scores(self, values: Tensor, valid: Tensor) -> Tensor:
@@ -78,10 +82,9 @@ class Network:
         """Logits as probabilities, calibrated; the order of the classes stays."""
         if self.spec.temperature != 1:
             logits = logits / self.spec.temperature
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
-        return torch.softmax(logits, dim=1)
+        if self._temperatures is not None:
+            logits = logits / (_softmax(logits) * self._temperatures).sum(dim=1, keepdim=True)
+        return _softmax(logits)
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
@@ -118,6 +121,14 @@ class Network:
                 "use a network that keeps the size",
             )
         return logits.float()
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Probabilities of all classes; one logit is that of the second of two."""
+    if logits.shape[1] == 1:
+        positive = torch.sigmoid(logits)
+        return torch.cat([1 - positive, positive], dim=1)
+    return torch.softmax(logits, dim=1)
 
 
 def network_input(values: Tensor, valid: Tensor, transform: Transform, fill: Tensor) -> Tensor:

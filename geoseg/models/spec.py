@@ -109,6 +109,9 @@ class ModelSpec:
         notes: What a user should know.
         temperature: What logits are divided by before they become probabilities, fitted on scenes that were held out;
             1 for a network that was not calibrated.
+        temperatures: In its place, one for each class: a network can be sure of one with reason and of another without. A
+            pixel's own is their mean by what the network gives each class there, so that no first choice moves and
+            what is nearly equal stays so. Empty where one is enough.
         head: What makes scores of what the network gives: a built-in name (``semantic``), or that of a plug-in.
         head_settings: What the head is told; ``semantic`` takes nothing.
         architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
@@ -144,6 +147,7 @@ class ModelSpec:
     attribution: str = ""
     notes: tuple[str, ...] = ()
     temperature: float = 1.0
+    temperatures: tuple[float, ...] = ()
     head: str = SEMANTIC
     head_settings: Mapping[str, JSON] = field(default_factory=dict)
 
@@ -199,6 +203,8 @@ class ModelSpec:
         }
         if self.temperature != 1:  # else the digests of models from before would change
             document["temperature"] = self.temperature
+        if self.temperatures:
+            document["temperatures"] = self.temperatures
         if self.head != SEMANTIC:
             document["head"] = [self.head, dict(self.head_settings)]
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -227,8 +233,13 @@ class ModelSpec:
             if not _COLOUR.fullmatch(info.colour) or not info.name:
                 raise self._error(f"class {info.index} {info.name!r} {info.colour!r}", "a name and a colour #rrggbb")
         low, high = TEMPERATURES
-        if not low <= self.temperature <= high:
-            raise self._error(f"temperature {self.temperature}", f"{low:g} to {high:g}")
+        if not all(low <= number <= high for number in (self.temperature, *self.temperatures)):
+            raise self._error(f"temperature {self.temperature} {list(self.temperatures)}", f"{low:g} to {high:g}")
+        if self.temperatures and (len(self.temperatures) != len(self.classes) or self.temperature != 1):
+            raise self._error(
+                f"temperature {self.temperature}, temperatures {list(self.temperatures)}",
+                f"one temperature, or one for each of the {len(self.classes)} classes",
+            )
         if not self.head or (self.head == SEMANTIC and self.head_settings):
             raise self._error(f"head {self.head!r} with {dict(self.head_settings)}", "a head that takes its settings")
 

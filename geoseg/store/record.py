@@ -1,7 +1,8 @@
 """A tile record, and how it is one object.
 
-A record is a ZIP archive of ``.npy`` members, as ``numpy.load`` reads it, with its facts as JSON; the archive's comment
-is the SHA-256 of all bytes before it, because the CRCs of a ZIP archive leave names and directory unguarded.
+A record is a ZIP archive of ``.npy`` files, each compressed by Zstandard (three times as fast as the archive's own
+method, and smaller), with its facts as JSON. The archive's comment is the SHA-256 of all bytes before it, because the CRCs
+of a ZIP archive leave names and directory unguarded. Members without ``.zst`` are of older versions.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Raised whenever the pixels of some job change; tests/test_golden.py fails until it is.
 RESULTS_VERSION = 2
 
 _FACTS = "facts.json"
+_COMPRESSED = ".npy.zst"
 _DIGEST_BYTES = 64
 
 
@@ -76,13 +81,14 @@ def digest_of(content: Any) -> str:
 
 def encode(record: TileRecord) -> bytes:
     """A record as one object; equal records are equal bytes."""
-    buffer = io.BytesIO()
-    facts = {"incomplete": record.incomplete, "facts": dict(record.facts)}
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    buffer, codec = io.BytesIO(), _codec()
+    facts: dict[str, Any] = {"incomplete": record.incomplete, "facts": dict(record.facts), "npy_bytes": {}}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in sorted({**record.layers, "cells": record.cells}.items()):
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED, 1)
+            facts["npy_bytes"][name] = len(member.getbuffer())
+            archive.writestr(zipfile.ZipInfo(f"{name}{_COMPRESSED}"), codec.compress(member.getbuffer(), asbytes=True))
         archive.writestr(zipfile.ZipInfo(_FACTS), json.dumps(facts, sort_keys=True), zipfile.ZIP_DEFLATED, 1)
         archive.comment = b"0" * _DIGEST_BYTES
     content = buffer.getvalue()[:-_DIGEST_BYTES]
@@ -100,12 +106,21 @@ def is_whole(body: bytes) -> bool:
 
 def decode(body: bytes) -> TileRecord:
     """The record of an object that is whole."""
+    codec, arrays = _codec(), {}
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         facts = json.loads(archive.read(_FACTS))
-        arrays = {
-            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-            for name in archive.namelist()
-            if name.endswith(".npy")
-        }
+        for member in archive.namelist():
+            name, content = member.removesuffix(".zst").removesuffix(".npy"), archive.read(member)
+            if member.endswith(_COMPRESSED):
+                content = codec.decompress(content, facts["npy_bytes"][name], asbytes=True)
+            if member != _FACTS:
+                arrays[name] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     cells = arrays.pop("cells")
     return TileRecord(arrays, cells, facts["incomplete"], facts["facts"])
+
+
+def _codec() -> pa.Codec:
+    """What packs the layers. Level 1: higher ones are slower and gain little on maps."""
+    import pyarrow as pa  # noqa: PLC0415  # a large library, for the first tile only
+
+    return pa.Codec("zstd", compression_level=1)

@@ -94,8 +94,7 @@ class Training:
         """One window of a batch, written where it belongs; in numpy, whose small steps wait for no other thread."""
         rng, augment = self.sampler.rng(step, place), self.augment
         side = side_of(rng, self.side, augment.scale)
-        spot = self.sampler.place(rng, side)
-        patch = resized(self.windows.read(spot.member, spot.window(side, self.windows.members[spot.member])), self.side)
+        patch = resized(self.windows.read(*self.sampler.window(rng, side, self.windows.members)), self.side)
         patch = turned(rng, patch) if augment.dihedral else patch
         factor, constant = recoloured(rng, self.bands, augment)
         seen = holed(rng, patch.valid, augment)

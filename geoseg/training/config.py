@@ -97,6 +97,13 @@ class SamplingConfig(Strict):
     groups: Share = Field(
         0.5, description="Share of the windows for which each group is as likely; else by its labelled pixels."
     )
+    rim: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="How far windows may reach over the edges of their image, as a share of their side; longer ones are enlarged cut-outs. "
+        "Default: into the image where they fit, about it where not.",
+    )
     cache: str = Field("1GB", description="Memory for decoded images.")
     reduced: bool = Field(
         False,

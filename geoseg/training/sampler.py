@@ -6,6 +6,7 @@ at any labelled pixel; and either every group is as likely, or each by what of i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,6 +93,26 @@ class Place:
         col = min(max(self.col - side // 2, min(0, cols - side)), max(cols - side, 0))
         return Window(row, col, row + side, col + side)
 
+    def window_over(self, rng: np.random.Generator, side: int, member: Labelled, rim: float) -> Window:
+        """A window that holds the place, each as likely; it reaches over no edge of the image by more than the rim.
+
+        An image that is small against the window is then seen enlarged, not as an island in nothing: where nothing lies
+        around it tells a network what it is.
+
+        Args:
+            rng: Of the window.
+            side: Pixels; less where the image and its rim have less.
+            member: The image.
+            rim: Share of the side.
+        """
+        side = max(1, min(side, int(min(member.shape) * (1 + 2 * rim))))
+        margin = math.ceil(side * rim)
+        corner = []
+        for at, size in zip((self.row, self.col), member.shape, strict=True):
+            inside = min(at, size - 1)
+            corner.append(int(rng.integers(max(inside - side + 1, -margin), min(inside, size + margin - side) + 1)))
+        return Window(corner[0], corner[1], corner[0] + side, corner[1] + side)
+
 
 class Sampler:
     """Places by number.
@@ -133,10 +154,26 @@ class Sampler:
         weights = (in_groups > 0).astype(np.float64) if rng.random() < self._config.groups else in_groups
         group = _drawn(rng, weights)
         block = _drawn(rng, np.where(self._index.groups == group, self._weights[row], 0.0))
-        reach = max(1, side // 2)
-        shift = rng.integers(-reach, reach, 2) + _BLOCK_PX // 2
+        if self._config.rim is None:
+            reach = max(1, side // 2)
+            shift = rng.integers(-reach, reach, 2) + _BLOCK_PX // 2
+        else:
+            shift = rng.integers(0, _BLOCK_PX, 2)
         top, left = (self._index.corners[block] + shift).tolist()
         return Place(int(self._index.members[block]), int(top), int(left))
+
+    def window(self, rng: np.random.Generator, side: int, members: Sequence[Labelled]) -> tuple[int, Window]:
+        """The window of a step: place of its image, and pixels of that.
+
+        Args:
+            rng: Of the window.
+            side: Pixels; fewer where ``rim`` says so.
+            members: The images.
+        """
+        spot = self.place(rng, side)
+        member, rim = members[spot.member], self._config.rim
+        window = spot.window(side, member) if rim is None else spot.window_over(rng, side, member, rim)
+        return spot.member, window
 
 
 def grid(members: Sequence[Labelled], core: int, most: int) -> list[tuple[int, Window]]:

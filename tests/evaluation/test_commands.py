@@ -118,8 +118,9 @@ def test_a_calibration_is_stored_and_changes_no_class(tmp_path, config, capsys):
     run("models", "calibrate", str(folder), str(config))
     told = capsys.readouterr().out
     after_model = ModelFolder.open(folder)
-    assert after_model.spec.temperature != 1
-    assert f"temperature {after_model.spec.temperature:g}" in told
+    assert after_model.spec.temperature != 1 or after_model.spec.temperatures
+    for number in after_model.spec.temperatures or (after_model.spec.temperature,):
+        assert f"{number:g}" in told
     after = geoseg.run(scenes=(str(scene),), model=str(folder), out=tmp_path / "after")
     classes = [worlds.read(result.out / "classes.tif") for result in (before, after)]
     sure = [worlds.read(result.out / "confidence.tif") for result in (before, after)]
@@ -130,8 +131,24 @@ def test_a_calibration_is_stored_and_changes_no_class(tmp_path, config, capsys):
     assert kept["nll_after"] < kept["nll_before"]
     assert kept["scenes"] == 5
     # Calibrating again starts from the network as it was trained.
-    run("models", "calibrate", str(folder), str(config), "--quiet")
-    assert ModelFolder.open(folder).spec.temperature == after_model.spec.temperature
+    run("models", "calibrate", str(folder), str(config), "--quiet", "--conformal", "0.4")
+    assert f"class sets: {kept_sets(folder)}" in capsys.readouterr().out
+    again = ModelFolder.open(folder).spec
+    assert (again.temperature, again.temperatures) == (after_model.spec.temperature, after_model.spec.temperatures)
+    run("models", "show", str(folder))
+    assert kept_sets(folder) in capsys.readouterr().out
+
+
+def kept_sets(folder):
+    """Thresholds of class sets in a model's item, in the words of the command line."""
+    kept = json.loads((folder / "item.json").read_text())["properties"]["geoseg:class_sets"]
+    assert kept["miss"] == 0.4
+    assert len(kept["thresholds"]) == len(kept["classes"]) == len(kept["scenes"])
+    assert any(least is not None for least in kept["thresholds"])
+    return ", ".join(
+        f"{name} always" if least is None else f"{name} from {least:.1%} on"
+        for name, least in zip(kept["classes"], kept["thresholds"], strict=True)
+    )
 
 
 def test_models_of_geoseg_itself_and_data_without_held_out_images_are_refused(tmp_path, config):

@@ -11,6 +11,8 @@ import worlds
 import yaml
 
 from geoseg.bench.folds import fold_of, measure_folds
+from geoseg.bench.real_sets import measure_real_sets
+from geoseg.bench.trained import tried
 from geoseg.errors import RequestError
 from geoseg.labels.config import read_data
 
@@ -87,3 +89,27 @@ def test_nothing_to_hold_out_is_refused(config, tmp_path):
     config.write_text(yaml.safe_dump(document))
     with pytest.raises(RequestError, match="held_out"):
         measure_folds(config, 2, tmp_path, lambda _: None)
+
+
+def test_a_table_of_sets_says_of_each_class_what_each_model_reached(config, tmp_path):
+    document = yaml.safe_load(config.read_text())
+    document["data"][0]["held_out"] = {"groups": ["land-image-3"]}
+    own = config.with_name("painted.yaml")
+    own.write_text(yaml.safe_dump(document))
+    said: list[str] = []
+    (tmp_path / "runs").mkdir()
+    measure_real_sets([own], tmp_path / "runs", said.append)
+    found = tried(own, tmp_path / "runs" / "painted")
+    assert found.facts["trained"] == 4
+    assert found.facts["held"] == 1
+    rows = [line.split("|")[1:-1] for line in "".join(said).splitlines() if line.startswith("| painted |")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert cells[0][1:3] == ["4 images", "1 (land-image-3)"]
+    network = found.total("network")
+    assert [row[1] for row in cells[2:]] == [CLASSES[at] for at in network.present]
+    for row, at in zip(cells[2:], network.present, strict=True):
+        assert row[3] == f"{network.classes[at].iou:.3f}"
+    assert sum(float(row[2].rstrip("%")) for row in cells[2:]) == pytest.approx(100, abs=0.2)
+    samples = {sample.name: sample for sample in found.samples}
+    assert samples.keys() == {"land-image-3"}
+    assert samples["land-image-3"].scores.sum(axis=1) == pytest.approx(1, abs=1e-5)

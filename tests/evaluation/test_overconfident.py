@@ -56,13 +56,13 @@ def too_sure(tmp_path, painted) -> tuple[ModelFolder, Task]:
 def test_the_error_of_confidences_falls_below_the_bar_and_no_class_changes(too_sure):
     folder, task = too_sure
     made = calibrate(task, folder, Settings())
-    assert made.fit.temperature > 2
+    assert min(made.fit.temperatures or (made.fit.temperature,)) > 1
     assert made.before.ece > 0.08
     # On scenes that the temperature was not fitted on.
     assert made.after.ece <= 0.02 or made.after.ece <= min(0.05, made.before.ece / 2)
     assert made.is_better
     stored = ModelFolder.open(store(folder, made).path)
-    assert stored.spec.temperature == made.fit.temperature
+    assert (stored.spec.temperature, stored.spec.temperatures) == (made.fit.temperature, made.fit.temperatures)
     legend = Legend.same([c.name for c in task.held.classes])
     found = []
     for one in (folder, stored):

@@ -195,7 +195,7 @@ def test_fault_51_torchgeos_pickles_run_where_they_are_allowed(tmp_path, monkeyp
     path.parent.mkdir()
     torch.save(network.state_dict(), path)
     mine = replace(facts, sha256_prefix=digest(path)[:8])
-    monkeypatch.setattr("geoseg.models.torchgeo_weights.unet_facts", lambda: {name: mine})
+    monkeypatch.setattr("geoseg.models.networks.torchgeo_models.unet_facts", lambda: {name: mine})
     bands = [f"{date}.{band}" for date in "AB" for band in ("B04", "B03", "B02", "B08")]
     image = (worlds.landscape((260, 270), 8) * 10).astype("uint16")
     scene = worlds.write_raster(tmp_path / "scene.tif", image)

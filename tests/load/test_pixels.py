@@ -20,7 +20,7 @@ CLEAR, CLOUD, SHADOW, EMPTY = 4, 9, 3, 0
 
 
 def pixels(item: Item, quantity: str = "reflectance", rows: int = 50) -> tuple[Pixels, tuple[ReadFailure, ...]]:
-    """All strips of an item on its own grid, put together."""
+    """All strips of an item on its own grid, put together, in the unit that was asked for."""
     lazy = lazy_item(item, item.geobox, rows, quantity)
     height = item.geobox.shape[0]
     with reading(2**24):
@@ -29,7 +29,9 @@ def pixels(item: Item, quantity: str = "reflectance", rows: int = 50) -> tuple[P
     joined = (
         np.concatenate([getattr(p, name) for p in parts], axis=-2) for name in ("values", "usable", "masked", "failed")
     )
-    return Pixels(*joined), tuple(failure for some in failures for failure in some)
+    values, *flags = joined
+    whole = Pixels(tuple(values), (np.float32(1),) * len(values), *flags)
+    return whole, tuple(failure for some in failures for failure in some)
 
 
 def numbers(seed: int) -> NDArray[np.uint16]:

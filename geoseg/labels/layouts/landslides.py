@@ -97,7 +97,7 @@ class CasLandslideConfig(LayoutConfig):
         "CAS Landslide Dataset: nine regions, satellite and UAV",
         _CLASSES,
         "SUBSET/{img,mask}/NAME.tif",
-        "CC-BY-4.0",
+        "CC-BY-NC-4.0; images of some subsets have other terms",
         "CAS Landslide Dataset, Xu et al. 2024, doi 10.1038/s41597-023-02847-z",
     )
     reader: Literal["cas-landslide"] = "cas-landslide"

@@ -3,12 +3,13 @@
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
+PAGE  := api/geoseg_api/page/vendor
 PEERS := .venv-peers
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup demo page wheel test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -53,11 +54,26 @@ bench-peers: $(STAMP) ## Make .venv-peers, where the tools live that geoseg is s
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
 
+.PHONY: setup-services
+setup-services: ## Install what tests want beside Python, PostgreSQL, where that is allowed (test does it)
+	@.ci/services
+
+test: setup-services
+
 reference: $(STAMP) ## Write docs/reference from docstrings, fields and options
 	$(PY) docs/make_reference.py
 
+# The map page draws with a library that is not part of the repository: npm gets it, and a checksum is held against it.
+$(PAGE)/LICENSE.txt: api/page_library.py | $(STAMP)
+	$(PY) api/page_library.py $(TARBALL)
+
+page: $(PAGE)/LICENSE.txt ## Get the library of the map page (TARBALL=FILE: from a file instead of npm)
+
+wheel: $(STAMP) $(PAGE)/LICENSE.txt ## Build the wheel with the map page into dist/
+	$(PY) -m build --wheel --no-isolation
+
 clean: ## Remove what the other targets made, .venv included
-	rm -rf $(VENV) $(PEERS) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) $(PAGE) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find geoseg api tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough, tried by running it: a launcher may be on the PATH without its Python.

@@ -1,4 +1,4 @@
-"""Writes ``docs/reference/`` from docstrings, fields and options: ``make reference``.
+"""Writes ``docs/reference/`` from docstrings, fields and options, and ``docs/faults.md`` from tests: ``make reference``.
 
 Pages are text that the code says of itself; what is written here are headings, and the few facts that no docstring holds.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import make_faults
 import typer.main
 from docstrings import (
     class_words,
@@ -61,6 +62,7 @@ _VARIABLES = {
     "HF_HUB_OFFLINE": "`1`: fetch nothing for `hf:` models. `TRANSFORMERS_OFFLINE` means the same.",
     "PC_SDK_SAS_URL": "Address of the service that signs for Planetary Computer, instead of its public one.",
     "PC_SDK_SUBSCRIPTION_KEY": "Your key for that service.",
+    "GEOSEG_API_KEY": "Key that `geoseg submit`, `status` and `results` show to a service.",
     "CUDA_VISIBLE_DEVICES": "GPUs of this machine; with `--workers` and `--device cuda` each process gets one, by position.",
     "AWS_ENDPOINT_URL": "Server of `s3://` addresses of `--store`, instead of Amazon's; keys as the tools of AWS take them.",
 }
@@ -85,6 +87,14 @@ _COLUMNS = {
     "split": "Whether it is a part of one that had too many vertices.",
     "bbox": "Its bounds (GeoParquet only).",
     "geometry": "Polygon; in the grid's CRS, in GeoJSON in longitude and latitude.",
+}
+
+_CHANGE_COLUMNS = {
+    "before": "Class on the earlier date; only with a land cover model.",
+    "after": "Class on the later date.",
+    "confidence_before": "Mean of the confidence of the class before, in percent.",
+    "confidence_after": "Mean of the confidence of the class after, in percent.",
+    "cloud_share": "Share, 0 to 1, that lies within two pixels of what a cloud or its shadow hid on either date.",
 }
 
 _MODEL_CLASSES: dict[str, type] = {
@@ -243,6 +253,8 @@ def _outputs() -> str:
         "Pixels of `classes.tif` are classes 0 to 250, 254 where something failed, 255 nodata; all other rasters are percent, 255 where there is no class.",
         "## polygons.*",
         table(("column", "meaning"), [(f"`{name}`", text) for name, text in _COLUMNS.items()]),
+        "Of a change map, which has no polygons where nothing changed, also:",
+        table(("column", "meaning"), [(f"`{name}`", text) for name, text in _CHANGE_COLUMNS.items()]),
         "## areas.csv",
         "A line for each class, in all and in each feature of the region.",
         table(("column", "meaning"), [(f"`{name}`", text) for name, text in columns]),
@@ -349,6 +361,7 @@ def main() -> None:
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
         sys.stdout.write(f"{FOLDER.name}/{name}\n")
+    make_faults.main()
 
 
 if __name__ == "__main__":

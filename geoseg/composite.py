@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from geoseg.load import LazyItem, Pixels, Rasters, lazy_item, pixels_of
+from geoseg.load import LazyItem, Pixels, Rasters, Resampling, lazy_item, pixels_of
 from geoseg.pixels import Reason
 from geoseg.scenes import Scene
 
@@ -118,6 +118,7 @@ def make_composite(
     threads: int,
     rasters: Rasters | None = None,
     previews: bool = False,
+    resampling: Resampling = "bilinear",
 ) -> Composite:
     """Read and merge scenes.
 
@@ -132,11 +133,15 @@ def make_composite(
         threads: Reads at the same time.
         rasters: Opens the files.
         previews: Whether overviews are good enough.
+        resampling: Of bands that do not lie on the grid.
     """
     dates = len(scenes) if rule == "median" else 1  # that are held together; the median of one date is that date
     rows = _strip_rows(geobox, bands, dates, strip_bytes)
     lazy = [
-        [lazy_item(item, geobox, rows, quantity, rasters, previews=previews) for item in scene.items]
+        [
+            lazy_item(item, geobox, rows, quantity, rasters, previews=previews, resampling=resampling)
+            for item in scene.items
+        ]
         for scene in scenes
     ]
     values = np.empty((bands, *geobox.shape), dtype="float32")

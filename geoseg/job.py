@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
-import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from geoseg.errors import OutputOccupiedError, RequestError
+from geoseg.locks import LOCKS, locked
 from geoseg.models.backends import Choice
 from geoseg.outputs.files import output_error, remove_leftovers
 from geoseg.scenes.packed import PackedDocument, Packer
 from geoseg.spec import JobSpec, is_twelve_months, option_of
 
-_FOLDER, _SPEC, _ITEMS, _BACKEND, _LOCK = "job", "spec.json", "items.json", "backend.json", "lock"
-_HELD = "lock.held"  # where the file system knows no locks
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_FOLDER, _SPEC, _ITEMS, _BACKEND = "job", "spec.json", "items.json", "backend.json"
+_LATER, _FITTED = "items-later.json", "fitted.json"  # of jobs of two dates
 _SHOWN, _LONGEST = 3, 60  # differences of a job in a message, and characters of each
 
 
@@ -42,6 +36,8 @@ class JobFolder:
         forgotten: STAC items that were frozen and are searched anew.
         notes: What a person should know about the job, in plain words.
         backend: What an earlier run of the same spec computed with, or ``None``.
+        later: Frozen items of the later of two dates.
+        fitted: What an earlier run of the same spec fitted to two dates, or ``None``.
     """
 
     out: Path
@@ -51,9 +47,17 @@ class JobFolder:
     forgotten: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     backend: Choice | None = None
+    later: tuple[Mapping[str, Any], ...] = ()
+    fitted: Mapping[str, Any] | None = None
 
     @contextmanager
-    def taken(self, documents: Sequence[Mapping[str, Any]], backend: Choice | None = None) -> Iterator[None]:
+    def taken(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        backend: Choice | None = None,
+        later: Sequence[Mapping[str, Any]] | None = None,
+        fitted: Mapping[str, Any] | None = None,
+    ) -> Iterator[None]:
         """Have the folder to oneself; the job is known to be good by now.
 
         Removes what is to be replaced and what a killed run left, and keeps the items that the job works on and what
@@ -62,6 +66,8 @@ class JobFolder:
         Args:
             documents: The items.
             backend: What it is computed with.
+            later: The items of the later of two dates.
+            fitted: What was fitted to two dates, as JSON.
 
         Raises:
             OutputOccupiedError: If another run has it.
@@ -70,7 +76,7 @@ class JobFolder:
         folder, lock = self.out / _FOLDER, ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock.enter_context(_locked(folder, self.out))
+            lock.enter_context(locked(folder, self.out))
         except OSError as err:
             raise RequestError(
                 f"--out {self.out}: {err}", "a folder that can be written", "choose another --out"
@@ -83,15 +89,18 @@ class JobFolder:
             begins = self.fresh or not (folder / _SPEC).is_file()
             _write_json(folder / _SPEC, self.spec.model_dump(mode="json"))
             _write(folder / _ITEMS, _lines(documents))
+            if later is not None:
+                _write(folder / _LATER, _lines(later))
             if backend is not None:
                 _write_json(folder / _BACKEND, asdict(backend))
+            if fitted is not None:
+                _write_json(folder / _FITTED, fitted)
             try:
                 yield
             except RequestError:
                 if begins:  # a job that nobody can do must not keep others out
-                    (folder / _SPEC).unlink()
-                    (folder / _ITEMS).unlink()
-                    (folder / _BACKEND).unlink(missing_ok=True)
+                    for name in (_SPEC, _ITEMS, _LATER, _BACKEND, _FITTED):
+                        (folder / name).unlink(missing_ok=True)
                 raise
 
 
@@ -102,72 +111,6 @@ def _clear(out: Path) -> None:
             shutil.rmtree(path)
         elif not path.is_dir():
             path.unlink()
-
-
-@contextmanager
-def _locked(folder: Path, out: Path) -> Iterator[None]:
-    """Hold the folder's lock. The system lets go of it when the process ends, however it ends.
-
-    Raises:
-        OutputOccupiedError: If a living process has it.
-        OSError: If it cannot be had at all.
-    """
-    owner = f"process {os.getpid()} on {socket.gethostname()}"
-    with (folder / _LOCK).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            lock.seek(0)
-            raise _occupied(out, lock.read().strip()) from err
-        except OSError as err:
-            if err.errno not in _NO_LOCKS:
-                raise
-            knows_locks = False
-        else:
-            knows_locks = True
-            lock.truncate(0)
-            lock.write(owner)
-            lock.flush()
-        with nullcontext() if knows_locks else _held(folder / _HELD, owner, out):
-            yield
-
-
-def _occupied(out: Path, owner: str, way: str = "wait, or choose another --out") -> OutputOccupiedError:
-    return OutputOccupiedError(
-        f"--out {out}, where {owner or 'another process'} is at work", "a folder of one run at a time", way
-    )
-
-
-@contextmanager
-def _held(path: Path, owner: str, out: Path) -> Iterator[None]:
-    """A file that only one process can make, for file systems without locks (some network mounts).
-
-    It stays behind when the process is killed: on its own machine the next run sees that and takes over, on another one
-    a person has to.
-    """
-    if path.exists() and _is_stale(said := path.read_text()):
-        taken = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with suppress(FileNotFoundError):  # another run was faster
-            path.rename(taken)
-            if taken.read_text() != said and not path.exists():
-                taken.rename(path)  # it was that run's own by then
-            taken.unlink(missing_ok=True)
-    try:
-        with path.open("x") as stream:
-            stream.write(owner)
-    except FileExistsError as err:
-        way = f"wait, or choose another --out; if that process is no longer there, remove {path}"
-        raise _occupied(out, path.read_text().strip(), way) from err
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _is_stale(said: str) -> bool:
-    """Whether the process that a lock names was one of this machine and has ended."""
-    match = re.fullmatch(r"process (\d+) on (.+)", said.strip())
-    return match is not None and match[2] == socket.gethostname() and not psutil.pid_exists(int(match[1]))
 
 
 def default_out(spec: JobSpec) -> Path:
@@ -194,14 +137,14 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
     _check_place(out, may_make_parents=out == default_out(spec))
-    items = out / _FOLDER / _ITEMS
-    asked = spec
+    folder, asked = out / _FOLDER, spec
     try:
         spec = spec if fresh else _continued(out, spec)
         _check(out, spec, fresh=fresh)
-        known = (out / _FOLDER / _SPEC).is_file()
-        frozen = () if fresh or not items.is_file() else _read_items(items)
+        known = (folder / _SPEC).is_file()
+        frozen, later = (() if fresh else _read_items(folder / name) for name in (_ITEMS, _LATER))
         backend = None if fresh else _backend_of(out)
+        fitted = None if fresh or update else _read(folder / _FITTED)
     except OSError as err:
         raise RequestError(f"--out {out}: {err}", "a folder that can be read", "choose another --out") from err
     notes = []
@@ -210,9 +153,9 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
             f"goes on with the unfinished job in {out}, of {spec.datetime}; the last twelve complete months are "
             f"{asked.datetime} by now: --fresh takes them"
         )
-    return JobFolder(
-        out, spec, () if update else frozen, fresh and known, frozen if update else (), tuple(notes), backend
-    )
+    forgotten = (*frozen, *later) if update else ()
+    frozen, later = ((), ()) if update else (frozen, later)
+    return JobFolder(out, spec, frozen, fresh and known, forgotten, tuple(notes), backend, later, fitted)
 
 
 def _backend_of(out: Path) -> Choice | None:
@@ -228,6 +171,8 @@ def _backend_of(out: Path) -> Choice | None:
 def job_of(out: Path) -> tuple[JobSpec, tuple[dict[str, Any], ...]]:
     """The job of a finished map, and the items that it was made from; of a map of one date those of that date.
 
+    Of a change map it is the job of its later date.
+
     Args:
         out: Its output folder.
 
@@ -237,9 +182,12 @@ def job_of(out: Path) -> tuple[JobSpec, tuple[dict[str, Any], ...]]:
     home = out if (out / _FOLDER).is_dir() else out.absolute().parent
     try:
         spec = JobSpec.model_validate(json.loads((out / "report.json").read_text())["job"]["spec"])
-        documents = tuple(json.loads((home / _FOLDER / _ITEMS).read_text()))
+        items = _ITEMS if spec.detector is None else _LATER
+        documents = tuple(json.loads((home / _FOLDER / items).read_text()))
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise RequestError(f"{out}: {err}", "the output folder of a finished run", "name one") from err
+    if spec.detector is not None:
+        return spec.of_date("after"), documents
     if home != out:
         documents = tuple(one for one in documents if str(one["properties"]["datetime"])[:10] == out.name)
     return spec, documents
@@ -329,15 +277,15 @@ def _holds_foreign_files(out: Path) -> bool:
     ours = out / _FOLDER
     begun = [path.name for path in ours.iterdir()] if ours.is_dir() else []
     return any(path != ours for path in out.iterdir()) or any(
-        name not in {_LOCK, _HELD} and not name.startswith(".") for name in begun
+        name not in LOCKS and not name.startswith(".") for name in begun
     )
 
 
 def _read(path: Path) -> Any:
-    """Content of a JSON file; ``None`` where it is torn."""
+    """Content of a JSON file; ``None`` where it is not there, or torn."""
     try:
         return json.loads(path.read_text())
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
@@ -351,11 +299,13 @@ def _lines(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _read_items(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Frozen items, one after the other as `_lines` has them, or all at once as older versions wrote them.
+    """Frozen items, where there are any, one after the other as `_lines` has them, or all at once as older versions wrote them.
 
     Returns:
         None at all where the file is torn.
     """
+    if not path.is_file():
+        return ()
     packer = Packer()
     documents: list[Mapping[str, Any]] = []
     with path.open(encoding="utf-8") as lines:

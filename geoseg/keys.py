@@ -66,6 +66,8 @@ class KeyParts:
         layers: Those of every record, and what else was asked for, in the order of ``geoseg.pixels.LAYERS``.
         head: Fingerprint of the plug-in whose head runs; "" for heads of geoseg's own.
         fused: Classes of the model to those of a legend in which some are one; empty where none are.
+        fitted: Digest of what a job of two dates fitted before its tiles; "" for jobs of one date.
+        moved: Rows and columns by which the images are read farther down and right.
     """
 
     model: str
@@ -80,9 +82,11 @@ class KeyParts:
     layers: tuple[str, ...] = KEPT
     head: str = ""
     fused: tuple[int, ...] = ()
+    fitted: str = ""
+    moved: tuple[float, float] = (0.0, 0.0)
 
     def key(self, tile: Tile, items: Iterable[Item], facts: Mapping[str, str]) -> str:
-        """Key of a tile.
+        """Key of a tile of one date.
 
         Args:
             tile: Its place and size.
@@ -111,11 +115,13 @@ class Keys:
     def __reduce__(self) -> tuple[type[Keys], tuple[KeyParts, Mapping[str, str]]]:
         return Keys, (self._parts, self._facts)
 
-    def of(self, tile: Tile, items: Iterable[Item]) -> str:
-        """Key of a tile; see ``KeyParts.key``."""
+    def of(self, tile: Tile, items: Iterable[Item], later: Iterable[Item] | None = None) -> str:
+        """Key of a tile; see ``KeyParts.key``. Items of a later date, where there is one, are a list of their own."""
         place = canonical((tile.row, tile.col, tile.side_cells, tile.cell_px))
-        named = ",".join([self._item(item) for item in items])
-        text = f'{self._head}"items":[{named}]{self._middle}"tile":{place}{self._tail}'
+        named = f'"items":[{",".join([self._item(item) for item in items])}]'
+        if later is not None:
+            named += f',"later":[{",".join([self._item(item) for item in later])}]'
+        text = f'{self._head}{named}{self._middle}"tile":{place}{self._tail}'
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _item(self, item: Item) -> str:
@@ -143,6 +149,8 @@ def _shared_facts(parts: KeyParts) -> dict[str, Any]:
         "items": None,
         **({"head": parts.head} if parts.head else {}),
         **({"fused": parts.fused} if parts.fused else {}),
+        **({"fitted": parts.fitted} if parts.fitted else {}),
+        **({"moved": parts.moved} if any(parts.moved) else {}),
     }
 
 

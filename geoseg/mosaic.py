@@ -19,6 +19,7 @@ from geoseg.store import Store, TileRecord
 
 # Larger blocks make the tracing of noisy maps need more memory than they save time.
 _MOST_BLOCK_PX = 512
+_GAP = {"classes": NO_CLASS, "confidence": NO_CONFIDENCE, "reason": Reason.UNOBSERVED}
 _RECORD_BYTES = 3  # per pixel: classes, confidence, reason
 
 
@@ -45,61 +46,29 @@ class Counts:
     near_failed: int = 0
 
 
-class Mosaic:
-    """The finished map, read block by block; a block is a part of one tile.
+class Blocks:
+    """A finished map, read block by block: the base of what knows how to make a block.
 
     Implements ``geoseg.polygons.ClassSource``.
 
     Args:
         region: The AOI on the lattice.
-        tasks: Tiles of the map with the cells that the region wants.
-        keys: (row, col) of a tile to the key of its record.
-        store: The records.
-        memory_bytes: For records that are kept decoded.
-        layers: Names of the further layers that the records hold.
+        block_px: Side of a block.
     """
 
-    def __init__(
-        self,
-        region: Region,
-        tasks: Sequence[TileTask],
-        keys: Mapping[tuple[int, int], str],
-        store: Store,
-        memory_bytes: int = 64 * 2**20,
-        layers: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, region: Region, block_px: int) -> None:
         self._region = region
-        self._tile_px = tasks[0].tile.side_px
-        self._tasks = {(task.tile.row, task.tile.col): task for task in tasks}
-        self._keys = keys
-        self._store = store
-        block_px = self._tile_px
-        while block_px > _MOST_BLOCK_PX and block_px % 2 == 0:
-            block_px //= 2
         window = region.window
         self.row_edges = _edges(window.row0, window.row1, block_px)
         self.col_edges = _edges(window.col0, window.col1, block_px)
-        kept = max(2, memory_bytes // (self._tile_px**2 * (_RECORD_BYTES + len(layers))))
-        self._record = lru_cache(maxsize=kept)(self._load)
-        self._loading = Lock()  # who reads the same blocks at the same time shares what is loaded
 
-    def _load(self, place: tuple[int, int]) -> TileRecord | None:
-        """The record of a tile; ``None`` where the region wants nothing of it.
+    def pixels(self, window: Window) -> dict[str, NDArray[np.uint8]] | None:
+        """Layers of any window, (y, x) uint8 by name, inside the region and around it as far as it was computed.
 
-        Raises:
-            OutputError: If it lacks cells that were computed: somebody emptied the store meanwhile.
+        Returns:
+            ``None`` where the region wants nothing of it.
         """
-        task = self._tasks.get(place)
-        if task is None:
-            return None
-        record = self._store.get(self._keys[place])
-        if record is None or (task.cells & ~record.cells).any():
-            raise OutputError(
-                f"the tile store, which no longer holds tile {place} as it was computed",
-                "a store that nobody empties during a run",
-                "run the same command again: it computes what is missing",
-            )
-        return record
+        raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,7 +85,7 @@ class Mosaic:
         """Classes and confidence of a block, (y, x) uint8; 255 outside the region."""
         window = self.window(block_row, block_col)
         inside = self._region.mask(window)
-        layers = self._layers(window)
+        layers = self.pixels(window)
         if layers is None:
             return np.full(window.shape, NO_CLASS, dtype="uint8"), np.full(window.shape, NO_CONFIDENCE, dtype="uint8")
         classes = np.where(inside, layers["classes"], np.uint8(NO_CLASS))
@@ -125,7 +94,7 @@ class Mosaic:
     def layers(self, names: Sequence[str], block_row: int, block_col: int) -> NDArray[np.uint8]:
         """Further layers of a block, (layer, y, x) uint8 percent; 255 where there is no class and outside the region."""
         window = self.window(block_row, block_col)
-        layers = self._layers(window)
+        layers = self.pixels(window)
         if layers is None:
             return np.full((len(names), *window.shape), NO_CONFIDENCE, dtype="uint8")
         return np.where(self._region.mask(window), np.stack([layers[name] for name in names]), np.uint8(NO_CONFIDENCE))
@@ -148,7 +117,7 @@ class Mosaic:
         total = int(np.count_nonzero(inside))
         counts.aoi += total
         counts.outside += inside.size - total
-        layers = self._layers(window)
+        layers = self.pixels(window)
         if layers is None:
             counts.unobserved += total
             return
@@ -162,17 +131,88 @@ class Mosaic:
         counts.failed_model += int(by_reason[Reason.MODEL])
         counts.near_failed += int(by_value[(values & NEAR_FAILED_BIT) > 0].sum())
 
-    def _layers(self, window: Window) -> dict[str, NDArray[np.uint8]] | None:
-        """The layers of a block's record, cut to the block."""
+
+class Mosaic(Blocks):
+    """The tile records of a job; a block is a part of one tile.
+
+    Args:
+        region: The AOI on the lattice.
+        tasks: Tiles of the map with the cells that the region wants.
+        keys: (row, col) of a tile to the key of its record.
+        store: The records.
+        memory_bytes: For records that are kept decoded.
+        layers: Names of the further layers that the records hold.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        tasks: Sequence[TileTask],
+        keys: Mapping[tuple[int, int], str],
+        store: Store,
+        memory_bytes: int = 64 * 2**20,
+        layers: Sequence[str] = (),
+    ) -> None:
+        self._tile_px = tasks[0].tile.side_px
+        self._tasks = {(task.tile.row, task.tile.col): task for task in tasks}
+        self._keys = keys
+        self._store = store
+        block_px = self._tile_px
+        while block_px > _MOST_BLOCK_PX and block_px % 2 == 0:
+            block_px //= 2
+        super().__init__(region, block_px)
+        kept = max(2, memory_bytes // (self._tile_px**2 * (_RECORD_BYTES + len(layers))))
+        self._record = lru_cache(maxsize=kept)(self._load)
+        self._loading = Lock()  # who reads the same blocks at the same time shares what is loaded
+
+    def _load(self, place: tuple[int, int]) -> TileRecord | None:
+        """The record of a tile; ``None`` where the region wants nothing of it.
+
+        Raises:
+            OutputError: If it lacks cells that were computed: somebody emptied the store meanwhile.
+        """
+        task = self._tasks.get(place)
+        if task is None:
+            return None
+        record = self._store.get(self._keys[place])
+        if record is None or (task.cells & ~record.cells).any():
+            raise OutputError(
+                f"the tile store, which no longer holds tile {place} as it was computed",
+                "a store that nobody empties during a run",
+                "run the same command again: it computes what is missing",
+            )
+        return record
+
+    def pixels(self, window: Window) -> dict[str, NDArray[np.uint8]] | None:
+        """See ``Blocks``; within one tile views of its record."""
         side = self._tile_px
-        place = (window.row0 // side, window.col0 // side)
+        if not window:
+            return None
+        rows = range(window.row0 // side, (window.row1 - 1) // side + 1)
+        cols = range(window.col0 // side, (window.col1 - 1) // side + 1)
+        parts = [(tile, window & tile) for row in rows for col in cols for tile in [_tile(row, col, side)]]
+        found = [(part, self._part(tile, part)) for tile, part in parts]
+        known = [(part, layers) for part, layers in found if layers is not None]
+        if not known or len(found) == 1:
+            return known[0][1] if known else None
+        made = {name: np.full(window.shape, _GAP.get(name, NO_CONFIDENCE), "uint8") for name in known[0][1]}
+        for part, layers in known:
+            for name, layer in layers.items():
+                made[name][part.within(window)] = layer
+        return made
+
+    def _part(self, tile: Window, part: Window) -> dict[str, NDArray[np.uint8]] | None:
+        """The layers of a tile's record, cut to a part of it."""
         with self._loading:
-            record = self._record(place)
+            record = self._record((tile.row0 // self._tile_px, tile.col0 // self._tile_px))
         if record is None:
             return None
-        tile = Window(place[0] * side, place[1] * side, (place[0] + 1) * side, (place[1] + 1) * side)
-        rows, cols = window.within(tile)
+        rows, cols = part.within(tile)
         return {name: layer[rows, cols] for name, layer in record.layers.items()}
+
+
+def _tile(row: int, col: int, side: int) -> Window:
+    return Window(row * side, col * side, (row + 1) * side, (col + 1) * side)
 
 
 def _edges(first: int, last: int, step: int) -> tuple[int, ...]:

@@ -10,17 +10,60 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from geoseg.aoi import AOI
 from geoseg.aoi.examples import read_examples
 from geoseg.errors import RequestError, unknown_name, wrong_value
-from geoseg.timerange import parse_time_range
+from geoseg.timerange import in_days, parse_time_range
 
 Rule = Literal["first", "least-cloudy", "median", "mean-scores", "per-date"]
+DetectorName = Literal[
+    "ir-mad",
+    "ir-mad-otsu",
+    "change-vectors",
+    "change-vectors-standardised",
+    "difference",
+    "ndvi-difference",
+    "post-classification",
+]
+#: Change where a land cover model sees another class; the other detectors need no model.
+POST_CLASSIFICATION = "post-classification"
+When = Literal["before", "after"]
 
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
+_SCENES = ("scenes", "scenes_before", "scenes_after")
+# What a job of one date does not have.
+_REFUSED_OF_PAIRS: dict[str, tuple[object, ...]] = {
+    "scenes": ((),),
+    "datetime": (None,),
+    "layers": ((),),
+    "evidence": (None,),
+    "prompt": ((),),
+    "example": (None,),
+    "composite": ("first", "least-cloudy", "median"),
+}
+_OF_TWO_DATES = (
+    "scenes_before",
+    "scenes_after",
+    "before",
+    "after",
+    "detector",
+    "fit",
+    "align",
+    "drop_thin",
+    "max_cloud",
+)
 
 
 class JobSpec(BaseModel):
@@ -33,7 +76,11 @@ class JobSpec(BaseModel):
 
     workflow: str = Field("landcover", description="The named settings this job started from.")
     aoi: dict[str, Any] | None = Field(None, description="Region, as GeoJSON in longitude and latitude.")
-    model: str = Field(description="Name, folder or address of the model.")
+    model: str = Field(
+        "",
+        description="Name, folder or address of the model; of a change map that of the land cover of both dates, or of a "
+        "network that looks at both; may be empty there.",
+    )
     catalog: str | None = Field(
         None, description="STAC API address, or path of a static catalogue or a stac-geoparquet file."
     )
@@ -41,12 +88,24 @@ class JobSpec(BaseModel):
     scenes: tuple[str, ...] = Field(
         (), description="Rasters (files, folders, addresses) to use instead of a catalogue."
     )
+    scenes_before: tuple[str, ...] = Field((), description="Rasters of the earlier date of a change map.")
+    scenes_after: tuple[str, ...] = Field((), description="Rasters of the later date of a change map.")
     sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
-    bands: tuple[str, ...] = Field((), description="Names of the bands of --scenes, in the order of the file.")
+    bands: tuple[str, ...] = Field(
+        (),
+        description="Names of the bands of --scenes, in the order of the file; with a catalogue the bands that a detector "
+        "of change compares.",
+    )
     scale: float | None = Field(None, gt=0, description="Value = number x scale + offset, whatever metadata says.")
     offset: float | None = Field(None, description="See scale.")
     pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
+    before: str | None = Field(None, description="Time range of the earlier date of a change map.")
+    after: str | None = Field(None, description="Time range of the later date of a change map.")
+    detector: DetectorName | None = Field(None, description="What finds the change between two dates.")
+    fit: Literal["scene", "aoi"] = Field(
+        "scene", description="Where change is fitted: on all that both dates cover, or on the region alone."
+    )
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
     prompt: tuple[str, ...] = Field(
         (), description="Classes in words, each with its synonyms, separated by commas; for text-image models."
@@ -75,6 +134,15 @@ class JobSpec(BaseModel):
     )
     min_area_m2: float = Field(0.0, ge=0, description="Minimum mapping unit in square metres.")
     simplify_m: float = Field(0.0, ge=0, description="Tolerance of the outlines in metres.")
+    align: Literal["correct", "measure"] = Field(
+        "correct", description="Whether two dates that lie apart are moved or refused, or taken as they lie."
+    )
+    drop_thin: bool = Field(
+        False, description="Leave out polygons of change that are thinner than twice what the dates lie apart."
+    )
+    max_cloud: float | None = Field(
+        None, ge=0, le=1, description="Most of a polygon of change that may lie beside cloud or shadow of either date."
+    )
     evidence: str | None = Field(
         None, description="Rules by which polygons of a landslide class are judged: landslide, or a YAML file."
     )
@@ -102,13 +170,23 @@ class JobSpec(BaseModel):
         parse_time_range(value)
         return value
 
+    @field_validator("before", "after", mode="after")
+    @classmethod
+    def _read_date(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else in_days(value, f"--{info.field_name}")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.aoi is None and not self.scenes:
+        _check_dates(self)
+        if not self.model and self.detector in {None, POST_CLASSIFICATION}:
+            raise RequestError(
+                "no --model", "the name, folder or address of one", "geoseg models list shows every model"
+            )
+        if self.aoi is None and not (self.scenes or self.scenes_before):
             raise RequestError("neither --aoi nor --scenes", "a region, or rasters to map", "add --aoi region.geojson")
         if self.like and (self.crs or self.resolution):
             raise RequestError("--like with --crs or --resolution", "one of the two", "drop the one you do not mean")
-        if self.bands and not self.scenes:
+        if self.bands and not (self.scenes or self.detector):
             raise RequestError(
                 "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"
             )
@@ -127,6 +205,17 @@ class JobSpec(BaseModel):
     def region(self) -> AOI | None:
         """The region as a value, or ``None`` for the footprint of the scenes."""
         return None if self.aoi is None else AOI.from_geojson(self.aoi)
+
+    def of_date(self, when: When) -> Self:
+        """The job of one date of a change map: its classes are those of an ordinary map of that date."""
+        earlier = when == "before"
+        return self.model_copy(
+            update={
+                "scenes": self.scenes_before if earlier else self.scenes_after,
+                "datetime": self.before if earlier else self.after,
+                **{name: JobSpec.model_fields[name].default for name in _OF_TWO_DATES},
+            }
+        )
 
     @property
     def moves_with_calendar(self) -> bool:
@@ -159,18 +248,20 @@ class JobSpec(BaseModel):
                 raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
         workflow = str(given.pop("workflow", "prompt" if given.keys() & {"prompt", "example"} else "landcover"))
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
-        moves = not fields.get("scenes") and "datetime" not in fields
-        if fields.get("scenes"):
+        moves = not fields.get("scenes") and "datetime" not in fields and fields.get("detector") is None
+        if any(fields.get(name) for name in _SCENES):
             parse_time_range(
                 str(given["datetime"]) if "datetime" in given else None
             )  # what is left out may be wrong all the same
-            scenes = map(str, fields["scenes"])
-            fields["scenes"] = tuple(s if "://" in s else str(Path(s).absolute()) for s in scenes)
-            fields.update(catalog=None, collection=None, datetime=None)
+            fields |= {name: _absolute_scenes(fields[name]) for name in _SCENES if fields.get(name)}
+            fields.update(catalog=None, collection=None)
+            if fields.get("scenes"):
+                fields["datetime"] = None
         else:
             catalog = fields.get("catalog") or default_catalog
             fields["catalog"] = _absolute(str(catalog)) if catalog else None
-            fields.setdefault("datetime", last_twelve_months(today or dt.datetime.now(tz=dt.UTC).date()))
+            if moves:
+                fields["datetime"] = last_twelve_months(today or dt.datetime.now(tz=dt.UTC).date())
         for name in ("model", "like", "evidence", "dem"):
             # The name of shipped rules is none of a folder that happens to be called so.
             if fields.get(name) and (name != "evidence" or str(fields[name]).endswith((".yaml", ".yml"))):
@@ -187,6 +278,36 @@ class JobSpec(BaseModel):
         return spec
 
 
+def _check_dates(spec: JobSpec) -> None:
+    """Refuse one date of a change map without the other, and two dates of a map of one."""
+    given = [name for name in _OF_TWO_DATES if getattr(spec, name) != JobSpec.model_fields[name].default]
+    if spec.detector is None:
+        if given:
+            raise RequestError(
+                f"{option_of(given[0])} without --detector",
+                "a change map",
+                f"add --workflow change, or drop {option_of(given[0])}",
+            )
+        return
+    pairs = (("scenes_before", "scenes_after"), ("before", "after"))
+    whole = [pair for pair in pairs if all(getattr(spec, name) for name in pair)]
+    some = [pair for pair in pairs if any(getattr(spec, name) for name in pair)]
+    if len(whole) != 1 or some != whole:
+        said = " and ".join(option_of(name) for pair in some for name in pair if getattr(spec, name))
+        raise RequestError(
+            f"a change map with {said or 'no date'}",
+            "--before and --after, or --scenes-before and --scenes-after",
+            "name both dates, in one of the two ways",
+        )
+    for name, allowed in _REFUSED_OF_PAIRS.items():
+        if getattr(spec, name) not in allowed:
+            raise RequestError(
+                f"{option_of(name)} with --detector", "a change map without it", f"drop {option_of(name)}"
+            )
+    if spec.legend and not spec.model:
+        raise RequestError("--legend without --model", "a land cover model whose classes to rename", "add --model")
+
+
 def option_of(field: str) -> str:
     """The option of ``geoseg run`` that sets a field, such as ``--min-area``."""
     return _OPTIONS.get(field, "--" + field.replace("_", "-"))
@@ -198,13 +319,17 @@ def _is_nothing(value: Any) -> bool:  # whatever a caller gives; tables have no 
 
 def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
     """One scene, or names with commas between them, where a field takes several."""
-    if name == "scenes" and isinstance(value, str | Path):
+    if name in _SCENES and isinstance(value, str | Path):
         return (str(value),)
     if name == "prompt" and isinstance(value, str):
         return (value,)
     if name in {"bands", "format", "layers", "without"} and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return value
+
+
+def _absolute_scenes(scenes: Any) -> tuple[str, ...]:  # whatever a caller gives
+    return tuple(s if "://" in s else str(Path(s).absolute()) for s in map(str, scenes))
 
 
 def _absolute(reference: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
+import re
 
 from geoseg.errors import RequestError
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def in_utc(moment: dt.datetime) -> dt.datetime:
@@ -12,8 +16,41 @@ def in_utc(moment: dt.datetime) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
-def parse_time_range(text: str | None) -> tuple[dt.datetime, dt.datetime]:
+def in_days(text: str, option: str) -> str:
+    """A range in days, of one that may name months: ``2023-05/2023-07`` ends with the last of July.
+
+    Args:
+        text: A range, or one day or month.
+        option: What it was given by, for the refusal.
+
+    Raises:
+        RequestError: If the text is no range, or ends before it starts.
+    """
+    first, _, last = text.partition("/")
+    days = f"{_first_day(first)}/{_last_day(last or first)}"
+    start, end = parse_time_range(days, option)
+    if end < start:
+        raise RequestError(f"{option} {text}", "a range that ends after it starts", "write it as 2023-05/2023-07")
+    return days
+
+
+def _first_day(text: str) -> str:
+    return f"{text}-01" if _MONTH.fullmatch(text) else text
+
+
+def _last_day(text: str) -> str:
+    if not _MONTH.fullmatch(text):
+        return text
+    year, month = (int(part) for part in text.split("-"))
+    return f"{text}-{calendar.monthrange(year, month)[1]:02d}"
+
+
+def parse_time_range(text: str | None, option: str = "--datetime") -> tuple[dt.datetime, dt.datetime]:
     """First and last instant of a range; a bare date as END includes that whole day.
+
+    Args:
+        text: The range.
+        option: What it was given by, for the refusal.
 
     Raises:
         RequestError: If the text is no range.
@@ -32,6 +69,6 @@ def parse_time_range(text: str | None) -> tuple[dt.datetime, dt.datetime]:
                 end += dt.timedelta(days=1) - dt.timedelta(microseconds=1)
     except ValueError as err:
         raise RequestError(
-            f"--datetime {text}", "START/END, such as 2022-01-01/2022-06-30", "write dates as YYYY-MM-DD"
+            f"{option} {text}", "START/END, such as 2022-01-01/2022-06-30", "write dates as YYYY-MM-DD"
         ) from err
     return start, end

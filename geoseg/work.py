@@ -5,19 +5,20 @@ Each tile is handled alone, in any order. Three small pools hand tiles on; a sem
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.composite import MEAN_SCORES, Composite, make_composite
+from geoseg.composite import MEAN_SCORES, Composite, join, make_composite
 from geoseg.grid import Window
 from geoseg.keys import KeyParts, Keys, is_known
 from geoseg.load import Rasters, reading
@@ -25,12 +26,17 @@ from geoseg.pixels import NEAR_FAILED_BIT, Reason
 from geoseg.plan import Coverage, TileTask
 from geoseg.progress import Progress
 from geoseg.remote import redacted, unsigned
-from geoseg.scenes import Scene
+from geoseg.scenes import Item, Scene
 from geoseg.store import Store, TileRecord
+from geoseg.tally import Done, Tally
 from geoseg.tiles import ChipPlan, around
 
 if TYPE_CHECKING:
     from geoseg.predict import Predictor, TileResult
+
+
+# Pixels beside those of the shift that a moved image is interpolated from.
+_KERNEL_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,23 @@ class TileJob:
         window: Pixels to read.
         scenes: Scenes that touch ``window``.
         key: Where its record goes.
+        later: Scenes of the later date, of a job of two.
     """
 
     task: TileTask
     window: Window
     scenes: tuple[Scene, ...]
     key: str
+    later: tuple[Scene, ...] = ()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Items of all dates."""
+        return (*_items(self.scenes), *_items(self.later))
+
+
+def _items(scenes: Sequence[Scene]) -> list[Item]:
+    return [item for scene in scenes for item in scene.items]
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,8 @@ class Recipe:
         read_threads: Reads at the same time, for one tile.
         gdal_cache_bytes: GDAL's block cache.
         rasters: Opens the files.
+        later: Scenes of the later date, where tiles are made of two.
+        moved: Rows and columns by which the later date (of two; else the only one) is read farther down and right.
     """
 
     coverage: Coverage
@@ -73,15 +92,20 @@ class Recipe:
     read_threads: int
     gdal_cache_bytes: int
     rasters: Rasters | None = None
+    later: Coverage | None = None
+    moved: tuple[float, float] = (0.0, 0.0)
 
     def job(self, task: TileTask) -> TileJob:
         """The tile's window, scenes and key. They depend on the whole tile, never on which cells are wanted."""
         every_cell = np.ones_like(task.cells)
         reach = around(chip.window for chip in self.chips.chips(task.tile, every_cell))
-        scenes = self.coverage.touching(reach)
+        spare = math.ceil(max(map(abs, self.moved))) + _KERNEL_PX if any(self.moved) else 0
+        moved = reach.padded(spare, spare, spare, spare)
+        scenes = self.coverage.touching(moved if self.later is None else reach)
         wanted = around(chip.window for chip in self.chips.chips(task.tile, task.cells))
-        items = [item for scene in scenes for item in scene.items]
-        return TileJob(task, wanted, scenes, self._keys.of(task.tile, items))
+        later = () if self.later is None else self.later.touching(moved)
+        key = self._keys.of(task.tile, _items(scenes), None if self.later is None else _items(later))
+        return TileJob(task, wanted, scenes, key, later)
 
     @cached_property
     def _keys(self) -> Keys:
@@ -90,7 +114,7 @@ class Recipe:
     def narrowed(self, job: TileJob, cells: NDArray[np.bool_]) -> TileJob:
         """The same tile, for some of its cells only."""
         window = around(chip.window for chip in self.chips.chips(job.task.tile, cells))
-        return TileJob(TileTask(job.task.tile, cells), window, job.scenes, job.key)
+        return replace(job, task=TileTask(job.task.tile, cells), window=window)
 
     def left_of(self, job: TileJob, older: TileRecord | None) -> TileJob | None:
         """What is to be computed of a tile whose record is there already; ``None`` when all is."""
@@ -101,7 +125,7 @@ class Recipe:
 
     def knows(self, job: TileJob) -> bool:
         """Whether the versions of all files of a tile are known."""
-        sources = (source for scene in job.scenes for item in scene.items for source in item.sources)
+        sources = (source for item in job.items for source in item.sources)
         return all(is_known(self.facts.get(source.href, "")) for source in sources)
 
     @property
@@ -110,98 +134,30 @@ class Recipe:
         return self.key_parts.composite == MEAN_SCORES
 
     def image(self, job: TileJob, scene: Scene | None = None) -> Composite:
-        """Read what the tile's chips see: of all scenes by the job's rule, or of one."""
+        """Read what the tile's chips see: of all scenes by the job's rule, or of one; of both dates, where there are two."""
+        if self.later is None:
+            return self._image(job, job.scenes if scene is None else (scene,), self.moved, one=scene is not None)
+        return join(self._image(job, job.scenes, (0.0, 0.0)), self._image(job, job.later, self.moved))
+
+    def _image(
+        self, job: TileJob, scenes: Sequence[Scene], moved: tuple[float, float], *, one: bool = False
+    ) -> Composite:
+        geobox = self.key_parts.lattice.geobox(job.window)
         counted = np.zeros(job.window.shape, dtype=bool)
         shared = job.window & job.task.tile.window
         counted[shared.within(job.window)] = job.task.tile.expand(job.task.cells)[shared.within(job.task.tile.window)]
         return make_composite(
-            job.scenes if scene is None else (scene,),
-            self.key_parts.lattice.geobox(job.window),
+            scenes,
+            geobox.translate_pix(moved[1], moved[0]) if any(moved) else geobox,
             len(self.key_parts.bands),
-            self.key_parts.composite if scene is None else "first",
+            "first" if one else self.key_parts.composite,
             self.key_parts.quantity,
             counted=counted,
             strip_bytes=self.strip_bytes,
             threads=self.read_threads,
             rasters=self.rasters,
+            resampling="cubic" if any(moved) else "bilinear",  # bilinear blurs most where a shift is half a pixel
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A computed tile, without its pixels: small enough to be sent.
-
-    Attributes:
-        place: Its (row, col).
-        pixels: Of the cells that were computed.
-        cells: How many these are.
-        incomplete: Whether a read failed in or near it.
-        failures: File to the reason why it could not be read.
-        facts: Those of its record.
-        seconds: Stage to seconds.
-    """
-
-    place: tuple[int, int]
-    pixels: int
-    cells: int
-    incomplete: bool
-    failures: Mapping[str, str]
-    facts: Mapping[str, Any]
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done, for the report.
-
-    Attributes:
-        computed: Tiles computed by this run.
-        reused: Tiles whose record was complete.
-        computed_px: Pixels of the cells computed.
-        computed_cells: Cells computed.
-        incomplete: Tiles with a failed read in or near them.
-        failures: File to the reason why it could not be read.
-        used_px: Item key to the pixels of computed cells that it gave, reused tiles included.
-        seconds: Stage to seconds, summed over threads.
-        keys: (row, col) of a tile to its key.
-        model_failures: Chip for which the network gave no answer, to the reason; reused tiles included.
-        repeated: (row, col) of tiles that were with a worker when it was lost, and were given to another.
-    """
-
-    computed: int = 0
-    reused: int = 0
-    computed_px: int = 0
-    computed_cells: int = 0
-    incomplete: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
-    used_px: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "predict": 0.0, "store": 0.0})
-    keys: dict[tuple[int, int], str] = field(default_factory=dict)
-    model_failures: dict[Window, str] = field(default_factory=dict)
-    repeated: set[tuple[int, int]] = field(default_factory=set)
-
-    def reuse(self, record: TileRecord) -> None:
-        """Count a tile whose record was complete."""
-        self.reused += 1
-        self._use(record.facts)
-
-    def add(self, done: Done) -> None:
-        """Count a computed tile."""
-        self._use(done.facts)
-        self.computed += 1
-        self.computed_px += done.pixels
-        self.computed_cells += done.cells
-        self.incomplete += done.incomplete
-        self.failures.update(done.failures)
-        for stage, seconds in done.seconds.items():
-            self.seconds[stage] += seconds
-
-    def _use(self, facts: Mapping[str, Any]) -> None:
-        """Add the items that a record of the map was made from, and where its network failed."""
-        for item, count in facts.get("used_px", {}).items():
-            self.used_px[item] = self.used_px.get(item, 0) + count
-        for *corners, why in facts.get("model_failures", ()):
-            self.model_failures[Window(*corners)] = why
 
 
 class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pool

@@ -30,6 +30,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets `-k fault_27` choose by the number that a test carries, whatever its name."""
+    for item in items:
+        item.extra_keyword_matches |= {f"fault_{mark.args[0]:02}" for mark in item.iter_markers("fault")}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a server or a graphics card, where there is none to ask."""
     if item.get_closest_marker("online") and not item.config.getoption("--force-enable-socket"):

@@ -58,6 +58,7 @@ def least_of(refusal: MemoryTooSmallError) -> int:
     return parse_size(match[1])
 
 
+@pytest.mark.fault(58)
 @given(MEMORY, CORES, CHIPS, st.none() | st.integers(1, 5000), appetites())
 def test_what_is_planned_fits_what_was_given(memory, cores, best_chip, tile_px, appetite):
     try:
@@ -126,6 +127,7 @@ def test_more_memory_never_plans_less(memory, more, cores, best_chip, tile_px, a
         assert getattr(larger, name) >= getattr(less, name), name
 
 
+@pytest.mark.fault(58)
 @given(st.integers(0, 12 * GIGABYTE), CORES, st.none() | st.integers(1, 5000), appetites())
 def test_too_little_names_what_is_enough_and_what_is_hardly_less_is_not(memory, cores, tile_px, appetite):
     assume(plan_budget_or_none(memory, cores, tile_px, appetite) is None)

@@ -131,6 +131,7 @@ def test_a_torn_list_of_items_is_searched_anew(tmp_path):
     assert open_job(tmp_path, ONE, fresh=False, update=False).documents == ()
 
 
+@pytest.mark.fault(65)
 def test_one_run_at_a_time(tmp_path):
     first, second = (open_job(tmp_path, ONE, fresh=False, update=False) for _ in range(2))
     with first.taken(ITEMS), pytest.raises(OutputOccupiedError, match="at work"), second.taken(ITEMS):
@@ -161,6 +162,7 @@ with open_job(Path(sys.argv[1]), JobSpec(model="m", scenes=("a.tif",)), fresh=Fa
 """
 
 
+@pytest.mark.fault(65)
 def test_a_killed_run_lets_go_of_its_folder(tmp_path):
     assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == 9
     take(tmp_path)

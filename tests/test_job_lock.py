@@ -40,6 +40,7 @@ def ended_process() -> int:
     return child.pid
 
 
+@pytest.mark.fault(65)
 def test_one_run_at_a_time_and_nothing_is_left(tmp_path):
     with job(tmp_path).taken([]):
         assert (tmp_path / HELD).read_text() == f"process {os.getpid()} on {socket.gethostname()}"
@@ -52,6 +53,7 @@ def test_one_run_at_a_time_and_nothing_is_left(tmp_path):
         pass
 
 
+@pytest.mark.fault(65)
 def test_a_killed_run_of_this_machine_is_taken_over(tmp_path):
     (tmp_path / "job").mkdir()
     (tmp_path / HELD).write_text(f"process {ended_process()} on {socket.gethostname()}")

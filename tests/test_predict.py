@@ -367,6 +367,7 @@ def test_an_image_that_does_not_hold_the_chips_is_an_error_and_not_a_shifted_map
         predictor(paint, FINITE).predict(tile, everything(tile), composite(tile.window), tile.window)
 
 
+@pytest.mark.fault(57)
 def test_cuda_is_refused_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device("auto") == pick_device("cpu") == "cpu"

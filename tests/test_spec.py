@@ -6,18 +6,27 @@ import datetime as dt
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 import yaml
 from pydantic import ValidationError
 
+from geoseg.change.detectors import DETECTORS
 from geoseg.cli import _app
 from geoseg.cli.run import RENAMED, _read_options, run_command
 from geoseg.errors import RequestError
 from geoseg.settings import Settings
-from geoseg.spec import JobSpec, last_twelve_months, list_workflows, load_workflow, option_of
+from geoseg.spec import (
+    POST_CLASSIFICATION,
+    DetectorName,
+    JobSpec,
+    last_twelve_months,
+    list_workflows,
+    load_workflow,
+    option_of,
+)
 
 BOX = "9,47,9.1,47.1"
 TRIANGLE: dict[str, Any] = {"type": "Polygon", "coordinates": [[[9.0, 47.0], [9.1, 47.0], [9.1, 47.1], [9.0, 47.0]]]}
@@ -34,6 +43,8 @@ OTHERS: dict[str, Any] = {
     "catalog": (None, "catalog.json"),
     "collection": (None, "sentinel-2-l2a"),
     "scenes": (("a.tif",), ("b.tif",)),
+    "scenes_before": (("a.tif",), ("c.tif",)),
+    "scenes_after": (("b.tif",), ("c.tif",)),
     "sensor": (None, "rgb"),
     "pixel_grid": (False, True),
     "profile": ("exact", "bf16"),
@@ -41,6 +52,13 @@ OTHERS: dict[str, Any] = {
     "scale": (None, 1e-4),
     "offset": (None, -0.1),
     "datetime": (None, "2022-01-01/2022-06-30"),
+    "before": ("2022-05", "2022-06"),
+    "after": ("2023-05", "2023-06"),
+    "detector": ("ir-mad", "difference"),
+    "fit": ("scene", "aoi"),
+    "align": ("correct", "measure"),
+    "drop_thin": (False, True),
+    "max_cloud": (None, 0.5),
     "composite": ("first", "median"),
     "prompt": (("river",), ("river", "forest, trees")),
     "example": (None, TRIANGLE),
@@ -60,10 +78,14 @@ OTHERS: dict[str, Any] = {
 
 
 # What a field cannot be without.
+RASTERS: dict[str, Any] = {"scenes": (), "scenes_before": ("a.tif",), "scenes_after": ("b.tif",), "detector": "ir-mad"}
+RANGES: dict[str, Any] = {"scenes": (), "before": "2022-05", "after": "2023-05", "detector": "ir-mad"}
 WITH: dict[str, Any] = {
     "without": {"prompt": ("river",)},
     "dem": {"evidence": "landslide"},
     "comment": {"evidence": "landslide"},
+    **dict.fromkeys(("scenes_before", "scenes_after", "detector", "fit", "align", "drop_thin", "max_cloud"), RASTERS),
+    **dict.fromkeys(("before", "after"), RANGES),
 }
 
 
@@ -174,6 +196,59 @@ def test_bands_are_those_of_rasters():
         JobSpec.build(aoi=BOX, bands=("red",))
 
 
+# Two dates
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"before": "2022-05"}, "--after"),
+        ({"scenes_before": ("a.tif",)}, "--scenes-after"),
+        ({**RANGES, "scenes_before": ("a.tif",)}, "--scenes-before"),
+        ({}, "no date"),
+        ({**RANGES, "datetime": "2022-05-01/2022-06-01"}, "--datetime"),
+        ({**RASTERS, "scenes": ("c.tif",)}, "--scenes"),
+        ({**RANGES, "composite": "per-date"}, "--composite"),
+        ({**RANGES, "composite": "mean-scores"}, "--composite"),
+        ({**RANGES, "layers": ("entropy",)}, "--layers"),
+        ({**RANGES, "legend": "worldcover"}, "--legend"),
+        ({**RANGES, "detector": "post-classification"}, "--model"),
+        ({**RANGES, "before": "2022-07/2022-05"}, "--before"),
+        ({**RANGES, "after": "May"}, "--after"),
+    ],
+)
+def test_a_change_map_has_two_dates_in_one_way(given, named):
+    with pytest.raises(RequestError, match=named) as refused:
+        JobSpec.build(aoi=BOX, workflow="change", **given)
+    assert refused.value.exit_code == 2
+    assert len(str(refused.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["before", "after", "scenes_before", "scenes_after", "fit", "drop_thin", "max_cloud"])
+def test_two_dates_need_a_change_map(name):
+    with pytest.raises(RequestError, match="change"):
+        JobSpec.build(**BASE, **{name: OTHERS[name][1]})
+
+
+def test_the_job_of_one_date_is_an_ordinary_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = JobSpec.build(aoi=BOX, workflow="change", model="m", before="2022-05/2022-06", after="2023-05")
+    once = JobSpec.build(aoi=BOX, workflow="change", model="m", detector="ir-mad", before="2022-05", after="2023-05")
+    assert both.of_date("after") == once.of_date("after")
+    assert both.of_date("before").datetime == "2022-05-01/2022-06-30"
+    plain = JobSpec.build(aoi=BOX, model="m", collection="sentinel-2-l2a", datetime="2023-05-01/2023-05-31")
+    assert both.of_date("after").model_copy(update={"workflow": "landcover"}) == plain
+    pair = JobSpec.build(workflow="change", model="m", scenes_before="a.tif", scenes_after="b.tif")
+    assert pair.of_date("before") == JobSpec.build(scenes="a.tif", model="m").model_copy(
+        update={"workflow": "change", "collection": None}
+    )
+    assert pair.of_date("after").scenes == (str(tmp_path / "b.tif"),)
+
+
+def test_every_detector_is_one_that_the_job_may_name():
+    assert set(get_args(DetectorName)) == {*DETECTORS, POST_CLASSIFICATION}
+
+
 # Workflows
 
 
@@ -183,7 +258,8 @@ def test_shipped_workflows_have_titles_and_load():
     for name, title in names.items():
         assert title
         assert set(load_workflow(name)) <= set(JobSpec.model_fields)
-        assert JobSpec.build(workflow=name, aoi=BOX, default_catalog="c.json").workflow == name
+        dates = RANGES if "detector" in load_workflow(name) else {}
+        assert JobSpec.build(workflow=name, aoi=BOX, default_catalog="c.json", **dates).workflow == name
 
 
 def test_landcover_is_the_default_workflow():
@@ -305,6 +381,15 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "offset": (-0.1, -0.1),
     "pixel_grid": (True, True),
     "datetime": ("2022-01-01/2022-01-31", "2022-01-01/2022-01-31"),
+    "scenes_before": (["/a.tif"], ("/a.tif",)),
+    "scenes_after": (["/b.tif", "/c.tif"], ("/b.tif", "/c.tif")),
+    "before": ("2022-05/2022-07", "2022-05-01/2022-07-31"),
+    "after": ("2024-02", "2024-02-01/2024-02-29"),
+    "detector": ("ndvi-difference", "ndvi-difference"),
+    "fit": ("aoi", "aoi"),
+    "align": ("measure", "measure"),
+    "drop_thin": (True, True),
+    "max_cloud": (0.2, 0.2),
     "composite": ("median", "median"),
     "model": ("m", "m"),
     "prompt": (["forest, trees", "river"], ("forest, trees", "river")),

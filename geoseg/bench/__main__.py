@@ -22,6 +22,25 @@ def main() -> None:
         _MEASURES[words.what](words, folder)
 
 
+def _measure_service(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.service import measure_service  # noqa: PLC0415  # starts a server
+
+    measure_service(folder, words.jobs, words.requests, sys.stdout.write)
+
+
+def _measure_large_results(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.large_results import measure_large_results  # noqa: PLC0415  # imports geopandas
+
+    del words
+    measure_large_results(folder, sys.stdout.write)
+
+
+def _kill_service(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.kills import kill_service  # noqa: PLC0415  # starts a server
+
+    sys.exit(0 if kill_service(folder, words.kills, sys.stdout.write) else 1)
+
+
 def _tabulate_oddities(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
@@ -114,9 +133,11 @@ def _weigh_evidence(words: argparse.Namespace, folder: Path) -> None:
 
 def _measure_change(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change import measure_change  # noqa: PLC0415  # imports rasterio and scipy
+    from geoseg.bench.change_runs import measure_runs  # noqa: PLC0415
 
-    del folder
-    measure_change((words.inputs or [Path("../shared/data")])[0], sys.stdout.write)
+    data = (words.inputs or [Path("../shared/data")])[0]
+    measure_change(data, sys.stdout.write)
+    measure_runs(data, folder, sys.stdout.write)
 
 
 def _measure_words(words: argparse.Namespace, folder: Path) -> None:
@@ -131,6 +152,9 @@ def _model(words: argparse.Namespace) -> str:
 
 
 _MEASURES = {
+    "service": _measure_service,
+    "large-results": _measure_large_results,
+    "kills": _kill_service,
     "efficiency": _measure_efficiency,
     "memory": _measure_memory,
     "planning": _measure_planning,
@@ -168,6 +192,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tiles", type=int, help="scheduling: tiles, 10,000; planning: tiles, 1,000,000")
     parser.add_argument("--items", type=int, default=100_000, help="planning: items of the catalogue")
     parser.add_argument("--max-memory", help="limit that is given to the runs; default: the program's own, memory: 2GB")
+    parser.add_argument("--jobs", type=int, default=200, help="service: jobs that are queued at once")
+    parser.add_argument("--requests", type=int, default=10_000, help="service: requests over which memory is looked at")
+    parser.add_argument("--kills", type=int, default=20, help="kills: how many")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     parser.add_argument("--data", type=Path, help="words: folder of shared data, ../shared/data")
     parser.add_argument("--seeds", type=int, default=5, help="words: networks that are trained")

@@ -97,7 +97,7 @@ def _forward_s(model: ModelFolder, backend: Backend, shapes: Counter[tuple[int, 
     arrays.start_thread(1)
     rng, total = np.random.default_rng(0), 0.0
     for shape, count in shapes.items():
-        values = arrays.put(rng.random((1, len(model.spec.bands), *shape), "float32") / 2)
+        values = arrays.put(rng.random((1, model.spec.channels, *shape), "float32") / 2)
         valid = arrays.put(np.ones((1, *shape), dtype=bool))
 
         def once(values: Any = values, valid: Any = valid) -> float:  # arrays of the backend's kind

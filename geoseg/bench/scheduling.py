@@ -30,8 +30,9 @@ from geoseg.progress import Silent
 from geoseg.scenes import BandSource, Found, Item
 from geoseg.scenes.sensors import SENSORS
 from geoseg.store import TileRecord
+from geoseg.tally import Tally
 from geoseg.tiles import ChipPlan, tiles_over
-from geoseg.work import Recipe, Tally, TileWorkers
+from geoseg.work import Recipe, TileWorkers
 
 _CRS, _PIXEL_M = "EPSG:32633", 10.0
 _BANDS = ("B02", "B03", "B04", "B08")

@@ -38,7 +38,7 @@ _STEPS_PX = (0.1, 0.01)
 # Masked pixels fade out over so many pixels: an edge that stays where it is would say that nothing moved.
 _FADE_PX = 8
 
-Verdict = Literal["consistent", "refused", "unmeasured"]
+Verdict = Literal["consistent", "refused", "unmeasured", "left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class Alignment:
         good: Windows with a vote.
         windows: Windows that were looked at.
         verdict: ``consistent`` where one shift fits, small enough to be mended; ``refused`` where none does;
-            ``unmeasured`` where too few windows show the same ground on both dates.
+            ``unmeasured`` where too few windows show the same ground on both dates; ``left`` where the job asks for
+            dates as they lie.
     """
 
     dy_px: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,13 +25,13 @@ class Fitted:
     Attributes:
         overlap: What the scenes of both dates cover, on the lattice.
         alignment: How the dates lay on each other before the correction.
-        detector: What finds the change.
+        detector: What finds the change; ``None`` where a network does, or the classes of both dates.
         pixels: Pixels of the sample.
     """
 
     overlap: Window
     alignment: Alignment
-    detector: Detector
+    detector: Detector | None
     pixels: int
 
     @property
@@ -41,6 +41,9 @@ class Fitted:
         if lies.verdict == "unmeasured":
             found = f"{lies.good} of {lies.windows} windows show the same ground"
             return (f"whether the two dates lie on each other could not be measured: {found} on both",)
+        if lies.verdict == "left":
+            far = f"{lies.shift_px:.1f} px apart in the median, windows scatter by {lies.scatter_px:.1f} px"
+            return (f"the two dates were left as they lie (--align measure): {far}",)
         if lies.left_px > LEAST_SHIFT_PX and not any(lies.correction):
             apart = f"the two dates lie {lies.left_px:.1f} px apart here and there, and no single shift mends it"
             return (f"{apart}: narrow polygons along edges may be no change",)
@@ -51,7 +54,7 @@ class Fitted:
         return {
             "overlap": asdict(self.overlap),
             "alignment": self.alignment.facts(),
-            "detector": self.detector.facts(),
+            "detector": None if self.detector is None else self.detector.facts(),
             "pixels": self.pixels,
         }
 
@@ -61,19 +64,22 @@ class Fitted:
         return cls(
             Window(**facts["overlap"]),
             Alignment(**facts["alignment"]),
-            Detector.from_facts(facts["detector"]),
+            None if facts["detector"] is None else Detector.from_facts(facts["detector"]),
             facts["pixels"],
         )
 
 
-def fit_dates(read: Reader, overlap: Window, detector: str, bands: tuple[str, ...] = ()) -> Fitted:
+def fit_dates(
+    read: Reader, overlap: Window, detector: str | None, bands: tuple[str, ...] = (), *, mends: bool = True
+) -> Fitted:
     """Measure how two dates lie on each other, and fit a detector to them as they will be read.
 
     Args:
         read: Reads a window. It is asked twice for every window where the dates have to be moved.
         overlap: What the scenes of both dates cover, whole; never cut to an AOI.
-        detector: One of ``geoseg.change.detectors.DETECTORS``.
+        detector: One of ``geoseg.change.detectors.DETECTORS``; ``None`` fits the alignment alone.
         bands: Names of the bands.
+        mends: Whether dates that lie apart are moved or refused; else that is only measured.
 
     Raises:
         NothingToDoError: If the dates have nothing in common.
@@ -84,8 +90,12 @@ def fit_dates(read: Reader, overlap: Window, detector: str, bands: tuple[str, ..
         raise NothingToDoError("two dates whose scenes do not overlap", "scenes of one place", "choose other scenes")
     parts = [read(window, (0.0, 0.0)) for window in windows]
     alignment = alignment_of(parts)
+    if not mends and alignment.verdict != "unmeasured":
+        alignment = replace(alignment, verdict="left")
     if alignment.verdict == "refused":
         raise _apart(alignment)
+    if detector is None:
+        return Fitted(overlap, alignment, None, 0)
     if any(alignment.correction):
         parts = [read(window, alignment.correction) for window in windows]
     sample = gather(parts, overlap)
@@ -99,5 +109,6 @@ def _apart(alignment: Alignment) -> RequestError:
         f"two dates that lie {rows} and {cols} apart, by {alignment.good} windows that lie {alignment.scatter_px:.1f} px "
         "from it in the median",
         f"a shift of at most {MOST_SHIFT_PX:g} px, and windows within {MOST_SCATTER_PX:g} px of it",
-        "register the later scenes to the earlier ones, or work on a coarser grid with --resolution",
+        "register the later scenes to the earlier ones, work on a coarser grid with --resolution, or take them as they lie "
+        "with --align measure",
     )

@@ -18,7 +18,7 @@ _PARTS = ("run", "demo", "models", "cache")
 
 def _app() -> typer.Typer:
     from geoseg import __version__  # noqa: PLC0415
-    from geoseg.cli import assess, bundle, cache, data, demo, evaluate, models, run, train  # noqa: PLC0415  # each imports its room only when it is called
+    from geoseg.cli import assess, bundle, cache, client, data, demo, evaluate, models, run, serve, train  # noqa: PLC0415  # each imports its room only when it is called
 
     app = typer.Typer(
         name="geoseg",
@@ -45,6 +45,12 @@ def _app() -> typer.Typer:
     app.add_typer(cache.app, name="cache")
     app.add_typer(bundle.app, name="bundle")
     app.add_typer(data.app, name="data")
+    app.command("serve")(serve.serve_command)
+    app.command("worker")(serve.worker_command)
+    app.add_typer(serve.keys, name="keys")
+    app.command("submit")(client.submit_command)
+    app.command("status")(client.status_command)
+    app.command("results")(client.results_command)
     return app
 
 

@@ -55,6 +55,13 @@ def rules(incomplete: str) -> Completions:
     return _starting(incomplete, ((name, "") for name in get_args(Rule)))
 
 
+def detectors(incomplete: str) -> Completions:
+    """Detectors of change."""
+    from geoseg.spec import DetectorName  # noqa: PLC0415
+
+    return _starting(incomplete, ((name, "") for name in get_args(DetectorName)))
+
+
 def formats(incomplete: str) -> Completions:
     """Formats of polygons, one after the other with commas."""
     return _listed("format", incomplete)

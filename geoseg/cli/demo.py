@@ -21,9 +21,13 @@ def demo_command(
 
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder}, a file", "a folder to write the demo into", "name another folder")
-    write_demo(folder, seed=seed)
+    write_demo(folder, seed=seed, later=True)
     typer.echo(f"catalogue: {folder / 'catalog.json'}")
     typer.echo(f"region:    {folder / 'region.geojson'}")
     typer.echo(
         f"next:      geoseg run --workflow demo --catalog {folder / 'catalog.json'} --aoi {folder / 'region.geojson'}"
+    )
+    typer.echo(
+        "two dates: geoseg run --workflow change --before 2021-12/2022-02 --after 2023-12 "
+        f"--catalog {folder / 'catalog.json'} --aoi {folder / 'region.geojson'}"
     )

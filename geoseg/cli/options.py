@@ -29,7 +29,7 @@ Aoi = Annotated[
 Workflow = Annotated[
     str | None,
     _job(
-        "Named settings: landcover (default), landslide, prompt, demo, or a YAML file.",
+        "Named settings: landcover (default), change, landslide, prompt, demo, or a YAML file.",
         "--workflow",
         autocompletion=completion.workflows,
     ),
@@ -58,6 +58,48 @@ Scenes = Annotated[
         "--scenes",
     ),
 ]
+ScenesBefore = Annotated[
+    list[str] | None,
+    _job(
+        "Raster of the earlier date of a change map, as --scenes; repeat for several. Default: the catalogue.",
+        "--scenes-before",
+    ),
+]
+ScenesAfter = Annotated[
+    list[str] | None,
+    _job(
+        "Raster of the later date of a change map, as --scenes; repeat for several. Default: the catalogue.",
+        "--scenes-after",
+    ),
+]
+Before = Annotated[
+    str | None,
+    _job(
+        "Time range of the earlier date of a change map, such as 2023-05/2023-07 or 2023-05-01/2023-07-15. Default: none.",
+        "--before",
+    ),
+]
+After = Annotated[
+    str | None, _job("Time range of the later date of a change map; see --before. Default: none.", "--after")
+]
+Detector = Annotated[
+    str | None,
+    _job(
+        "What finds the change between two dates: ir-mad, ir-mad-otsu, change-vectors, change-vectors-standardised, "
+        "difference, ndvi-difference (none needs weights), or post-classification (where --model sees another class). "
+        "Default: the workflow's (change: ir-mad).",
+        "--detector",
+        autocompletion=completion.detectors,
+    ),
+]
+Fit = Annotated[
+    str | None,
+    _job(
+        "Where the alignment of two dates and the threshold of change are fitted: scene (default, all that both dates "
+        "cover, so that a larger region gives the same pixels) or aoi (the region alone).",
+        "--fit",
+    ),
+]
 Sensor = Annotated[
     str | None,
     _job(
@@ -71,7 +113,8 @@ Sensor = Annotated[
 Bands = Annotated[
     str | None,
     _job(
-        "Names of all bands of --scenes in their order, such as B04,B03,B02. Default: names or colours in the file.",
+        "Names of all bands of --scenes in their order, such as B04,B03,B02. Default: names or colours in the file. With "
+        "--before and --after: the bands to compare; default those that all scenes share.",
         "--bands",
     ),
 ]
@@ -197,6 +240,30 @@ Simplify = Annotated[
     _job(
         "Tolerance of the outlines in metres; neighbours keep their border. Default: 0, the edges of pixels.",
         "--simplify",
+    ),
+]
+Align = Annotated[
+    str | None,
+    _job(
+        "Two dates that lie apart: correct (default) moves the later one back by a small shift, and refuses what no single "
+        "shift mends; measure only says how far they are apart.",
+        "--align",
+    ),
+]
+DropThin = Annotated[
+    bool,
+    _job(
+        "Leave polygons of change out that are thinner than twice what the two dates lie apart, as measured. They stay in "
+        "the rasters.",
+        "--drop-thin",
+    ),
+]
+MaxCloud = Annotated[
+    float | None,
+    _job(
+        "Leave polygons of change out of which more than this share, 0 to 1, lies within two pixels of what cloud or "
+        "shadow hid on either date. Default: none is left out.",
+        "--max-cloud",
     ),
 ]
 Evidence = Annotated[

@@ -24,12 +24,18 @@ def run_command(
     catalog: options.Catalog = None,
     collection: options.Collection = None,
     scenes: options.Scenes = None,
+    scenes_before: options.ScenesBefore = None,
+    scenes_after: options.ScenesAfter = None,
     sensor: options.Sensor = None,
     bands: options.Bands = None,
     scale: options.Scale = None,
     offset: options.Offset = None,
     pixel_grid: options.PixelGrid = False,
     datetime: options.Datetime = None,
+    before: options.Before = None,
+    after: options.After = None,
+    detector: options.Detector = None,
+    fit: options.Fit = None,
     composite: options.Composite = None,
     model: options.Model = None,
     prompt: options.Prompt = None,
@@ -44,6 +50,9 @@ def run_command(
     profile: options.Profile = None,
     min_area: options.MinArea = None,
     simplify: options.Simplify = None,
+    align: options.Align = None,
+    drop_thin: options.DropThin = False,
+    max_cloud: options.MaxCloud = None,
     evidence: options.Evidence = None,
     dem: options.Dem = None,
     comment: options.Comment = None,
@@ -99,12 +108,18 @@ def plan_command(
     catalog: options.Catalog = None,
     collection: options.Collection = None,
     scenes: options.Scenes = None,
+    scenes_before: options.ScenesBefore = None,
+    scenes_after: options.ScenesAfter = None,
     sensor: options.Sensor = None,
     bands: options.Bands = None,
     scale: options.Scale = None,
     offset: options.Offset = None,
     pixel_grid: options.PixelGrid = False,
     datetime: options.Datetime = None,
+    before: options.Before = None,
+    after: options.After = None,
+    detector: options.Detector = None,
+    fit: options.Fit = None,
     composite: options.Composite = None,
     model: options.Model = None,
     prompt: options.Prompt = None,
@@ -119,6 +134,9 @@ def plan_command(
     profile: options.Profile = None,
     min_area: options.MinArea = None,
     simplify: options.Simplify = None,
+    align: options.Align = None,
+    drop_thin: options.DropThin = False,
+    max_cloud: options.MaxCloud = None,
     evidence: options.Evidence = None,
     dem: options.Dem = None,
     comment: options.Comment = None,
@@ -156,13 +174,14 @@ def plan_command(
     from geoseg.cli.show import plan_facts, show_before, show_licence  # noqa: PLC0415
     from geoseg.job import default_out, open_job  # noqa: PLC0415
     from geoseg.machine import tune_collector  # noqa: PLC0415
-    from geoseg.pipeline import prepare  # noqa: PLC0415
+    from geoseg.pipeline import Asked, prepare_job  # noqa: PLC0415
 
     tune_collector()
 
     job = open_job(settings.out or default_out(spec), spec, fresh=settings.fresh, update=settings.update)
     with told(lambda text: None if quiet else console().print(text, markup=False)):
-        prepared = prepare(job.spec, settings, job.documents, notes=job.notes, begun_with=job.backend, asks_files=False)
+        asked = Asked(settings, job.documents, job.later, notes=job.notes, begun_with=job.backend, asks_files=False)
+        prepared = prepare_job(job.spec, asked)
     if quiet:
         show_licence(prepared)
     else:

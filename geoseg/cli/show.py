@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from geoseg.outputs.geodesy import area_m2
 from geoseg.outputs.report_text import amount, area_unit, percent, size
 from geoseg.pipeline.dates import PER_DATE, split
 from geoseg.pipeline.foretell import forecast_of
+from geoseg.pipeline.subject import is_detector
 from geoseg.scenes.raster_checks import short_name
 from geoseg.tiles import finite_halo
 
@@ -30,7 +31,7 @@ _ALIKE_SHOWN = 3
 def plan_facts(prepared: Prepared, price_per_hour: float | None = None) -> dict[str, Any]:
     """What a run would do, as JSON."""
     model, budget = prepared.model.spec, prepared.budget
-    scenes = prepared.coverage.touching(prepared.region.window)
+    scenes = [scene for coverage in prepared.coverages for scene in coverage.touching(prepared.region.window)]
     row, col = prepared.region.window.row0, prepared.region.window.col0
     maps = len(split(prepared)) if prepared.spec.composite == PER_DATE else 1
     return {
@@ -56,7 +57,7 @@ def plan_facts(prepared: Prepared, price_per_hour: float | None = None) -> dict[
         "chip_px": model.chip_px or budget.chip_cells * model.cell_px,
         "tile_px": budget.tile_cells * model.cell_px,
         "maps": maps,
-        "tiles": len(prepared.tasks) * maps,
+        "tiles": sum(len(one.tasks) for one in prepared.lists) * maps,
         "megapixels": round(prepared.pixels * maps / 1e6, 3),
         "forecast": forecast_of(prepared, price_per_hour).as_json(),
     }
@@ -64,8 +65,9 @@ def plan_facts(prepared: Prepared, price_per_hour: float | None = None) -> dict[
 
 def _weights(prepared: Prepared) -> dict[str, Any]:
     """Whether the weights are on this machine; if not, what is fetched and from where."""
-    folder, reference = prepared.model, prepared.model.spec.weights
-    here = weights_at_hand(folder)
+    folder = prepared.lists[0].model
+    reference = folder.spec.weights
+    here = folder.path if is_detector(folder) else weights_at_hand(folder)
     return {
         "file": reference.file_name,
         "sha256": reference.sha256,
@@ -123,14 +125,15 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
     items = sum(len(scene["items"]) for scene in facts["scenes"])
     span = f", {days[0]} to {days[-1]}" if len(days) > 1 else f", {days[0]}" if days else ""
     rows, cols = facts["grid"]["shape"]
-    side = facts["tile_px"]
+    side, land_cover = facts["tile_px"], prepared.land_cover
     lines = [
         ("map", f"{area_words(_area_m2(prepared))}, {short_name(prepared.lattice.crs)}"),
         ("size", f"{cols} x {rows} px (width x height), a pixel is {prepared.pixel_m:.3g} m wide"),
         ("grid", facts["grid"]["origin"]),
         ("scenes", f"{items} item(s) on {dates} date(s){span}; {prepared.spec.composite}"),
-        ("time range", prepared.spec.datetime or ""),
+        ("time range", _ranges(prepared)),
         ("model", _model_words(facts["model"], prepared.model.spec.title)),
+        ("land cover", "" if land_cover is None else f"{land_cover.spec.title} ({land_cover.spec.licence})"),
         ("weights", _weights_words(facts["weights"])),
         ("tiles", f"{facts['tiles']} of {side} x {side} px, {facts['megapixels']:,.2f} Mpx"),
         ("backend", _backend_words(prepared.backend) + _hands(prepared)),
@@ -138,11 +141,22 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
     ]
     if prepared.spec.pixel_grid:
         lines[:2] = [("size", f"{cols} x {rows} px (width x height), without a place")]
-    lines += [("note", text) for text in (*prepared.found.notes, *prepared.warnings)]
+    lines += [("note", text) for text in dict.fromkeys(_notes(prepared))]
     out = console()
     for name, text in lines:
         if text:
             out.print(f"{name:>10}  {text}", markup=False)
+
+
+def _notes(prepared: Prepared) -> Iterator[str]:
+    for found in prepared.founds:
+        yield from found.notes
+    yield from prepared.warnings
+
+
+def _ranges(prepared: Prepared) -> str:
+    spec = prepared.spec
+    return spec.datetime or (f"before {spec.before}, after {spec.after}" if spec.before else "")
 
 
 def _hands(prepared: Prepared) -> str:
@@ -164,9 +178,9 @@ def _model_words(model: dict[str, Any], title: str) -> str:
 
 def show_licence(prepared: Prepared) -> None:
     """Say who may not use the map, even to those who want to hear nothing else."""
-    model = prepared.model.spec
-    if licence_kind(model.licence) == "non-commercial":
-        console().print(f"note: {licence_warning(model.name, model.licence)}", markup=False)
+    for model in (folder.spec for folder in (prepared.model, prepared.land_cover) if folder is not None):
+        if licence_kind(model.licence) == "non-commercial":
+            console().print(f"note: {licence_warning(model.name, model.licence)}", markup=False)
 
 
 def _weights_words(weights: dict[str, Any]) -> str:

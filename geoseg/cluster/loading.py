@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from geoseg.change.detectors import Detector
 from geoseg.errors import WeightsError
 from geoseg.models import ModelFolder
 from geoseg.models.backends import Backend
@@ -38,6 +39,7 @@ class ModelLoader:
         words: What is asked of a text-image model; ``None`` for models that have classes of their own.
         features_in: Store in which image features are kept for later prompts.
         features_bytes: Most of them that this process writes.
+        detector: What finds change between two dates, instead of a network.
     """
 
     model: ModelFolder
@@ -52,6 +54,7 @@ class ModelLoader:
     words: WordsPlan | None = None
     features_in: str = ""
     features_bytes: int = 0
+    detector: Detector | None = None
 
     def here(self) -> Self:
         """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
@@ -74,6 +77,8 @@ class ModelLoader:
         from geoseg.models.weights import require_weights  # noqa: PLC0415  # HTTP, where it is needed
 
         export = self.backend.export
+        if self.detector is not None:
+            return
         if export is None:
             require_weights(self.model)
         elif not export.path.is_dir():
@@ -94,14 +99,13 @@ class ModelLoader:
         """
         from geoseg.predict import NumpyArrays, Predictor  # noqa: PLC0415  # a compiler
 
-        head = self._head()
         arrays: Arrays = NumpyArrays()
         if self.backend.name == "torch":
             from geoseg.predict.tensors import Tensors  # noqa: PLC0415  # imports torch
 
             arrays = Tensors(self.backend.device)
         return Predictor(
-            head,
+            self._head(),
             self.chips,
             arrays,
             self.pixel_m,
@@ -115,6 +119,10 @@ class ModelLoader:
         """What makes scores of chips."""
         if self.words is not None:
             return self.words_head()
+        if self.detector is not None:
+            from geoseg.heads.detector import DetectorHead  # noqa: PLC0415  # as below
+
+            return DetectorHead(self.detector)
         from geoseg.heads import make_head  # noqa: PLC0415  # torch is loaded when pixels are about to be computed
 
         network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)

@@ -21,8 +21,9 @@ from geoseg.plan import TileTask
 from geoseg.remote import RemoteFiles, is_remote
 from geoseg.scenes import Scene
 from geoseg.store import RESULTS_VERSION, Store
+from geoseg.tally import Done
 from geoseg.tiles import Tile
-from geoseg.work import Done, Recipe, TileJob, done_of, keep
+from geoseg.work import Recipe, TileJob, done_of, keep
 
 if TYPE_CHECKING:
     from geoseg.cluster.loading import ModelLoader

@@ -25,7 +25,8 @@ from geoseg.errors import GeosegError
 from geoseg.plan import TileTask
 from geoseg.progress import Progress
 from geoseg.store import Store
-from geoseg.work import Done, Recipe, Tally, TileJob
+from geoseg.tally import Done, Tally
+from geoseg.work import Recipe, TileJob
 
 # Tiles that wait at a worker beside those it computes, so that it never waits for the next one.
 _WAITING = 2

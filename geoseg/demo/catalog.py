@@ -17,9 +17,10 @@ from shapely.geometry import Polygon
 
 from geoseg.demo import classes as c
 from geoseg.demo import stac
+from geoseg.demo.change import make_later
 from geoseg.demo.landscape import Landscape, make_landscape
 from geoseg.demo.rasters import RasterFacts, write_cog
-from geoseg.demo.scenes import FINE_BANDS, Acquisition, DemoScenes, swath_edge
+from geoseg.demo.scenes import FINE_BANDS, LATER_PASSES, Acquisition, DemoScenes, swath_edge
 from geoseg.demo.terrain import PIXEL_M
 from geoseg.demo.uav import UAV_PIXEL_M, make_uav
 
@@ -48,6 +49,8 @@ class DemoCatalog:
         truth: ``truth/landcover.tif``, on the scenes' 10 m grid.
         uav: ``uav/orthomosaic.tif``, RGBA.
         uav_truth: ``truth/uav.tif``, on the orthomosaic's grid.
+        change_truth: ``truth/change.tif``, what became of the land by the last date, on the scenes' 10 m grid; ``None``
+            where there is no later date.
     """
 
     folder: Path
@@ -58,10 +61,16 @@ class DemoCatalog:
     truth: Path
     uav: Path
     uav_truth: Path
+    change_truth: Path | None = None
 
 
 def write_demo(
-    folder: Path, seed: int = 7, *, shape: tuple[int, int] = SHAPE, uav_shape: tuple[int, int] = UAV_SHAPE
+    folder: Path,
+    seed: int = 7,
+    *,
+    shape: tuple[int, int] = SHAPE,
+    uav_shape: tuple[int, int] = UAV_SHAPE,
+    later: bool = False,
 ) -> DemoCatalog:
     """Write the demo: the same seed and shape give the same pixels.
 
@@ -70,6 +79,7 @@ def write_demo(
         seed: Which landscape.
         shape: Rows and columns at 10 m of the whole area, even, at least 128 each. Smaller ones are for tests.
         uav_shape: Rows and columns of the orthomosaic, at least 256 each.
+        later: Add a scene of two years later, when part of the land is another one, and the truth of that.
 
     Returns:
         Where the parts lie.
@@ -78,19 +88,27 @@ def write_demo(
         ValueError: If a shape is odd or too small.
     """
     scenes = DemoScenes(make_landscape(seed, shape))
+    then = make_later(scenes.landscape) if later else None
+    items = list(_write_items(folder, scenes))
+    if then is not None:
+        items += _write_items(folder, DemoScenes(then.landscape, LATER_PASSES, len(scenes.passes)))
     done = DemoCatalog(
         folder=folder,
         catalog=folder / "catalog.json",
-        items=tuple(_write_items(folder, scenes)),
+        items=tuple(items),
         region=folder / "region.geojson",
         dem=folder / "dem.tif",
         truth=folder / "truth" / "landcover.tif",
         uav=folder / "uav" / "orthomosaic.tif",
         uav_truth=folder / "truth" / "uav.tif",
+        change_truth=folder / "truth" / "change.tif" if later else None,
     )
     stac.write_tree(folder, done.items)
     stac.write_json(done.region, region_feature(shape))
     _write_ground(done, scenes.landscape)
+    if then is not None and done.change_truth is not None:
+        facts = RasterFacts(CRS, grid_transform(), c.NODATA, ("change",), classes=c.CHANGE, overview="mode")
+        write_cog(done.change_truth, then.change, facts)
     _write_uav(done, seed, scenes.landscape, uav_shape)
     return done
 

@@ -35,6 +35,14 @@ LANDCOVER: tuple[DemoClass, ...] = (
 )
 WATER, FOREST, GRASSLAND, CROPLAND, BUILT_UP, GRAVEL, LANDSLIDE = range(7)
 
+CHANGE: tuple[DemoClass, ...] = (
+    DemoClass(0, "no change", (232, 232, 228), "Land as it was"),
+    DemoClass(1, "clearing", (225, 150, 60), "Forest that became grassland"),
+    DemoClass(2, "new landslide", (145, 90, 50), "Forest or grassland that slid"),
+    DemoClass(3, "new built-up", (200, 60, 70), "Grassland or cropland that was built on"),
+)
+CLEARING, NEW_LANDSLIDE, NEW_BUILT_UP = 1, 2, 3
+
 UAV: tuple[DemoClass, ...] = (
     DemoClass(0, "trees", (30, 95, 45), "Crowns of trees and hedges"),
     DemoClass(1, "grass", (150, 190, 95), "Lawn and meadow"),

@@ -53,7 +53,7 @@ def make_landscape(seed: int, shape: tuple[int, int]) -> Landscape:
     settlements = make_settlements(rng, terrain)
     truth = _farmland(rng, terrain, fields)
     truth[_forest(rng, terrain)] = c.FOREST
-    truth[_scars(rng, terrain, truth)] = c.LANDSLIDE
+    truth[scars(rng, terrain, truth)] = c.LANDSLIDE
     built = settlements.fabric != NONE
     # Fields and woods end before the first garden; what lies between is grass.
     truth[ndi.binary_dilation(built, iterations=2) & (truth == c.LANDSLIDE)] = c.GRASSLAND
@@ -89,13 +89,13 @@ def _forest(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.bool_]:
     return np.asarray(wood)
 
 
-def _scars(rng: np.random.Generator, terrain: Terrain, truth: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Strips of bare ground that run downhill from points on steep slopes, wider at the toe."""
+def scars(rng: np.random.Generator, terrain: Terrain, truth: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Strips of bare ground that run downhill from points on steep slopes, wider at the toe; (rows, cols) bool."""
     rows, cols = truth.shape
-    scars = np.zeros(truth.shape, bool)
+    found = np.zeros(truth.shape, bool)
     steep = np.flatnonzero((terrain.slope > max(0.22, float(np.quantile(terrain.slope, 0.86)))) & (truth != c.CROPLAND))
     if not steep.size:
-        return scars
+        return found
     for start in rng.choice(steep, max(3, round(rows * cols / 95**2))):
         row, col = (float(v) for v in divmod(int(start), cols))
         length, width = rng.uniform(18, 64), rng.uniform(2.0, 4.6)
@@ -103,10 +103,10 @@ def _scars(rng: np.random.Generator, terrain: Terrain, truth: NDArray[np.uint8])
             r, q = int(row), int(col)
             if not (0 <= r < rows and 0 <= q < cols) or terrain.slope[r, q] < 0.07:
                 break
-            _stamp(scars, row, col, width * (0.65 + 0.75 * travelled / length + 0.25 * rng.standard_normal()))
+            _stamp(found, row, col, width * (0.65 + 0.75 * travelled / length + 0.25 * rng.standard_normal()))
             row += 0.8 * float(terrain.downhill[0, r, q]) + 0.12 * rng.standard_normal()
             col += 0.8 * float(terrain.downhill[1, r, q]) + 0.12 * rng.standard_normal()
-    return scars & (terrain.river_px > terrain.river_halfwidth_px + 4)
+    return found & (terrain.river_px > terrain.river_halfwidth_px + 4)
 
 
 def _stamp(mask: NDArray[np.bool_], row: float, col: float, radius: float) -> None:

@@ -69,6 +69,22 @@ PASSES = (
 )
 
 
+#: The overpass of the later date of a change map.
+LATER_PASSES = (
+    Pass(
+        datetime(2023, 12, 29, 22, 20, 24, tzinfo=UTC),
+        "sentinel-2b",
+        "05.10",
+        1000,
+        Sun(66, 57),
+        0.007,
+        0.98,
+        0.2,
+        0.05,
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Acquisition:
     """What the sensor delivers for one overpass over the whole landscape.
@@ -106,11 +122,13 @@ class DemoScenes:
     Attributes:
         landscape: Land cover and relief.
         passes: The overpasses.
+        first: Number of the first overpass: each has weather and noise of its own.
         cover: Materials of the landscape.
     """
 
     landscape: Landscape
     passes: tuple[Pass, ...] = PASSES
+    first: int = 0
     cover: Cover = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,17 +140,17 @@ class DemoScenes:
         """The acquisitions in the order of the passes; of the first three, at least one sees each pixel."""
         skies = self._skies()
         greenness = self.cover.mixture[:2].sum(axis=0) > 0.4  # leaf and canopy
-        for number, overpass in enumerate(self.passes):
+        for number, overpass in enumerate(self.passes, start=self.first):
             seen = swath(self.landscape.shape) if overpass.has_edge else np.ones(self.landscape.shape, bool)
             rng = np.random.default_rng([self.landscape.seed, 2, number])
-            values = self._at_sensor(rng, overpass, skies[number], bands)
+            values = self._at_sensor(rng, overpass, skies[number - self.first], bands)
             numbers = {}
             for band, layer in zip(bands, values, strict=True):
                 # Noise of its own for each band, so that a band is the same whichever others are asked for.
                 noise = np.random.default_rng([self.landscape.seed, 4, number, BANDS.index(band)])
                 layer_at_size = layer if band in FINE_BANDS else halve(layer)
                 numbers[band] = _quantise(noise, layer_at_size, overpass, seen, band)
-            scl = clouds.classify_scene(skies[number], self.landscape.truth, greenness, seen)
+            scl = clouds.classify_scene(skies[number - self.first], self.landscape.truth, greenness, seen)
             yield Acquisition(overpass, numbers, scl)
 
     def _at_sensor(self, rng: np.random.Generator, overpass: Pass, sky: clouds.Sky, bands: tuple[str, ...]) -> Floats:
@@ -150,7 +168,7 @@ class DemoScenes:
         hidden = np.zeros(self.landscape.shape, np.uint8)
         skies: list[clouds.Sky] = []
         edges = sum((~swath(self.landscape.shape)).astype(np.uint8) for p in self.passes if p.has_edge)
-        for number, overpass in enumerate(self.passes):
+        for number, overpass in enumerate(self.passes, start=self.first):
             rng = np.random.default_rng([self.landscape.seed, 3, number])
             taken = (hidden + edges) >= max(1, len(self.passes) - 1)
             sky = clouds.make_sky(rng, self.landscape.shape, overpass.sun, overpass.cloud_share, taken)

@@ -1,4 +1,4 @@
-"""One image, one class per pixel."""
+"""One class per pixel, of one image or of two dates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SemanticHead:
-    """Land cover and the like: the classes are those of the network.
+    """Land cover, change and the like: the classes are those of the network, and so is the number of dates.
 
     Args:
         network: A loaded model.
@@ -28,17 +28,19 @@ class SemanticHead:
         return self.network.spec.classes
 
     def __call__(self, chips: Chips) -> HeadOutput:
-        """Scores of the only image of the only input.
+        """Scores of the dates of the only input.
 
         Raises:
-            ValueError: If there are several inputs or several dates.
+            ValueError: If there are several inputs, or not as many dates as the network takes.
         """
         if len(chips.inputs) != 1:
             raise ValueError(f"one input expected, got {sorted(chips.inputs)}")
         (values,) = chips.inputs.values()
-        if values.ndim != 5 or values.shape[1] != 1:
-            raise ValueError(f"(b, 1, c, h, w) expected, got {tuple(values.shape)}")
-        return HeadOutput(self.network.scores(values[:, 0], chips.valid))
+        dates = self.network.spec.dates
+        if values.ndim != 5 or values.shape[1] != dates:
+            raise ValueError(f"(b, {dates}, c, h, w) expected, got {tuple(values.shape)}")
+        batch, _, bands, *sides = values.shape
+        return HeadOutput(self.network.scores(values.reshape(batch, dates * bands, *sides), chips.valid))
 
     def strips(
         self, values: Any, valid: Any, rows: tuple[int, int], cols: tuple[int, int]

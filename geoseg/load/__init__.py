@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dask
 import numpy as np
@@ -40,6 +40,9 @@ __all__ = [
 
 # Below this, a window of a few blocks is decoded again and again. rasterio takes bytes, GDAL itself megabytes.
 _LEAST_CACHE_BYTES = 32 * 2**20
+
+#: How bands are brought onto a grid that is not their own.
+type Resampling = Literal["bilinear", "cubic"]
 
 # GDAL settings of every read, each with its reason.
 _GDAL_OPTIONS: dict[str, Any] = {
@@ -104,6 +107,7 @@ def lazy_item(
     rasters: Rasters | None = None,
     *,
     previews: bool = False,
+    resampling: Resampling = "bilinear",
 ) -> LazyItem:
     """Plan the read of an item: one Dask task per band and strip, no pixel yet.
 
@@ -114,6 +118,7 @@ def lazy_item(
         quantity: ``reflectance``, or ``digital-number`` (without the sensor's offset).
         rasters: Opens the files.
         previews: Whether overviews are good enough.
+        resampling: Of bands that do not lie on the grid; quality bands take their nearest pixel.
     """
     log = ReadLog()
     # Where the item does not state its grid, odc asks its footprint which strips to read; that may be a rough outline.
@@ -143,7 +148,7 @@ def lazy_item(
         )
         return {source: dataset[name].isel(time=0) for source, name in names.items()}
 
-    bands = planned(item.bands.values(), "float32", float("nan"), "bilinear")
+    bands = planned(item.bands.values(), "float32", float("nan"), resampling)
     if item.mask is not None:
         rule = item.sensor.mask
         dtype, missing = (rule.dtype, rule.missing) if rule is not None and not item.alpha else ("uint8", 0)

@@ -360,7 +360,7 @@ def _plain(roi: Any) -> Roi:  # odc's normalised slices, which are slices under 
 
 def _kernel(width: float, height: float, resampling: str) -> dict[str, Any]:
     """How to warp, by the reach of a target pixel in source pixels: options of ``rasterio.warp.reproject``."""
-    coarser = resampling == "bilinear" and max(width, height) >= COARSER
+    coarser = resampling in {"bilinear", "cubic"} and max(width, height) >= COARSER
     return {
         "resampling": Resampling.average if coarser else Resampling[resampling],
         "tolerance": 0,
@@ -396,4 +396,5 @@ def _warped_failure(
         **places(source, target),
         **kernel,
     )
-    return lost > 0
+    touched: NDArray[np.bool_] = lost != 0  # some weights of cubic convolution are below 0
+    return touched

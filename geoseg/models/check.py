@@ -151,7 +151,7 @@ def check_model(folder: ModelFolder, *, write: bool = False, allow_pickle: bool 
     spec = folder.spec
     network = load_network(folder, allow_pickle=allow_pickle)
     try:
-        found = measure_neighbourhood(network.module, len(spec.bands))
+        found = measure_neighbourhood(network.module, spec.channels)
     except ValueError as err:
         raise ModelSpecError(
             f"the network of {spec.name!r}: {err}", "a network for images", "use another network"

@@ -96,7 +96,7 @@ def spec_from_item(item: Document) -> ModelSpec:
     """
     reader = _Reader(item)
     properties, own = reader.properties, reader.own
-    bands, transform = _read_input(reader)
+    bands, dates, transform = _read_input(reader)
     architecture = reader.text(properties.get("mlm:architecture"), "mlm:architecture")
     resolution_range = own.get("resolution_range_m")
     radius = reader.measured("radius_px")
@@ -129,13 +129,14 @@ def spec_from_item(item: Document) -> ModelSpec:
         architecture=architecture,
         hyperparameters=reader.network,
         weights=_read_weights(reader, item),
+        dates=dates,
     )
     _check_input_size(reader, spec)
     return spec
 
 
-def _read_input(reader: _Reader) -> tuple[tuple[str, ...], tuple[Step, ...]]:
-    """Bands and transform of the only input."""
+def _read_input(reader: _Reader) -> tuple[tuple[str, ...], int, tuple[Step, ...]]:
+    """Bands, dates and transform of the only input."""
     entry = reader.single("mlm:input")
     bands = tuple(
         reader.text(band.get("name") if isinstance(band, Mapping) else band, "mlm:input bands")
@@ -145,15 +146,19 @@ def _read_input(reader: _Reader) -> tuple[tuple[str, ...], tuple[Step, ...]]:
         raise reader.error("a band that is an expression", "bands that the scenes have")
     structure = entry.get("input") or {}
     order, shape = list(structure.get("dim_order") or ()), list(structure.get("shape") or ())
-    if order not in (["batch", "bands", "height", "width"], ["batch", "channel", "height", "width"]):
-        raise reader.error(f"input dim_order {order}", "batch, bands, height, width")
-    if len(shape) != 4 or shape[1] != len(bands):
+    if [name for name in order if name != "time"] not in (
+        ["batch", "bands", "height", "width"],
+        ["batch", "channel", "height", "width"],
+    ) or "time" in (order[:1] + order[2:]):
+        raise reader.error(f"input dim_order {order}", "batch, time (of two dates), bands, height, width")
+    dates = reader.integer(shape[1], "dates of the input shape") if "time" in order and len(shape) == 5 else 1
+    if len(shape) != len(order) or shape[-3] != len(bands):
         raise reader.error(f"input shape {shape} for {len(bands)} bands", f"[-1, {len(bands)}, -1, -1]")
     if structure.get("data_type") != "float32":
         raise reader.error(f"input data_type {structure.get('data_type')!r}", "float32")
     if entry.get("resize_type") not in {None, "pad", "crop"}:
         raise reader.error(f"resize_type {entry['resize_type']!r}", "null, pad or crop: chips are never resampled")
-    return bands, _read_transform(reader, entry, len(bands))
+    return bands, dates, _read_transform(reader, entry, len(bands))
 
 
 def _read_transform(reader: _Reader, entry: Document, bands: int) -> tuple[Step, ...]:
@@ -272,7 +277,7 @@ def _sides(reader: _Reader, value: object) -> tuple[int, int, int, int]:
 
 def _check_input_size(reader: _Reader, spec: ModelSpec) -> None:
     """A fixed height and width must be the chip's."""
-    size = list(reader.single("mlm:input")["input"]["shape"])[2:]
+    size = list(reader.single("mlm:input")["input"]["shape"])[-2:]
     if size not in ([-1, -1], [spec.chip_px, spec.chip_px]):
         raise reader.error(
             f"an input of {size[0]} x {size[1]} px, kind {spec.kind}, chip_px {spec.chip_px}",

@@ -95,8 +95,8 @@ def _write_input(spec: ModelSpec) -> dict[str, Any]:  # Any: a JSON document
         "name": "image",
         "bands": list(spec.bands),
         "input": {
-            "shape": [-1, len(spec.bands), -1, -1],
-            "dim_order": ["batch", "bands", "height", "width"],
+            "shape": [-1, *([spec.dates] if spec.dates > 1 else []), len(spec.bands), -1, -1],
+            "dim_order": ["batch", *(["time"] if spec.dates > 1 else []), "bands", "height", "width"],
             "data_type": "float32",
         },
         "resize_type": None,

@@ -35,8 +35,8 @@ class Network:
         self.device = _device(device)
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.module.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
-        self._transform = Transform(spec.transform, len(spec.bands))
-        self._fill = torch.tensor(spec.fill, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self._transform = Transform(spec.transform, len(spec.bands), spec.dates)
+        self._fill = torch.tensor(spec.fill * spec.dates, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         if self.device.type == "cuda":
             _make_reproducible()
         # Compiled for each shape of chip, of which a job has few.
@@ -52,8 +52,8 @@ class Network:
         """Probabilities of every class.
 
         Args:
-            values: ``(b, c, h, w)``: physical values in the spec's quantity and order of bands, float32; not changed. Height and width
-                are multiples of the spec's stride.
+            values: ``(b, c, h, w)``: physical values in the spec's quantity and order of bands, float32; not changed. The bands of a
+                second date lie behind those of the first. Height and width are multiples of the spec's stride.
             valid: ``(b, h, w)`` or ``(b, c, h, w)``, boolean: where ``values`` are to be believed. The rest enters the network
                 as the spec's fill, whatever it holds.
 
@@ -88,9 +88,11 @@ class Network:
 
     def _input(self, values: Tensor, valid: Tensor) -> Tensor:
         """What the network sees: a transformed, filled copy in the memory order that convolutions like best."""
-        bands, stride = len(self.spec.bands), self.spec.stride_px
+        bands, stride = self.spec.channels, self.spec.stride_px
         if values.ndim != 4 or values.shape[1] != bands:
-            raise ValueError(f"values {tuple(values.shape)} for a model of {bands} bands: (b, {bands}, h, w) expected")
+            raise ValueError(
+                f"values {tuple(values.shape)} for a model of {bands} channels: (b, {bands}, h, w) expected"
+            )
         if values.shape[2] % stride or values.shape[3] % stride:
             raise ValueError(f"a chip of {values.shape[2]} x {values.shape[3]} px is no multiple of {stride} px")
         mask = valid if valid.ndim == 4 else valid[:, None]

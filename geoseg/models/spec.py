@@ -49,6 +49,8 @@ class ClassInfo:
         colour: ``#rrggbb``, lower case.
         code: Code in the model's legend (WorldCover's 10 ... 100), or ``None``.
         description: One sentence, may be empty.
+        before: Of a class of change between two land cover classes: the earlier one.
+        after: The later one.
     """
 
     index: int
@@ -56,6 +58,8 @@ class ClassInfo:
     colour: str
     code: int | None = None
     description: str = ""
+    before: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class ModelSpec:
         head_settings: What the head is told; ``semantic`` takes nothing.
         architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
         hyperparameters: Arguments of the architecture.
+        dates: Images that a class is made from: 1, or 2 for what changed between the earlier and the later one.
         weights: The weights file.
 
     Raises:
@@ -150,6 +155,7 @@ class ModelSpec:
     temperatures: tuple[float, ...] = ()
     head: str = SEMANTIC
     head_settings: Mapping[str, JSON] = field(default_factory=dict)
+    dates: int = 1
 
     def __post_init__(self) -> None:
         if not self.fill:
@@ -181,6 +187,11 @@ class ModelSpec:
 
         return item_from_spec(self)
 
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input: the bands of the first date, then those of the second."""
+        return len(self.bands) * self.dates
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that pixels depend on; titles, notes, class names and licences are not in it."""
@@ -207,6 +218,8 @@ class ModelSpec:
             document["temperatures"] = self.temperatures
         if self.head != SEMANTIC:
             document["head"] = [self.head, dict(self.head_settings)]
+        if self.dates != 1:
+            document["dates"] = self.dates
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -215,6 +228,8 @@ class ModelSpec:
             raise self._error(f"bands {list(self.bands)}", "at least one band, each name once")
         for step in self.transform:
             step.check_bands(len(self.bands))
+        if self.dates not in {1, 2}:
+            raise self._error(f"an input of {self.dates} dates", "1 or 2")
         if len(self.fill) != len(self.bands) or not all(map(math.isfinite, self.fill)):
             raise self._error(f"fill {list(self.fill)}", f"1 or {len(self.bands)} finite numbers, one per band")
         if self.quantity not in get_args(Quantity):

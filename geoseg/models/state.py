@@ -23,6 +23,8 @@ _SHOWN = 6
 _PICKLE_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 #: Number of training steps that a normalisation has seen: in the file or not, it never reaches a pixel.
 _COUNTER = "num_batches_tracked"
+#: Where networks that are wrapped keep what they wrap: published weights are those of the network alone.
+_INNER = "network."
 
 
 def read_state(path: Path, weights: WeightsRef, folder: Path) -> dict[str, torch.Tensor]:
@@ -63,6 +65,8 @@ def put_state(module: nn.Module, state: Mapping[str, torch.Tensor], name: str) -
         ModelMismatchError: Listing what does not.
     """
     wanted = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items() if not key.endswith(_COUNTER)}
+    if all(key.startswith(_INNER) for key in wanted) and not any(key.startswith(_INNER) for key in state):
+        state = {_INNER + key: tensor for key, tensor in state.items()}
     found = {key: tuple(tensor.shape) for key, tensor in state.items() if not key.endswith(_COUNTER)}
     problems = [
         *_listed("missing", sorted(wanted.keys() - found.keys())),

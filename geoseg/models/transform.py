@@ -30,6 +30,10 @@ class _Operation:
     first: NDArray[np.float64]
     second: NDArray[np.float64]
 
+    def repeated(self, dates: int) -> _Operation:
+        """The same for several images, one behind the other."""
+        return _Operation(self.name, np.tile(self.first, dates), np.tile(self.second, dates))
+
 
 class Transform:
     """The input transform of a model, ready to be applied.
@@ -37,11 +41,12 @@ class Transform:
     Args:
         steps: Steps in order.
         bands: Number of bands.
+        dates: How many images of these bands lie one behind the other in what is transformed.
     """
 
-    def __init__(self, steps: Iterable[Step], bands: int) -> None:
+    def __init__(self, steps: Iterable[Step], bands: int, dates: int = 1) -> None:
         self.bands = bands
-        self._operations = _fold(steps, bands)
+        self._operations = [operation.repeated(dates) for operation in _fold(steps, bands)]
 
     def numpy(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """Transformed copy of an array whose third axis from the end is the band (``band, y, x`` or more axes)."""

@@ -45,7 +45,7 @@ def noise(spec: ModelSpec, side_px: int = _SIDE_PX) -> tuple[Tensor, Tensor]:
     """
     side = spec.chip_px or max(1, round(side_px / spec.stride_px)) * spec.stride_px
     generator = torch.Generator().manual_seed(5)
-    images = torch.rand(2, len(spec.bands), side, side, generator=generator)
+    images = torch.rand(2, spec.channels, side, side, generator=generator)
     if spec.quantity == "digital-number":  # 8 bits or 16: every order of magnitude
         images = torch.exp(images * math.log(_MOST_NUMBER))
     return images, torch.rand(2, side, side, generator=generator) > _UNSEEN

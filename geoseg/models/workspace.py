@@ -39,7 +39,7 @@ def _peak_per_px(folder: ModelFolder, side: int, warm_up: int, *, allow_pickle: 
     network = load_network(folder, allow_pickle=allow_pickle)
     peaks = []
     for chip_px in (warm_up, *[side] * _PASSES):
-        values = torch.rand(1, len(folder.spec.bands), chip_px, chip_px)
+        values = torch.rand(1, folder.spec.channels, chip_px, chip_px)
         valid = torch.ones(1, chip_px, chip_px, dtype=torch.bool)
         peaks.append(growth_bytes(partial(network.scores, values, valid)))
     return max(peaks[1:]) / float(side**2)

@@ -21,7 +21,7 @@ from geoseg.outputs.files import file_facts, whole_file
 from geoseg.outputs.geodesy import footprint
 from geoseg.outputs.hrefs import plain_href
 from geoseg.outputs.legend import FAILED, FAILED_COLOUR, FAILED_NAME, NODATA
-from geoseg.outputs.record import OutputFile, PixelCounts, Record
+from geoseg.outputs.record import ModelFacts, OutputFile, PixelCounts, Record
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -133,7 +133,8 @@ def _described(record: Record) -> dict[str, Any]:
 
 def _licences(record: Record) -> dict[str, Any]:
     scenes = {scene.collection or scene.id: scene.licence or "unknown" for scene in record.scenes}
-    return {"model": record.model.licence, "model_kind": record.model.licence_kind, "scenes": scenes}
+    land_cover = {} if record.land_cover is None else {"land_cover": record.land_cover.licence}
+    return {"model": record.model.licence, "model_kind": record.model.licence_kind, **land_cover, "scenes": scenes}
 
 
 def _projection(geobox: GeoBox) -> dict[str, Any]:
@@ -174,16 +175,9 @@ def _provenance(record: Record) -> dict[str, Any]:
     return {
         "geoseg:key": record.job.key,
         "geoseg:spec": record.job.spec,
-        "geoseg:model": {
-            "name": record.model.name,
-            "sha256": record.model.sha256,
-            "spec_sha256": record.model.spec_sha256,
-            "kind": record.model.kind,
-            "licence": record.model.licence,
-            "licence_kind": record.model.licence_kind,
-            "revision": record.model.revision,
-            "attribution": record.model.attribution,
-        },
+        "geoseg:model": _model(record.model),
+        **({} if record.land_cover is None else {"geoseg:land_cover": _model(record.land_cover)}),
+        **({} if record.change is None else {"geoseg:change": record.change.model_dump(mode="json")}),
         "geoseg:settings": {
             "device": settings.device,
             "backend": settings.backend,
@@ -197,6 +191,11 @@ def _provenance(record: Record) -> dict[str, Any]:
         ],
         "geoseg:notes": [*record.warnings, *record.notes],
     }
+
+
+def _model(model: ModelFacts) -> dict[str, Any]:
+    names = ("name", "sha256", "spec_sha256", "kind", "licence", "licence_kind", "revision", "attribution")
+    return {name: getattr(model, name) for name in names}
 
 
 def _coverage(pixels: PixelCounts) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def map_sheet(
     rows, cols = pixels.shape
     pictures = (
         data_address(colour_classes(pixels, classes), "PNG"),
-        "" if imagery is None else data_address(_smooth(imagery_picture(imagery, valid)), "WEBP"),
+        "" if imagery is None else picture_data(imagery, valid),
     )
     if geobox.crs is None:
         return MapSheet(_WIDTH, round(_WIDTH * rows / cols, 1), *pictures, None, 0.0, "", ())
@@ -96,6 +96,11 @@ def map_sheet(
         " ".join(f"{number:.6f}" for number in corners.ravel()),
         captions,
     )
+
+
+def picture_data(imagery: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> str:
+    """Imagery as a ``data:`` address."""
+    return data_address(_smooth(imagery_picture(imagery, valid)), "WEBP")
 
 
 def _scale_bar(width_m: float) -> ScaleBar:

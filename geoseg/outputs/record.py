@@ -8,24 +8,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, model_validator
+from pydantic import AwareDatetime, model_validator
 
 from geoseg.outputs.files import whole_file
-from geoseg.outputs.hrefs import plain_href, without_secrets
-
-type Text = Annotated[str, AfterValidator(without_secrets)]
-type Href = Annotated[str, AfterValidator(plain_href)]
-type Json = Annotated[dict[str, Any], AfterValidator(without_secrets)]  # JSON objects of other rooms
-type Count = NonNegativeInt
+from geoseg.outputs.record_parts import ChangeFacts, Count, Href, Json, Part, Text
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class JobFacts(_Part):
+class JobFacts(Part):
     """What was asked for."""
 
     key: str
@@ -38,7 +29,7 @@ class JobFacts(_Part):
     """A line for people, such as the name of the AOI."""
 
 
-class Software(_Part):
+class Software(Part):
     """What it ran on."""
 
     geoseg: str
@@ -51,7 +42,7 @@ class Software(_Part):
     """Operating system and processor."""
 
 
-class ForecastFacts(_Part):
+class ForecastFacts(Part):
     """What was foretold before the first tile, and what it came to; both of a run that finds no finished tile."""
 
     wall_s: float | None = None
@@ -68,7 +59,7 @@ class ForecastFacts(_Part):
     """Of the tile store and the output folder, as foretold."""
 
 
-class Timing(_Part):
+class Timing(Part):
     """When, and how long."""
 
     started: AwareDatetime
@@ -110,7 +101,7 @@ class Timing(_Part):
         )
 
 
-class GridFacts(_Part):
+class GridFacts(Part):
     """The pixel lattice, and the part of it that the map covers."""
 
     crs: str | None
@@ -137,7 +128,7 @@ class GridFacts(_Part):
     """Longitude and latitude of the corners: upper left, upper right, lower right, lower left. Empty without a CRS."""
 
 
-class ModelFacts(_Part):
+class ModelFacts(Part):
     """The model."""
 
     name: str
@@ -147,7 +138,7 @@ class ModelFacts(_Part):
     kind: str
     """``finite`` or ``global``."""
     sha256: str
-    """Checksum of the weights, 64 hexadecimal digits."""
+    """Checksum of the weights, 64 hexadecimal digits; of a detector without weights that of nothing."""
     spec_sha256: str
     """Checksum of the spec it ran under."""
     licence: Text
@@ -168,7 +159,7 @@ class ModelFacts(_Part):
     """Its training data, in a line."""
 
 
-class ClassFacts(_Part):
+class ClassFacts(Part):
     """A class of the map."""
 
     index: int
@@ -181,9 +172,13 @@ class ClassFacts(_Part):
     """Code in the legend."""
     description: Text = ""
     """A sentence, or nothing."""
+    before: Text | None = None
+    """Of a change map with land cover: the class on the earlier date; ``None`` for no change."""
+    after: Text | None = None
+    """The class on the later date."""
 
 
-class SceneFacts(_Part):
+class SceneFacts(Part):
     """A scene that pixels came from."""
 
     id: str
@@ -202,6 +197,8 @@ class SceneFacts(_Part):
     """As its metadata say."""
     item_hrefs: tuple[Href, ...] = ()
     """Addresses of its STAC items, or paths of its files."""
+    used_as: str = ""
+    """``before`` or ``after`` in a change map, else empty."""
     share: float | None = None
     """Of the pixels of the computed cells (which reach beyond the AOI), those made from it; ``None`` where the composite
     mixes dates per pixel."""
@@ -209,7 +206,7 @@ class SceneFacts(_Part):
     """What to know of it: offset applied, metadata that contradict the pixels, ``unverified`` …"""
 
 
-class SkippedScene(_Part):
+class SkippedScene(Part):
     """A scene that was found and not used."""
 
     id: str
@@ -218,7 +215,7 @@ class SkippedScene(_Part):
     """Why, in plain words."""
 
 
-class TileCounts(_Part):
+class TileCounts(Part):
     """Tiles of the job."""
 
     total: Count
@@ -231,7 +228,7 @@ class TileCounts(_Part):
     """Stored with failed pixels in reach; the next run computes them again."""
 
 
-class PixelCounts(_Part):
+class PixelCounts(Part):
     """Pixels of the map. Those of the AOI are classified, nodata or failed, and nothing else."""
 
     total: Count
@@ -272,7 +269,7 @@ class PixelCounts(_Part):
         return self
 
 
-class AreaFacts(_Part):
+class AreaFacts(Part):
     """The area of one class, in all or in one feature of the AOI."""
 
     feature: Text
@@ -289,7 +286,7 @@ class AreaFacts(_Part):
     """Of the classified pixels of the feature."""
 
 
-class PolygonCounts(_Part):
+class PolygonCounts(Part):
     """Polygons of the map."""
 
     count: Count
@@ -300,9 +297,12 @@ class PolygonCounts(_Part):
     """Smaller ones took the class of a neighbour."""
     simplify_m: float = 0.0
     """Tolerance of simplified outlines; 0 means pixel edges."""
+    dropped: Count = 0
+    """Of a change map: left out because they are thinner than the dates lie apart, or beside clouds, where it was asked
+    for. They stay in the rasters."""
 
 
-class OutputFile(_Part):
+class OutputFile(Part):
     """A file of the run."""
 
     name: str
@@ -317,7 +317,7 @@ class OutputFile(_Part):
     """Checksum of its bytes."""
 
 
-class RunSettings(_Part):
+class RunSettings(Part):
     """Where it ran. Device to threads are part of the job's key."""
 
     device: str
@@ -340,7 +340,7 @@ class RunSettings(_Part):
     """Whether weights that are pickles were allowed."""
 
 
-class Record(_Part):
+class Record(Part):
     """All that is known of a run."""
 
     record_version: int = 1
@@ -358,7 +358,9 @@ class Record(_Part):
     grid: GridFacts
     """The pixel lattice."""
     model: ModelFacts
-    """The model."""
+    """The model; of a change map what finds the change."""
+    land_cover: ModelFacts | None = None
+    """Of a change map: the model that tells the classes of both dates, where it is another one."""
     classes: tuple[ClassFacts, ...]
     """The class table."""
     scenes: tuple[SceneFacts, ...]
@@ -376,6 +378,8 @@ class Record(_Part):
     """Areas per feature and class."""
     polygons: PolygonCounts
     """Polygons."""
+    change: ChangeFacts | None = None
+    """What was fitted to two dates, of a change map."""
     evidence: Json | None = None
     """What is known of each candidate, where the job asks for evidence; its schema is that of `geoseg.evidence`."""
     outputs: tuple[OutputFile, ...] = ()

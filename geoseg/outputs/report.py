@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoseg.outputs.files import whole_file
-from geoseg.outputs.map_sheet import map_sheet
+from geoseg.outputs.map_sheet import map_sheet, picture_data
 from geoseg.outputs.prompt_maps import prompt_maps
 from geoseg.outputs.record import Record
 from geoseg.outputs.report_text import FILTERS, area_groups, byline, coverage, facts, figures, legend, licences, verdict
+
+type Imagery = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
 def render_report(
@@ -32,6 +34,7 @@ def render_report(
     geobox: GeoBox,
     imagery: NDArray[np.uint8] | None = None,
     valid: NDArray[np.bool_] | None = None,
+    dates: Sequence[Imagery] = (),
 ) -> str:
     """The page.
 
@@ -41,6 +44,7 @@ def render_report(
         geobox: Of the preview.
         imagery: RGB on the same geobox, uint8 of shape (row, col, 3).
         valid: Where the imagery has pixels, bool of shape (row, col).
+        dates: Imagery of the earlier and the later date of a change map, as ``imagery`` and ``valid``.
     """
     css, js = _own("report.css"), _own("report.js")
     values: Mapping[str, Any] = {  # for the template, which takes what it is given
@@ -50,6 +54,7 @@ def render_report(
         "verdict": verdict(record),
         "figures": figures(record),
         "map": map_sheet(pixels, geobox, record.classes, imagery, valid),
+        "dates": [picture_data(*one) for one in dates],
         "legend": legend(record),
         "prompt_maps": prompt_maps(record, pixels),
         "areas": area_groups(record),
@@ -71,13 +76,14 @@ def write_report(
     geobox: GeoBox,
     imagery: NDArray[np.uint8] | None = None,
     valid: NDArray[np.bool_] | None = None,
+    dates: Sequence[Imagery] = (),
 ) -> Path:
     """Writes ``report.html``; see `render_report`.
 
     Raises:
         OutputError: If the file could not be written whole.
     """
-    page = render_report(record, pixels, geobox, imagery, valid)
+    page = render_report(record, pixels, geobox, imagery, valid, dates)
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path

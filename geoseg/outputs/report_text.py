@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from geoseg.outputs.areas import ALL
 from geoseg.outputs.legend import FAILED_COLOUR, FAILED_NAME, rgba
-from geoseg.outputs.record import AreaFacts, ClassFacts, ForecastFacts, PixelCounts, Record
+from geoseg.outputs.record import AreaFacts, ClassFacts, ForecastFacts, ModelFacts, PixelCounts, Record
 
 _UNITS = (("km²", 1e6), ("ha", 1e4), ("m²", 1.0))
 _PLACES_NAMED = 20
@@ -215,9 +216,11 @@ def facts(record: Record) -> list[FactGroup]:
                 ("Name", f"{model.title} ({model.name})"),
                 ("Kind", model.kind),
                 *((("Trained on", model.trained_on),) if model.trained_on else ()),
-                ("Weights", f"sha256 {model.sha256}"),
+                ("Weights", f"sha256 {model.sha256}" if not _is_nothing(model) else "none"),
+                *_land_cover(record),
             ),
         ),
+        *_two_dates(record),
         FactGroup(
             "Grid",
             (
@@ -240,6 +243,43 @@ def facts(record: Record) -> list[FactGroup]:
             ),
         ),
     ]
+
+
+def _is_nothing(model: ModelFacts) -> bool:
+    return model.sha256 == hashlib.sha256(b"").hexdigest()
+
+
+def _land_cover(record: Record) -> tuple[tuple[str, str], ...]:
+    model = record.land_cover
+    if model is None:
+        return ()
+    return (("Land cover", f"{model.title} ({model.name})"), ("Its weights", f"sha256 {model.sha256}"))
+
+
+def _two_dates(record: Record) -> tuple[FactGroup, ...]:
+    """What was fitted to two dates, where there are two."""
+    told = record.change
+    if told is None:
+        return ()
+    lies = told.alignment
+    moved = "left as it lay"
+    if any(lies.correction_px):
+        moved = f"moved back by {lies.correction_px[0]:+.2f} rows and {lies.correction_px[1]:+.2f} columns"
+    apart = f"{lies.dy_px:+.2f} rows, {lies.dx_px:+.2f} columns" if lies.verdict != "unmeasured" else "not measured"
+    where = "all that both dates cover" if told.fit == "scene" else "the region alone"
+    return (
+        FactGroup(
+            "Two dates",
+            (
+                ("Detector", told.detector),
+                ("Bands", ", ".join(told.bands)),
+                *((("Threshold", f"{told.threshold:.4g}"),) if told.threshold is not None else ()),
+                ("Apart", f"{apart}; scatter {lies.scatter_px:.2f} px, {lies.good} of {lies.windows} windows"),
+                ("Later date", f"{moved}; edges may be off by {lies.left_px:.2f} px"),
+                ("Fitted to", f"{where}, {count(told.pixels)} pixels"),
+            ),
+        ),
+    )
 
 
 def _repeated(record: Record) -> tuple[tuple[str, str], ...]:
@@ -275,7 +315,8 @@ def _forecast(told: ForecastFacts) -> str:
 
 def licences(record: Record) -> list[str]:
     """Licence and attribution of the model and of each collection, once."""
-    lines = [_licence(f"Model {record.model.title}", record.model.licence, record.model.attribution)]
+    models = [record.model, *([record.land_cover] if record.land_cover is not None else [])]
+    lines = [_licence(f"Model {model.title}", model.licence, model.attribution) for model in models]
     lines += [
         _licence(f"Scenes of {scene.collection or scene.id}", scene.licence, scene.attribution)
         for scene in record.scenes

@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,10 @@ from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.evidence import with_evidence
 from geoseg.pipeline.examples import with_examples
 from geoseg.pipeline.finish import finish
+from geoseg.pipeline.fitting import with_fitted
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
+from geoseg.pipeline.pair import Asked, model_of, prepare_job
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
@@ -33,7 +35,8 @@ from geoseg.scenes import Scene
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.store import Store, open_store
-from geoseg.work import Recipe, Tally, TileWorkers
+from geoseg.tally import Tally
+from geoseg.work import Recipe, TileWorkers
 
 if TYPE_CHECKING:
     from geoseg.cluster import ClusterWorkers, ModelLoader, Team
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from geoseg.models import ModelFolder
     from geoseg.predict import Predictor
 
-__all__ = ["Prepared", "prepare", "resolve_model", "run"]
+__all__ = ["Asked", "Prepared", "prepare", "prepare_job", "resolve_model", "run"]
 
 
 @dataclass(slots=True)
@@ -92,27 +95,19 @@ def run(
     settings, progress, clock = settings or Settings(), progress or Silent(), Clock()
     _check_writable(settings.cache)
     store = _opened_store(settings)
-    model = resolve_model(spec, settings)
+    model = model_of(spec, settings)
     out = settings.out or default_out(spec)
     job = open_job(out, spec, fresh=settings.fresh, update=settings.update)
     spec = job.spec
-    folder = _with_weights(model, job, settings, progress)  # refused before the output folder is touched
+    if model is not None:
+        _require_weights(model, job, settings, progress)  # refused before the output folder is touched
     with MemoryWatch() as memory:
         progress.stage("planning")
-        ready = prepare(
-            spec,
-            settings,
-            job.documents,
-            job.forgotten,
-            job.notes,
-            folder,
-            progress.stage,
-            begun_with=job.backend,
-            should_stop=should_stop,
-        )
+        ready = prepare_job(spec, _asked(job, settings, progress, should_stop), model)
         with ready.remote:
-            prepared = with_examples(with_evidence(_with_inputs_checked(ready)), progress.stage)
-            with job.taken(prepared.found.documents, prepared.backend.choice):
+            judged = with_examples(with_evidence(_with_inputs_checked(ready)), progress.stage)
+            prepared = with_fitted(judged, job.fitted, progress.stage)
+            with _taken(job, prepared):
                 if before is not None:
                     before(prepared)
                 clock.forecast = forecast_of(prepared)
@@ -121,6 +116,32 @@ def run(
                     if spec.composite == PER_DATE:
                         return Result(out, make_dates(prepared, out, partial(road.make, again=True)))
                     return Result(out, road.make(prepared, out, clock=clock))
+
+
+def _asked(job: JobFolder, settings: Settings, progress: Progress, should_stop: Callable[[], bool]) -> Asked:
+    """What is known of a job by its folder."""
+    return Asked(
+        settings,
+        job.documents,
+        job.later,
+        job.forgotten,
+        job.notes,
+        progress.stage,
+        begun_with=job.backend,
+        should_stop=should_stop,
+    )
+
+
+def _taken(job: JobFolder, prepared: Prepared) -> AbstractContextManager[None]:
+    """The job's folder, with what a run that goes on must find as it was."""
+    later, fitted = prepared.later, prepared.fitted
+    backend = prepared.lists[0].backend.choice  # that of the network, where there is one
+    return job.taken(
+        prepared.found.documents,
+        backend,
+        None if later is None else later.found.documents,
+        None if fitted is None else fitted.facts(),
+    )
 
 
 def _check_writable(folder: Path) -> None:
@@ -155,8 +176,8 @@ def _opened_store(settings: Settings) -> Store:
     return store
 
 
-def _with_weights(folder: ModelFolder, job: JobFolder, settings: Settings, progress: Progress) -> ModelFolder:
-    """A model whose weights are on this machine and are the right ones; or which was exported, and needs none.
+def _require_weights(folder: ModelFolder, job: JobFolder, settings: Settings, progress: Progress) -> None:
+    """See that a model's weights are on this machine and are the right ones; or that it was exported, and needs none.
 
     Raises:
         WeightsError: If they are not, and cannot be had.
@@ -165,13 +186,12 @@ def _with_weights(folder: ModelFolder, job: JobFolder, settings: Settings, progr
 
     begun_with = job.backend if settings.backend == "auto" else None
     if is_exported(folder, begun_with.name if begun_with else settings.backend, job.spec.profile):
-        return folder
+        return
     if not require_weights(folder):
         model = folder.spec
         host = urlsplit(model.weights.href).hostname
         progress.stage(f"fetching the weights of {model.name} ({model.licence}) from {host}")
         find_weights(folder)
-    return folder
 
 
 def _with_inputs_checked(prepared: Prepared) -> Prepared:
@@ -187,6 +207,8 @@ def _with_inputs_checked(prepared: Prepared) -> Prepared:
         with_verified_files,
     )
 
+    if prepared.later is not None:
+        return _with_dates_checked(prepared)
     spec = prepared.spec
     near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
     is_stated = spec.scale is not None or spec.offset is not None
@@ -199,6 +221,25 @@ def _with_inputs_checked(prepared: Prepared) -> Prepared:
     judged = {item.key: item for item in with_verified_files(near, prepared.settings.cache)}
     scenes = (Scene(tuple(judged.get(item.key, item) for item in s.items)) for s in prepared.coverage.scenes)
     return replace(prepared, coverage=replace(prepared.coverage, scenes=tuple(scenes)), warnings=tuple(warnings))
+
+
+def _with_dates_checked(prepared: Prepared) -> Prepared:
+    """``_with_inputs_checked`` for two dates, and for the land cover of both."""
+    assert prepared.later is not None  # noqa: S101  # its caller asked
+    later = prepared.later
+    specs = (prepared.spec.of_date("before"), prepared.spec.of_date("after"))
+    dates = [
+        _with_inputs_checked(replace(prepared, spec=spec, later=None, coverage=coverage))
+        for spec, coverage in zip(specs, prepared.coverages, strict=True)
+    ]
+    of_dates = tuple(map(_with_inputs_checked, prepared.of_dates))
+    return replace(
+        prepared,
+        coverage=dates[0].coverage,
+        later=replace(later, coverage=dates[1].coverage),
+        of_dates=of_dates,
+        warnings=tuple(dict.fromkeys(text for one in (*dates, *of_dates) for text in one.warnings)),
+    )
 
 
 class _Road:
@@ -222,7 +263,7 @@ class _Road:
         self._progress = progress
         self._should_stop = should_stop
         self._memory = memory
-        self._predictor: Predictor | None = None
+        self._predictors: list[tuple[ModelLoader, Predictor]] = []
         self._team: Team | None = None
         self._open = ExitStack()
 
@@ -245,15 +286,20 @@ class _Road:
             GeosegError: As `run`.
         """
         clock = clock or Clock()
-        tally = self._compute(prepared)
+        tallies = []
+        for one in prepared.lists:
+            tallies.append(self._compute(one))
+            if self._should_stop():
+                break
+        tally = Tally.of_lists(tallies)
         remember_tiles(prepared, clock.lap("tiles"), tally.computed_px)
         if self._should_stop():
             raise _interrupted(prepared, tally)
         if not again:
             self._open.close()
-            self._predictor = self._team = None
+            self._predictors, self._team = [], None
         release_memory()  # what forward passes left behind would add to what finishing needs
-        report = finish(prepared, tally, self._store, out, self._progress, clock, self._memory)
+        report = finish(prepared, tallies, self._store, out, self._progress, clock, self._memory)
         if not again:
             remember(prepared, clock.seconds, tally.computed_px, self._memory.peak_bytes)
         return report
@@ -277,12 +323,14 @@ class _Road:
         return workers.run(tasks, self._progress)
 
     def _loaded(self, loader: ModelLoader, passes: int) -> Predictor:
-        """What runs the network, which is the same for all maps of a job."""
-        if self._predictor is None:
+        """What runs the network, which is the same for all maps of a job, and of a change map for both dates."""
+        known = [predictor for one, predictor in self._predictors if one == loader]
+        if not known:
             self._progress.stage("loading the model")
-            self._predictor = self._open.enter_context(loader.load(passes))
+            known = [self._open.enter_context(loader.load(passes))]
+            self._predictors.append((loader, known[0]))
         self._progress.stage("computing tiles")
-        return self._predictor
+        return known[0]
 
     def _on_team(self, prepared: Prepared, recipe: Recipe, loader: ModelLoader) -> ClusterWorkers:
         """The same tiles by worker processes, which are the same for all maps of a job."""
@@ -318,6 +366,6 @@ def _interrupted(prepared: Prepared, tally: Tally) -> InterruptedRunError:
     done = tally.computed + tally.reused
     return InterruptedRunError(
         "a request to stop",
-        f"{done} of {len(prepared.tasks)} tiles are finished and kept",
+        f"{done} of {sum(len(one.tasks) for one in prepared.lists)} tiles are finished and kept",
         "run the same command again: it goes on from there",
     )

@@ -17,6 +17,7 @@ from geoseg.evidence import Evidence
 from geoseg.grid import Lattice, poles_of
 from geoseg.load import COARSER
 from geoseg.machine import MemoryWatch
+from geoseg.models import ModelFolder
 from geoseg.models.licences import licence_kind
 from geoseg.mosaic import Counts
 from geoseg.outputs.areas import AreaRow
@@ -38,11 +39,12 @@ from geoseg.outputs.record import (
     TileCounts,
     Timing,
 )
+from geoseg.outputs.record_parts import AlignmentFacts, ChangeFacts
 from geoseg.pipeline.prepare import Prepared
 from geoseg.scenes import Item
 from geoseg.scenes.raster_checks import short_name
+from geoseg.tally import Tally
 from geoseg.tiles import finite_halo
-from geoseg.work import Tally
 
 if TYPE_CHECKING:
     from geoseg.pipeline import Clock
@@ -103,29 +105,27 @@ def describe(
             tally.computed_px,
         ),
         grid=_grid(prepared),
-        model=ModelFacts(
-            name=model.name,
-            title=model.title,
-            kind=model.kind,
-            sha256=model.weights.sha256,
-            spec_sha256=model.digest,
-            licence=model.licence,
-            licence_kind=licence_kind(model.licence),
-            attribution=model.attribution,
-            href=prepared.model.href or None,
-            revision=prepared.model.revision,
-            radius_px=max(model.radius_px) if model.kind == "finite" else None,
-            task="semantic-segmentation",
-            trained_on=model.expects or "",
-        ),
+        model=_model(prepared.model, task="semantic-segmentation" if prepared.later is None else "change-detection"),
+        land_cover=None if prepared.land_cover is None else _model(prepared.land_cover, task="semantic-segmentation"),
         classes=tuple(
-            ClassFacts(index=c.index, name=c.name, colour=c.colour, code=c.code, description=c.description)
+            ClassFacts(
+                index=c.index,
+                name=c.name,
+                colour=c.colour,
+                code=c.code,
+                description=c.description,
+                before=c.before,
+                after=c.after,
+            )
             for c in prepared.classes
         ),
         scenes=_scenes(prepared, tally),
         scenes_skipped=_skipped(prepared, tally),
         tiles=TileCounts(
-            total=len(prepared.tasks), computed=tally.computed, reused=tally.reused, incomplete=tally.incomplete
+            total=sum(len(one.tasks) for one in prepared.lists),
+            computed=tally.computed,
+            reused=tally.reused,
+            incomplete=tally.incomplete,
         ),
         tiles_repeated=tuple(sorted(tally.repeated)),
         pixels=_pixels(counts, by_class),
@@ -141,12 +141,45 @@ def describe(
             for row in areas
         ),
         polygons=polygons,
+        change=change_facts(prepared),
         evidence=None if evidence is None else evidence.model_dump(mode="json"),
         outputs=outputs,
         warnings=(*_warnings(prepared, tally, counts), *remarks),
-        notes=(*model.notes, *prepared.found.notes, f"pixel grid: {prepared.lattice_origin}"),
+        notes=(
+            *dict.fromkeys(
+                (
+                    *model.notes,
+                    *_notes_of(prepared.land_cover),
+                    *(note for found in prepared.founds for note in found.notes),
+                )
+            ),
+            f"pixel grid: {prepared.lattice_origin}",
+        ),
         model_failures=_model_failures(prepared, tally),
     )
+
+
+def _model(folder: ModelFolder, *, task: str) -> ModelFacts:
+    model = folder.spec
+    return ModelFacts(
+        name=model.name,
+        title=model.title,
+        kind=model.kind,
+        sha256=model.weights.sha256,
+        spec_sha256=model.digest,
+        licence=model.licence,
+        licence_kind=licence_kind(model.licence),
+        attribution=model.attribution,
+        href=folder.href or None,
+        revision=folder.revision,
+        radius_px=max(model.radius_px) if model.kind == "finite" else None,
+        task=task,
+        trained_on=model.expects or "",
+    )
+
+
+def _notes_of(folder: ModelFolder | None) -> tuple[str, ...]:
+    return () if folder is None else folder.spec.notes
 
 
 def _software(prepared: Prepared) -> Software:
@@ -212,8 +245,14 @@ def _forecast(clock: Clock, memory: MemoryWatch) -> ForecastFacts | None:
 
 def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:
     """Items that gave pixels to the computed cells and touch the region."""
-    near = prepared.coverage.touching(prepared.region.window)
-    return tuple(_scene(item, prepared, tally) for scene in near for item in scene.items if tally.used_px.get(item.key))
+    names = ("",) if prepared.later is None else ("before", "after")
+    return tuple(
+        _scene(item, prepared, tally).model_copy(update={"used_as": name})
+        for name, coverage in zip(names, prepared.coverages, strict=True)
+        for scene in coverage.touching(prepared.region.window)
+        for item in scene.items
+        if tally.used_px.get(item.key)
+    )
 
 
 def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
@@ -222,7 +261,7 @@ def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
     notes += _resampled(item, prepared.lattice)
     share = (
         None
-        if prepared.spec.composite in {"median", "mean-scores"}
+        if prepared.spec.composite in {"median", "mean-scores"} or prepared.later is not None
         else tally.used_px[item.key] / sum(tally.used_px.values())
     )
     return SceneFacts(
@@ -261,10 +300,14 @@ def _resampled(item: Item, lattice: Lattice) -> list[str]:
 
 def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
     """Items that were refused, that a newer version replaces, or that gave no pixel."""
-    found = prepared.found
-    refused = [SkippedScene(id=name, reason=reason) for name, reason in (*found.skipped, *found.superseded)]
-    near = {item.key for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items}
-    for item in prepared.coverage.items:
+    refused = [
+        SkippedScene(id=name, reason=reason)
+        for found in prepared.founds
+        for name, reason in (*found.skipped, *found.superseded)
+    ]
+    touching = (coverage.touching(prepared.region.window) for coverage in prepared.coverages)
+    near = {item.key for scenes in touching for scene in scenes for item in scene.items}
+    for item in (item for coverage in prepared.coverages for item in coverage.items):
         if not tally.used_px.get(item.key) or item.key not in near:
             reason = _unused(item, tally) if item.key in near else "does not touch the region"
             refused.append(SkippedScene(id=item.id, reason=reason))
@@ -278,6 +321,27 @@ def _unused(item: Item, tally: Tally) -> str:
         return "gave no pixel: earlier scenes or its mask left none"
     files = len({source.href for source in item.sources})
     return f"could not be read: {len(failed)} of its {files} files; {tally.failures[failed[0]]}"
+
+
+def change_facts(prepared: Prepared) -> ChangeFacts | None:
+    """What a job of two dates fitted; ``None`` for one of a single date."""
+    fitted, spec = prepared.fitted, prepared.spec
+    if fitted is None:
+        return None
+    lies, detector, overlap = fitted.alignment, fitted.detector, fitted.overlap
+    network = prepared.model.spec.name if prepared.model.spec.dates == 2 else str(spec.detector)
+    return ChangeFacts(
+        detector=network if detector is None else detector.name,
+        threshold=None if detector is None else detector.split.threshold,
+        fit=spec.fit,
+        bands=prepared.model.spec.bands,
+        overlap_px=(overlap.row0, overlap.col0, overlap.row1, overlap.col1),
+        pixels=fitted.pixels,
+        alignment=AlignmentFacts(
+            **lies.facts(), good_share=lies.good_share, correction_px=lies.correction, left_px=lies.left_px
+        ),
+        values=fitted.facts(),
+    )
 
 
 def _pixels(counts: Counts, by_class: NDArray[np.int64]) -> PixelCounts:

@@ -18,7 +18,7 @@ from geoseg.errors import NothingToDoError
 from geoseg.evidence import Gathering
 from geoseg.machine import MemoryWatch, release_memory, usable_cores
 from geoseg.models.licences import licence_kind
-from geoseg.mosaic import Counts, Mosaic
+from geoseg.mosaic import Blocks, Counts
 from geoseg.outputs.areas import write_areas
 from geoseg.outputs.exports import DRIVERS, export_polygons
 from geoseg.outputs.item import build_item, output_file, write_item
@@ -26,22 +26,20 @@ from geoseg.outputs.layers import write_layers
 from geoseg.outputs.preview import preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import WrittenRaster
 from geoseg.outputs.record import PolygonCounts, Record, write_record
-from geoseg.outputs.report import write_report
+from geoseg.outputs.report import Imagery, write_report
 from geoseg.outputs.style import confidence_style, polygon_style, raster_style, write_style
 from geoseg.outputs.vector import GEOJSON_LIMIT, PolygonWriter
+from geoseg.pipeline.changes import ChangeColumns, Sorting, changes_of, mosaic_of
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.evidence import evidence_of
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
 from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
-from geoseg.pipeline.sizes import kept_layers
 from geoseg.pipeline.word_columns import WordColumns
-from geoseg.pixels import layer_names
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import Store
-from geoseg.words import LAYERS as WORDS_LAYERS
-from geoseg.work import Tally
+from geoseg.tally import Tally
 
 if TYPE_CHECKING:
     from geoseg.pipeline import Clock
@@ -57,7 +55,7 @@ _LARGE_GEOJSON_BYTES = 100 * 10**6
 
 def finish(
     prepared: Prepared,
-    tally: Tally,
+    tallies: Sequence[Tally],
     store: Store,
     out: Path,
     progress: Progress,
@@ -66,16 +64,25 @@ def finish(
 ) -> dict[str, Any]:
     """Write every output.
 
+    Args:
+        prepared: The job.
+        tallies: What was done of each of its tile lists.
+        store: The records.
+        out: Where the files go.
+        progress: Told what happens.
+        clock: Its times.
+        memory: Peak of the process tree.
+
     Returns:
         The content of ``report.json``.
 
     Raises:
         NothingToDoError: If not a single pixel was observed; the files are written all the same.
         OutputError: If a file cannot be written whole.
+        RequestError: If a change map has more classes than a raster can hold.
     """
-    layers = layer_names(kept_layers(prepared.spec), len(prepared.classes))
-    layers += () if prepared.words is None else WORDS_LAYERS
-    mosaic = Mosaic(prepared.region, prepared.tasks, tally.keys, store, prepared.budget.finish_bytes // 8, layers)
+    tally = Tally.of_lists(tallies)
+    prepared, mosaic = mosaic_of(prepared, tallies, store)
     progress.stage("writing rasters and polygons")
     with (
         Rasters(prepared, mosaic, _sieved(prepared, mosaic), out) as rasters,
@@ -101,31 +108,40 @@ def finish(
     record = describe(
         prepared, tally, counts, classes.counts, areas.rows(), polygons, outputs, clock, memory, remarks, evidence
     )
-    write_report(out / "report.html", record, picture.pixels, picture.geobox, picture.imagery, picture.valid)
+    write_report(
+        out / "report.html", record, picture.pixels, picture.geobox, picture.imagery, picture.valid, picture.dates
+    )
     return _write_record(record, prepared, out, counts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What the report shows: classes (y, x) uint8 and imagery (y, x, 3) uint8 with its valid pixels, on a small geobox."""
+    """What the report shows: classes (y, x) uint8 and imagery (y, x, 3) uint8 with its valid pixels, on a small geobox.
+
+    Of two dates the imagery is the later one, and both stand in ``dates``.
+    """
 
     geobox: GeoBox
     pixels: NDArray[np.uint8]
     imagery: NDArray[np.uint8] | None
     valid: NDArray[np.bool_] | None
+    dates: tuple[Imagery, ...] = ()
 
 
 def _finish_rasters(
-    prepared: Prepared, mosaic: Mosaic, rasters: Rasters, out: Path
+    prepared: Prepared, mosaic: Blocks, rasters: Rasters, out: Path
 ) -> tuple[WrittenRaster, list[str], _Picture]:
     """Classes and confidence, which were written already, what else was asked for, and the preview."""
     classes = rasters.close()
     further = _write_layers(prepared, mosaic, out)
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
-    imagery, valid = preview_imagery(prepared, small) or (None, None)
+    shown = [preview_imagery(prepared, small, later=later) for later in (False, True)[: len(prepared.coverages)]]
+    imagery, valid = shown[-1] or (None, None)
     write_preview(out / "preview.png", pixels, prepared.classes, imagery, valid)
-    return classes, further, _Picture(small, pixels, imagery, valid)
+    dates = tuple(one for one in shown if one is not None)
+    both = dates if len(dates) == len(("before", "after")) else ()
+    return classes, further, _Picture(small, pixels, imagery, valid, both)
 
 
 def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts) -> dict[str, Any]:
@@ -144,12 +160,12 @@ def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts)
 
 
 def _way_to_pixels(prepared: Prepared) -> str:
-    if prepared.spec.scenes:
+    if prepared.spec.scenes or prepared.spec.scenes_before:
         return "name other files with --scenes, or check the nodata and the mask of these"
     return "widen --datetime, or move the region (--aoi)"
 
 
-def _sieved(prepared: Prepared, mosaic: Mosaic) -> ClassSource:
+def _sieved(prepared: Prepared, mosaic: Blocks) -> ClassSource:
     """The map with the minimum mapping unit applied, if there is one."""
     if prepared.spec.min_area_m2 <= 0:
         return mosaic
@@ -157,7 +173,7 @@ def _sieved(prepared: Prepared, mosaic: Mosaic) -> ClassSource:
     return sieve(mosaic, least)
 
 
-def _write_layers(prepared: Prepared, mosaic: Mosaic, out: Path) -> list[str]:
+def _write_layers(prepared: Prepared, mosaic: Blocks, out: Path) -> list[str]:
     """Further rasters, where they are asked for; their names."""
 
     def blocks(names: Sequence[str]) -> Iterator[Block]:
@@ -202,13 +218,24 @@ def _write_polygons(
     prepared: Prepared, source: Rasters, out: Path
 ) -> tuple[PolygonCounts, list[str], Gathering | None]:
     spec, model = prepared.spec, prepared.model.spec
-    batches = polygonize(source, threads=usable_cores())
+    columns = sorting = None
+    worded = None if prepared.words is None else WordColumns(prepared.words, source.source, source.mosaic)
+    batches = polygonize(source if prepared.later is None else changes_of(source), threads=usable_cores())
+    if prepared.later is not None:
+        columns = ChangeColumns(prepared, source.mosaic, source.source, usable_cores())
+        sorting = Sorting(prepared, columns)
     if spec.simplify_m > 0:
         tolerance_px = spec.simplify_m / prepared.planar_pixel_m
         batches = simplify(batches, prepared.geobox.shape.yx, tolerance_px, prepared.budget.finish_bytes)
+    if sorting is not None:
+        batches = sorting.kept(batches)
     geobox = prepared.geobox
     notes = {"model": model.name, "model licence": model.licence, "attribution": model.attribution}
     notes["model licence kind"] = licence_kind(model.licence)
+    if prepared.land_cover is not None:
+        other = prepared.land_cover.spec
+        notes |= {"land cover model": other.name, "land cover licence": other.licence}
+        notes |= {"land cover attribution": other.attribution, "land cover licence kind": licence_kind(other.licence)}
     gathering = None if prepared.evidence is None else prepared.evidence.gathering(prepared, source.source)
     with (
         gathering or nullcontext(),
@@ -219,13 +246,17 @@ def _write_polygons(
             prepared.classes,
             formats=set(spec.format),
             metadata={name: text for name, text in notes.items() if text},
-            further=gathering if prepared.words is None else WordColumns(prepared.words, source.source, source.mosaic),
+            further=columns or worded or gathering,
         ) as writer,
     ):
         _write_beside(writer, batches)
         files = [path.name for path in writer.close()]
     counts = PolygonCounts(
-        count=writer.count, split=writer.split_count, min_area_m2=spec.min_area_m2, simplify_m=spec.simplify_m
+        count=writer.count,
+        split=writer.split_count,
+        min_area_m2=spec.min_area_m2,
+        simplify_m=spec.simplify_m,
+        dropped=0 if sorting is None else sorting.dropped,
     )
     return counts, files, gathering
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,12 @@ def forecast_of(prepared: Prepared, price_per_hour: float | None = None) -> Fore
         prepared: The job.
         price_per_hour: Of this machine.
     """
-    return forecast(work_of(prepared), _pace(prepared), price_per_hour)
+    works = [work_of(one) for one in prepared.lists]
+    work = Work(
+        **{field.name: sum(getattr(one, field.name) for one in works) for field in fields(Work)}
+        | {"planned_bytes": max(one.planned_bytes for one in works), "max_bytes": works[0].max_bytes}
+    )
+    return forecast(work, _pace(prepared), price_per_hour)
 
 
 def work_of(prepared: Prepared) -> Work:
@@ -63,8 +69,9 @@ def work_of(prepared: Prepared) -> Work:
 
 def _outlines(prepared: Prepared) -> list[tuple[shapely.Geometry, int]]:
     """Each outline with the number of items that have it."""
-    outlines = {id(outline): outline for outline in prepared.coverage.outlines.values()}
-    counts = Counter(map(id, prepared.coverage.outlines.values()))
+    every = [outline for coverage in prepared.coverages for outline in coverage.outlines.values()]
+    outlines = {id(outline): outline for outline in every}
+    counts = Counter(map(id, every))
     return [(outline, counts[number]) for number, outline in outlines.items()]
 
 

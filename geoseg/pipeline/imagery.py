@@ -25,7 +25,7 @@ _GAMMA = 1.4
 
 
 def preview_imagery(
-    prepared: Prepared, geobox: GeoBox, window: Window | None = None
+    prepared: Prepared, geobox: GeoBox, window: Window | None = None, *, later: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
     """The composite in natural colours on a small geobox, from overviews where there are some.
 
@@ -33,14 +33,16 @@ def preview_imagery(
         prepared: The job.
         geobox: Where.
         window: Pixels of the lattice that the geobox is; without one it shows the whole region, from overviews.
+        later: Whether to show the later of two dates.
 
     Returns:
         RGB uint8 (y, x, 3) and where it is valid; ``None`` when the model's bands hold no natural colours.
     """
-    sensor = prepared.coverage.items[0].sensor
+    coverage = prepared.coverages[-1] if later else prepared.coverage
+    sensor = coverage.items[0].sensor
     scenes = [
         Scene(items)
-        for scene in prepared.coverage.touching(window or prepared.region.window)
+        for scene in coverage.touching(window or prepared.region.window)
         if (items := tuple(shown for item in scene.items if (shown := _natural(item, sensor)) is not None))
     ]
     if not scenes:

@@ -21,6 +21,8 @@ def recipe_of(prepared: Prepared) -> Recipe:
         read_threads=usable_cores(),
         gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
         rasters=prepared.rasters,
+        later=None if prepared.later is None else prepared.later.coverage,
+        moved=prepared.moved,
     )
 
 
@@ -39,4 +41,5 @@ def loader_of(prepared: Prepared, recipe: Recipe, *, keeps_scores: bool = False)
         prepared.words,
         prepared.settings.store or str(prepared.settings.cache / "tiles"),
         prepared.settings.max_features,
+        prepared.detector,
     )

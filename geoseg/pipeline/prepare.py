@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odc.geo.geobox import GeoBox
 
 from geoseg.aoi import AOI
 from geoseg.budget import Appetite, Budget, Share
+from geoseg.change.detectors import Detector
+from geoseg.change.fitting import Fitted
 from geoseg.composite import MEAN_SCORES
-from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
 from geoseg.inputs import with_true_grids
@@ -25,6 +25,7 @@ from geoseg.models.backends import Backend, Choice
 from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
+from geoseg.pipeline.asked import check_pixel_grid, check_quantity, like_of, of_another_backend, sums_of
 from geoseg.pipeline.sizes import appetite, backend_of, kept_layers, key_parts_of, sizes_of
 from geoseg.pipeline.words import example_names, words_of
 from geoseg.plan import (
@@ -49,7 +50,7 @@ from geoseg.plugins import Plugin
 from geoseg.remote import PLANETARY_COMPUTER, RemoteFiles, is_remote
 from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
-from geoseg.spec import JobSpec
+from geoseg.spec import POST_CLASSIFICATION, JobSpec
 from geoseg.tiles import ChipPlan, finite_halo
 from geoseg.words import WordsPlan
 
@@ -62,6 +63,19 @@ _REMOTE_SHARE = 4
 _SPARE, _NOT_LARGER = 1.1, 1.001
 # Items whose headers a plan reads, spread over all where there are more.
 _HEADERS_PLANNED = 64
+
+
+@dataclass(frozen=True)
+class Later:
+    """What the second date adds to a job.
+
+    Attributes:
+        found: Its items.
+        coverage: Its scenes on the grid of the first date.
+    """
+
+    found: Found
+    coverage: Coverage
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,11 @@ class Prepared:
         evidence: What the polygons are held against; ``None`` where the job asks for nothing, or before a run.
         legend: Of the map, where it is not the model's own.
         words: What is asked of a text-image model; ``None`` for models that have classes of their own.
+        later: What the second of two dates adds; ``None`` for maps of one.
+        of_dates: The land cover of both dates, each a job of its own, where a change map tells classes.
+        fitted: What a job of two dates fitted before its tiles; ``None`` before a run.
+        moved: Rows and columns by which images are read farther down and right, see ``geoseg.work.Recipe``.
+        from_to: Classes of a change map; known when the last tile is done.
     """
 
     spec: JobSpec
@@ -111,12 +130,44 @@ class Prepared:
     evidence: EvidencePlan | None = None
     legend: Legend | None = None
     words: WordsPlan | None = None
+    later: Later | None = None
+    of_dates: tuple[Prepared, ...] = ()
+    fitted: Fitted | None = None
+    moved: tuple[float, float] = (0.0, 0.0)
+    from_to: tuple[ClassInfo, ...] | None = None
+
+    @property
+    def lists(self) -> tuple[Prepared, ...]:
+        """The tile lists of the job, in the order in which they are made: of two dates up to three."""
+        return self.of_dates if self.spec.detector == POST_CLASSIFICATION else (*self.of_dates, self)
+
+    @property
+    def land_cover(self) -> ModelFolder | None:
+        """What tells the classes of both dates, where that is another model than what finds the change."""
+        return self.of_dates[0].model if self.of_dates and self.spec.detector != POST_CLASSIFICATION else None
+
+    @property
+    def coverages(self) -> tuple[Coverage, ...]:
+        """The scenes of each date."""
+        return (self.coverage,) if self.later is None else (self.coverage, self.later.coverage)
+
+    @property
+    def founds(self) -> tuple[Found, ...]:
+        """What the search of each date gave."""
+        return (self.found,) if self.later is None else (self.found, self.later.found)
+
+    @property
+    def detector(self) -> Detector | None:
+        """What finds the change without a network; ``None`` where one does, and before it is fitted."""
+        return None if self.fitted is None else self.fitted.detector
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
         """The class table of the map."""
         if self.words is not None:
             return self.words.classes
+        if self.from_to is not None:
+            return self.from_to
         return self.model.spec.classes if self.legend is None else self.legend.classes
 
     @property
@@ -151,7 +202,10 @@ class Prepared:
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """What of the map comes from other distributions."""
-        used = {plugin_of_head(self.model.spec), *(item.sensor.plugin for item in self.found.items)}
+        used = {
+            *(plugin_of_head(one.model.spec) for one in (self, *self.of_dates)),
+            *(item.sensor.plugin for found in self.founds for item in found.items),
+        }
         return tuple(sorted(filter(None, used), key=str))
 
     @property
@@ -206,8 +260,10 @@ def prepare(
     begun_with: Choice | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     asks_files: bool = True,
+    known: Found | None = None,
+    lattice: Lattice | None = None,
 ) -> Prepared:
-    """Resolve model, scenes, grid, tiles and memory.
+    """Resolve model, scenes, grid, tiles and memory, of a map of one date; ``geoseg.pipeline.pair`` has those of two.
 
     Args:
         spec: The job.
@@ -221,18 +277,19 @@ def prepare(
         should_stop: Asked while a network is converted or timed.
         asks_files: Whether every file is asked for its version, and its header for its grid; a plan of many items
             looks at the headers of some.
+        known: Items that were found already.
+        lattice: Pixel grid, where another date of the job has it.
 
     Raises:
         GeosegError: Whatever can be refused before the first pixel is read.
     """
-    _check_pixel_grid(spec)
-    asked = spec.scenes or (() if documents else (spec.catalog or "",))
+    check_pixel_grid(spec)
+    asked = spec.scenes or (() if documents or known else (spec.catalog or "",))
     check_offline(asked, offline=settings.offline)
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
-    words = words_of(spec, model)
     legend = None if spec.legend is None else legend_of(model, spec.legend)
-    aoi, like = spec.region, _like(spec)
+    aoi, like, words = spec.region, like_of(spec), words_of(spec, model)
     backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files, should_stop=should_stop)
     budget, share, fewer = sizes_of(
         settings, backend, appetite(model, backend, kept_layers(spec), spec.composite, words)
@@ -245,15 +302,18 @@ def prepare(
             crs = crs_of(spec.crs)
             check_area_of_use(aoi, crs, goes_on=crs.geographic)  # what scenes in degrees decide, see check_region
     allow_lacking = settings.max_failed > 0
-    bounds = _bounds(aoi, reach_px, model.resolution_m or 10.0)
+    bounds = bounds_of(aoi, reach_px, model.resolution_m or 10.0)
     with ExitStack() as undo:
-        remote = undo.enter_context(_remote(spec, settings))  # what is refused leaves no connection open
+        remote = undo.enter_context(remote_of(spec, settings))  # what is refused leaves no connection open
         opener = Rasters(remote).opened
-        found = find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
+        found = known or find_scenes(spec, bounds, model.bands, documents, allow_lacking=allow_lacking, opener=opener)
         if settings.offline:
             check_offline(sorted(_hrefs(found)), offline=True)
         found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
-        lattice, origin = choose_lattice(spec, found.items, aoi, like)
+        chosen = (
+            choose_lattice(spec, found.items, aoi, like) if lattice is None else (lattice, "that of the other date")
+        )
+        lattice, origin = chosen
         if aoi is not None:
             check_region(aoi, found.items, lattice)
         region = place_region(aoi, found.items, lattice)
@@ -262,18 +322,18 @@ def prepare(
             check_corners(lattice.geobox(region.window))
         pixel_m = (model.resolution_m or 1.0) if spec.pixel_grid else resolution_m(lattice, region)
         # Larger pixels reach farther than was searched.
-        if not documents and pixel_m > _NOT_LARGER * (model.resolution_m or 10.0):
+        if not (documents or known) and pixel_m > _NOT_LARGER * (model.resolution_m or 10.0):
             found = find_scenes(
-                spec, _bounds(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
+                spec, bounds_of(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
             )
             found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
         if forgotten and (moved := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, moved))
-        found = replace(found, notes=(*notes, *_of_another_backend(begun_with, backend), *found.notes))
+        found = replace(found, notes=(*notes, *of_another_backend(begun_with, backend), *found.notes))
         warnings = [
             *fewer,
             *_warnings(spec, aoi, found, model, pixel_m),
-            *_sums_of(legend),
+            *sums_of(legend),
             *_unknown(words, model, spec),
         ]
         if spec.pixel_grid:
@@ -314,7 +374,7 @@ def _hrefs(found: Found) -> Iterator[str]:
 
 def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pixel_m: float) -> list[str]:
     """What is to be said of region, scenes and model, where none of it is refused."""
-    warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *_check_quantity(found, model)]
+    warnings = [*(aoi.warnings if aoi else ()), *found.warnings, *check_quantity(found, model)]
     warnings += filter(None, (licence_warning(model.name, model.licence),))
     if spec.pixel_grid:
         warnings.append("rasters without a place: the size of their pixels is not checked, areas are numbers of pixels")
@@ -323,22 +383,9 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     return warnings
 
 
-def _sums_of(legend: Legend | None) -> list[str]:
-    """Which classes are several of the model's."""
-    said = legend is not None and legend.words
-    return [f"classes of {legend.title} whose probabilities are sums: {said}"] if legend is not None and said else []
-
-
 def _unknown(words: WordsPlan | None, model: ModelSpec, spec: JobSpec) -> list[str]:
     """Which prompts hold words that the model does not know."""
     return [] if words is None else words.warnings(model.name, example_names(spec))
-
-
-def _of_another_backend(begun_with: Choice | None, backend: Backend) -> list[str]:
-    """What is to be said where a job goes on with another backend than it was begun with: somebody asked for it."""
-    if begun_with is None or begun_with == backend.choice:
-        return []
-    return [f"this job was begun with {begun_with.describe()}; its tiles are computed again"]
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:
@@ -349,67 +396,15 @@ def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bo
     return replace(found, items=items, warnings=(*found.warnings, *warnings))
 
 
-def _remote(spec: JobSpec, settings: Settings) -> RemoteFiles:
+def remote_of(spec: JobSpec, settings: Settings) -> RemoteFiles:
     """What reads from servers."""
     own = (PLANETARY_COMPUTER,) if "planetarycomputer.microsoft.com" in (spec.catalog or "") else ()
     return RemoteFiles(0, settings.connections, (*settings.sign, *own))
 
 
-def _check_pixel_grid(spec: JobSpec) -> None:
-    """Refuse what has no meaning for rasters without a place."""
-    if not spec.pixel_grid:
-        return
-    if not spec.scenes:
-        raise RequestError("--pixel-grid without --scenes", "rasters to map as they are", "add --scenes")
-    named = {"--aoi": spec.aoi, "--crs": spec.crs, "--resolution": spec.resolution, "--like": spec.like}
-    given = " and ".join(option for option, value in named.items() if value is not None)
-    if given:
-        raise RequestError(
-            f"--pixel-grid with {given}",
-            "a map in rows and columns, which has no place on Earth",
-            f"drop {given}, or --pixel-grid",
-        )
-
-
-def _bounds(aoi: AOI | None, reach_px: int, pixel_m: float) -> tuple[float, float, float, float] | None:
+def bounds_of(aoi: AOI | None, reach_px: int, pixel_m: float) -> tuple[float, float, float, float] | None:
     """What the search must cover: every item that touches a tile of the AOI, halo included, and a little to spare.
 
     A tile's key names all of them, so that a larger AOI finds the tile under the same key.
     """
     return None if aoi is None else search_bounds(aoi, _SPARE * reach_px * pixel_m)
-
-
-def _check_quantity(found: Found, model: ModelSpec) -> list[str]:
-    """Refuse numbers of the wrong kind; say in words where model and imagery differ in level."""
-    warnings = []
-    for item in found.items:
-        if model.quantity == "reflectance" and item.sensor.quantity != "reflectance":
-            raise ModelMismatchError(
-                f"{item.id} as {item.sensor.title}, whose numbers are not reflectance",
-                f"reflectance, which the model {model.name} wants",
-                "say what the image is with --sensor, or choose another model",
-            )
-    if any(item.sensor.quantity == "reflectance" and item.mask is None for item in found.items):
-        warnings.append("these scenes come without a cloud mask: clouds are classified as if they were ground")
-    sensors = sorted({item.sensor.name for item in found.items})
-    if model.expects and any(sensor != model.expects for sensor in sensors):
-        warnings.append(f"{model.name} was trained on {model.expects}; this run reads {', '.join(sensors)}")
-    return warnings
-
-
-def _like(spec: JobSpec) -> GeoBox | None:
-    """Pixel grid of an earlier result: a folder, or a raster.
-
-    Raises:
-        RequestError: If there is none.
-    """
-    if spec.like is None:
-        return None
-    from geoseg.scenes.rasters import geobox_of_file  # noqa: PLC0415  # rasterio only where a file is opened
-
-    path = Path(spec.like)
-    path = path / "classes.tif" if path.is_dir() else path
-    geobox = geobox_of_file(str(path))
-    if geobox is None:
-        raise RequestError(f"--like {spec.like}", "an earlier result, or a georeferenced raster", "check the path")
-    return geobox

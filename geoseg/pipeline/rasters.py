@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geoseg.grid import Window
 from geoseg.machine import usable_cores
-from geoseg.mosaic import Counts, Mosaic
+from geoseg.mosaic import Blocks, Counts
 from geoseg.outputs.areas import AreaTable
 from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.raster import CogWriter, WrittenRaster
@@ -44,7 +44,7 @@ class Rasters(OverSource):
     """
 
     prepared: Prepared
-    mosaic: Mosaic
+    mosaic: Blocks
     source: ClassSource
     out: Path
     counts: Counts = field(default_factory=Counts)

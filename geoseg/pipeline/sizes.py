@@ -20,6 +20,7 @@ from geoseg.models.exports.openvino_network import MOST_SHAPES
 from geoseg.models.exports.streaming import STRIP_PX
 from geoseg.models.legends import Legend
 from geoseg.models.weights import weights_at_hand
+from geoseg.pipeline.subject import is_detector
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
@@ -29,10 +30,12 @@ from geoseg.words import WordsPlan
 _PROCESSOR_ONLY = {"openvino", "onnx"}
 # Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
 # halo of a small network is already a small share. See docs/decisions/004-chips-and-memory.md.
-_BEST_CHIP_PX = {"torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048, "onnx-cpu": 1024}
+_BEST_CHIP_PX = {"numpy-cpu": 512, "torch-cpu": 1024, "torch-cuda": 2048, "openvino-cpu": 2048, "onnx-cpu": 1024}
 # Proportional set size of a process that has loaded the pipeline and what runs the network, in bytes, and room for the
 # join of polygons and the report.
-_STANDING_BYTES = {"torch": 800 * 10**6, "openvino": 450 * 10**6, "onnx": 450 * 10**6}
+_STANDING_BYTES = {"numpy": 350 * 10**6, "torch": 800 * 10**6, "openvino": 450 * 10**6, "onnx": 450 * 10**6}
+# Windows of two dates in float32, twice where the dates are moved, and copies of the sample in float64.
+_FIT_BYTES_PER_CHANNEL = 2 * 64 * 128**2 * 4 + 4 * 2**18 * 8
 # What converting and timing a network takes beside this process; below it, what is there is taken as it is.
 _TRIAL_BYTES = 2 * 10**9
 # What the large libraries of networks add to torch.
@@ -57,7 +60,14 @@ def backend_of(
         RequestError: If this machine does not have what the job was begun with.
         InterruptedRunError: If it is asked to stop.
     """
-    if begun_with is None or settings.backend != "auto" or settings.device not in {"auto", begun_with.device}:
+    if is_detector(folder):
+        return Backend("numpy", "cpu", "exact", why="no network, no weights")
+    if (
+        begun_with is None
+        or begun_with.name == "numpy"
+        or settings.backend != "auto"
+        or settings.device not in {"auto", begun_with.device}
+    ):
         return _chosen(spec, settings, folder, say, should_stop, is_run=is_run)
     same = settings.model_copy(update={"backend": begun_with.name, "device": begun_with.device})
     try:
@@ -132,21 +142,24 @@ def appetite(
     if words is not None:
         return _appetite_of_words(model, layers, words)
     weights = model.weights.size_bytes or 0
+    fitting = _FIT_BYTES_PER_CHANNEL * model.channels if model.dates > 1 else 0
     if backend.name == "torch":  # weights are in memory twice while they are loaded
         standing = _STANDING_BYTES["torch"] + 2 * weights + _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    elif backend.name == "numpy":
+        standing = _STANDING_BYTES["numpy"]
     elif backend.name == "onnx":  # passes share them
         standing = _STANDING_BYTES["onnx"] + 2 * weights
     else:  # and once for each shape that each pass keeps
         standing = _STANDING_BYTES["openvino"] + (1 + MOST_SHAPES * usable_cores()) * weights
     return appetite_of(
-        len(model.bands),
+        model.channels,
         len(model.classes),
         model.cell_px,
         model.radius_px,
         model.stride_px,
         backend.workspace_bytes_per_px(model),
         model.chip_px,
-        standing,
+        standing + fitting,
         len(layer_names(layers, len(model.classes))),
         sums=rule == MEAN_SCORES,
         column_bytes=0.0 if rule == MEAN_SCORES else backend.column_bytes,  # sums want scores of whole chips

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geoseg.mosaic import Mosaic
+from geoseg.mosaic import Blocks
 from geoseg.outputs.vector import PolygonBatch
 from geoseg.pixels import NO_CONFIDENCE
 from geoseg.polygons import ClassSource, OverSource, RegionBatch, polygonize
@@ -38,7 +38,7 @@ class WordColumns:
 
     fields: Sequence[pa.Field] = FIELDS
 
-    def __init__(self, plan: WordsPlan, source: ClassSource, mosaic: Mosaic) -> None:
+    def __init__(self, plan: WordsPlan, source: ClassSource, mosaic: Blocks) -> None:
         self._prompts = [prompt.text for prompt in plan.prompts]
         members = [[n for n, owner in enumerate(plan.owners) if owner == prompt] for prompt in range(len(plan.prompts))]
         most = max(map(len, members), default=0)
@@ -82,7 +82,7 @@ class _Layer(OverSource):
     """The classes of a map with one layer of its records where the confidence is."""
 
     source: ClassSource
-    mosaic: Mosaic
+    mosaic: Blocks
     name: str
     table: NDArray[np.uint8]
 

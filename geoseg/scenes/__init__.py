@@ -37,6 +37,8 @@ __all__ = [
     "find_scenes",
     "group_scenes",
     "order_scenes",
+    "shared_bands",
+    "with_bands",
 ]
 
 
@@ -76,7 +78,7 @@ def find_scenes(
         spec: The job.
         bounds: West, south, east, north in degrees, grown so far that whatever the job reads is covered;
             ``None`` with ``spec.scenes`` takes the rasters as they are.
-        bands: Bands that the model reads.
+        bands: Bands that the model reads; empty for all that there are.
         documents: Item documents that an earlier search froze; then no catalogue is asked.
         allow_lacking: Whether items that lack a band are left out, instead of ending the job.
         opener: Opens files and addresses to look at their headers; GDAL by itself where it is not given.
@@ -93,6 +95,17 @@ def find_scenes(
         found = _from_catalog(spec, bounds, bands, documents, allow_lacking=allow_lacking, opener=opener)
     stated = {name: value for name in ("scale", "offset") if (value := getattr(spec, name)) is not None}
     return replace(found, items=tuple(_as_stated(item, stated) for item in found.items)) if stated else found
+
+
+def shared_bands(items: Sequence[Item]) -> tuple[str, ...]:
+    """Bands that all items have, in the order of the first one."""
+    return tuple(band for band in items[0].bands if all(band in item.bands for item in items))
+
+
+def with_bands(found: Found, bands: Sequence[str]) -> Found:
+    """The same items, reduced to some of their bands."""
+    items = (replace(item, bands={band: item.bands[band] for band in bands}) for item in found.items)
+    return replace(found, items=tuple(items))
 
 
 def _as_stated(item: Item, stated: Mapping[str, Any]) -> Item:

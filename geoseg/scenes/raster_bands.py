@@ -22,6 +22,8 @@ def band_names(
 ) -> tuple[list[str], str]:
     """Names of the file's bands, and where they come from. Alpha keeps its name whatever else is given.
 
+    Where no certain band is wanted, bands without a name are called by their numbers.
+
     Raises:
         RequestError: If the names given do not fit the file.
         ModelMismatchError: If there are no names.
@@ -51,6 +53,8 @@ def band_names(
         return [name], "named by the file's name"
     if source.count == len(wanted) and source.dtypes[0] == "uint8" and source.count in {3, 4}:
         return ["red", "green", "blue", "nir"][: source.count], "guessed from 8 bits and the number of bands"
+    if not wanted:
+        return [f"band {number}" for number in range(1, source.count + 1)], "numbered: the file has no names"
     raise lacking(path, f"{source.count} {_bands_in_words(source)}, not all of them named", source.count, wanted)
 
 

@@ -16,7 +16,7 @@ import rasterio.shutil
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import DriverRegistrationError, RasterioError
 
 from geoseg.remote import Trouble, redacted, unsigned
 from geoseg.scenes.raster_bands import band_names, is_band
@@ -169,7 +169,7 @@ def _impossible_nodata(path: str, source: rasterio.DatasetReader) -> str:
         description = Path(folder) / "described.vrt"
         try:
             rasterio.shutil.copy(path, description, driver="VRT")
-        except RasterioError:
+        except (RasterioError, DriverRegistrationError):  # the second where GDAL_SKIP leaves VRT out, as in a service
             return ""
         stated = ET.parse(description).findtext(".//NoDataValue")  # noqa: S314  # GDAL wrote it just now
     return stated or ""

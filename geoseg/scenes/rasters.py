@@ -69,7 +69,7 @@ def items_of_rasters(
         paths: Files that GDAL reads, folders of them, or addresses.
         bands: Names of the bands of each file in order, or of as many files of one band, where the user gave them.
         sensor: Name in the sensor table, where the user gave it.
-        wanted: Bands that the model reads.
+        wanted: Bands that the model reads; empty for all that each file has.
         pixel_grid: Whether the rasters have no place: rows and columns are all that counts.
         opener: Opens a file or an address.
 
@@ -166,6 +166,8 @@ def _item(
     origin = group.origin or described[0].origin
     if not set(wanted) <= set(names):
         raise lacking(unsigned(group.paths[0]), f"the bands {', '.join(names)} ({origin})", len(names), wanted)
+    if not wanted:
+        wanted = [name for name in names if name not in {ALPHA, MASK, entry.mask.band if entry.mask else ""}]
     sources = {band: source for file in described for band, source in file.sources(entry, pixel_grid).items()}
     beside = [band for band in entry.dark_bands if band in sources and band not in wanted]
     bands, radiometry, damage = _as_delivered({band: sources[band] for band in (*wanted, *beside)}, product, entry)

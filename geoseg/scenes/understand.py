@@ -39,7 +39,7 @@ def understand(
 
     Args:
         item: Item with absolute asset hrefs, or its JSON.
-        bands: Names of the bands that the model wants.
+        bands: Names of the bands that the model wants; empty for all of the sensor's that the item has.
         sensor: The item's entry in the sensor table.
         opener: Opens files that the item says too little of; GDAL by itself where it is not given.
         packed: The item's JSON, where it is packed already.
@@ -48,6 +48,7 @@ def understand(
         ModelMismatchError: If a band is missing, or no asset says where its pixels lie.
     """
     stated = _Stated(stated_by(item), sensor)
+    bands = bands or stated.bands
     stated.refuse_lacking(bands)
     sources = {band: stated.source(band) for band in bands}
     mask = stated.mask()
@@ -96,6 +97,18 @@ class _Stated:
         if band not in self._places:
             self._places[band] = _band_place(self.document, (band, *self.sensor.aliases.get(band, ())))
         return self._places[band]
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of the sensor that the item has, in the order of the sensor.
+
+        Raises:
+            ModelMismatchError: If it has none.
+        """
+        found = tuple(band for band in self.sensor.aliases if self.place_of(band) is not None)
+        if not found:
+            self.refuse_lacking(tuple(self.sensor.aliases))
+        return found
 
     def refuse_lacking(self, bands: Sequence[str]) -> None:
         """Refuse an item without some of the bands."""

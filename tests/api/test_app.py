@@ -1,33 +1,90 @@
+"""The door of the service: what it says of itself, and what it says to requests that fit nothing."""
+
 from __future__ import annotations
 
 import subprocess
 import sys
 
 import pytest
-from fastapi.testclient import TestClient
 
 import geoseg
-from geoseg_api import create_app
-
-
-@pytest.fixture
-def client() -> TestClient:
-    return TestClient(create_app())
+from geoseg_api import ServiceSettings
 
 
 def test_health_names_the_version_that_runs(client):
     answer = client.get("/health")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "version": geoseg.__version__}
+    assert answer.json() == {"status": "ok", "version": geoseg.__version__, "queued": 0, "running": 0}
 
 
-def test_landing_text_names_only_paths_that_exist(client):
-    text = client.get("/").text
-    paths = [word for word in text.split() if word.startswith("/")]
-    assert len(paths) >= 3
-    assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
+def test_every_link_of_the_landing_page_leads_somewhere(client):
+    links = client.get("/").json()["links"]
+    assert {link["rel"] for link in links} >= {
+        "service-desc",
+        "service-doc",
+        "conformance",
+        "processes",
+        "job-list",
+        "data",
+    }
+    found = {link["href"]: client.get(link["href"]).status_code for link in links}
+    assert found == dict.fromkeys(found, 200)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/no/such/path", 404),
+        ("PATCH", "/jobs", 405),
+        ("GET", "/processes?limit=0", 400),
+        ("GET", "/processes?limit=x", 400),
+        ("GET", "/jobs?limit=-1", 400),
+        ("GET", "/jobs?status=lost", 400),
+        ("GET", "/jobs?datetime=yesterday", 400),
+        ("GET", "/processes/nothing", 404),
+        ("GET", "/collections/none", 404),
+        ("GET", "/stac/collections/none", 404),
+    ],
+)
+def test_refusals_are_problem_documents(client, method, path, status):
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert set(problem) >= {"type", "title", "detail", "instance", "errors"}
+    if status == 405:
+        assert answer.headers["allow"] == "GET"
 
 
 def test_importing_the_service_does_not_need_its_framework():
     code = "import sys, geoseg_api; sys.exit('fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_server_never_loads_torch(tmp_path):
+    code = (
+        "import sys; from geoseg_api import ServiceSettings, create_app\n"
+        f"create_app(ServiceSettings(data={str(tmp_path)!r})).openapi()\n"
+        "import geoseg_api.worker, geoseg_api.serving, geoseg_api.polygons, rio_tiler.io\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_about_the_service_has_every_setting(repository):
+    page = (repository / "docs" / "howto" / "service.md").read_text(encoding="utf-8")
+    rows = [
+        f"| `GEOSEG_SERVICE_{name.upper()}` | {field.description} |"
+        for name, field in ServiceSettings.model_fields.items()
+    ]
+    assert [row for row in rows if row not in page] == []
+
+
+def test_settings_survive_the_way_to_a_worker(tmp_path, monkeypatch):
+    settings = ServiceSettings(
+        data=tmp_path, origins=("https://a.example", "https://b.example"), price_per_hour=2.5, keys=True
+    )
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    assert ServiceSettings() == settings

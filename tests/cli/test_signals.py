@@ -31,6 +31,7 @@ def wide(tmp_path_factory) -> Path:
     return worlds.write_raster(tmp_path_factory.mktemp("wide") / "wide.tif", image, names=worlds.BANDS)
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_in_time_and_the_same_command_goes_on(
     model, wide, tmp_path, monkeypatch, capsys, number, status
@@ -81,6 +82,7 @@ def converting(model: Path, wide: Path, folder: Path) -> tuple[subprocess.Popen[
         time.sleep(0.005)
 
 
+@pytest.mark.fault(66)
 def test_a_run_that_is_told_to_end_while_it_converts_ends_and_leaves_nobody_behind(model, wide, tmp_path):
     run, child = converting(model, wide, tmp_path)
     run.send_signal(signal.SIGTERM)

@@ -110,6 +110,7 @@ def test_an_address_that_nothing_reads_is_refused_in_three_lines(url, words):
     assert len(str(refused.value).splitlines()) == 3
 
 
+@pytest.mark.fault(67)
 def test_a_run_goes_on_from_the_objects_and_computes_torn_ones_again(s3, tmp_path, scene, model):
     options = {"scenes": (str(scene),), "model": str(model.path), "tile_size": 1, "device": "cpu", "backend": "torch"}
     store = f"{s3}/run"

@@ -63,6 +63,8 @@ TileRoom.compute = waiting
 """
 
 
+@pytest.mark.fault(59)
+@pytest.mark.fault(61)
 def test_a_worker_that_is_killed_costs_only_its_tile_and_changes_nothing(alone, tmp_path, scene, model, monkeypatch):
     (tmp_path / "waiting.py").write_text(PRELOAD)
     for name in ("begun", "never"):
@@ -165,6 +167,7 @@ def refused(tmp_path: Path, scene: Path, model: ModelFolder, **options: object) 
     return refusal.value
 
 
+@pytest.mark.fault(61)
 def test_a_scheduler_that_is_not_there_is_said_before_any_work(tmp_path, scene, model, monkeypatch):
     from geoseg.cluster import team
 
@@ -182,6 +185,7 @@ def test_workers_of_this_machine_and_of_a_scheduler_are_not_mixed(tmp_path, scen
     assert "leave one of them away" in error.todo
 
 
+@pytest.mark.fault(61)
 def test_workers_with_another_geoseg_are_refused(tmp_path, scene, model, scheduler, monkeypatch):
     from geoseg.cluster import run as cluster_run
 

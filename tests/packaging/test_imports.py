@@ -22,7 +22,6 @@ NOT_IMPORTED = {
     "s3fs",  # fsspec opens s3:// with it
     "timm",  # segmentation-models-pytorch builds encoders from it; its floor is ours
     "torchvision",  # the release beside torch; torchgeo imports it
-    "uvicorn",  # started by name
 }
 HEAVY = ("torch", "numba", "rasterio", "geopandas", "pandas", "xarray", "scipy", "pystac_client", "fastapi")
 

@@ -30,6 +30,7 @@ def record_files(cache: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (cache / "tiles").rglob("*.zip")}
 
 
+@pytest.mark.fault(62)
 def test_kill_at_random_moments_changes_nothing(tmp_path: Path, scene: Path, finite: ModelFolder) -> None:
     command = [sys.executable, "-m", "geoseg", "run", "--scenes", str(scene), "--model", str(finite.path)]
     command += ["--tile-size", "1", "--quiet", "--device", "cpu", "--out"]

@@ -12,12 +12,13 @@ NAMES = sorted(list_workflows())
 
 
 def test_the_shipped_workflows_are_found():
-    assert {"landcover", "demo"} <= set(NAMES)
+    assert {"landcover", "change", "demo"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_workflow_is_a_job_without_its_area(name):
-    spec = JobSpec.build(workflow=name, aoi="14.0,46.0,14.1,46.1", default_catalog="https://example.org/stac")
+    dates = {"before": "2022-05", "after": "2023-05"} if "detector" in load_workflow(name) else {}
+    spec = JobSpec.build(workflow=name, aoi="14.0,46.0,14.1,46.1", default_catalog="https://example.org/stac", **dates)
     assert spec.workflow == name
     assert "aoi" not in load_workflow(name)
 

@@ -141,7 +141,7 @@ def _write_openvino(network: Network, folder: Path) -> None:
             warnings.simplefilter("ignore")  # that sizes which were asked for are taken as constants: compared below
             model = ov.convert_model(Road(network), example_input=example_of(spec))
         height, width = (spec.chip_px, spec.chip_px) if spec.chip_px else (-1, -1)
-        model.reshape({model.input(0): [1, len(spec.bands), height, width], model.input(1): [1, height, width]})
+        model.reshape({model.input(0): [1, spec.channels, height, width], model.input(1): [1, height, width]})
     except (RuntimeError, TypeError, ValueError) as err:  # what tracing and conversion raise, OpenVINO's own errors too
         raise cannot_export(spec, err) from err
     ov.save_model(model, folder / MODEL, compress_to_fp16=False)

@@ -46,7 +46,7 @@ class Road(nn.Module):
 def example_of(spec: ModelSpec) -> tuple[Tensor, Tensor]:
     """Values (1, band, y, x) and valid (1, y, x) that a network can be traced with."""
     side = spec.chip_px or max(1, round(_EXAMPLE_PX / spec.stride_px)) * spec.stride_px
-    return torch.rand(1, len(spec.bands), side, side), torch.ones(1, side, side, dtype=torch.bool)
+    return torch.rand(1, spec.channels, side, side), torch.ones(1, side, side, dtype=torch.bool)
 
 
 def cannot_export(spec: ModelSpec, err: Exception) -> ModelMismatchError:

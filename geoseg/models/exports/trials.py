@@ -228,7 +228,7 @@ def _column(spec: ModelSpec, export: Export) -> float:
 
     def run(width: int) -> None:
         nonlocal can
-        values = np.broadcast_to(np.float32(0), (len(spec.bands), top + bottom + 1, width))
+        values = np.broadcast_to(np.float32(0), (spec.channels, top + bottom + 1, width))
         valid = np.broadcast_to(np.bool_(True), values.shape[1:])
         strips = OpenVinoNetwork(spec, export).strips(values, valid, (top, top + 1), (left, width - right))
         can = strips is not None and all(scores.size for _, scores in strips)
@@ -271,5 +271,5 @@ def _side(spec: ModelSpec) -> int:
 
 
 def _chip(spec: ModelSpec, side: int) -> Image:
-    values = np.random.default_rng(3).random((1, len(spec.bands), side, side), "float32")
+    values = np.random.default_rng(3).random((1, spec.channels, side, side), "float32")
     return values, np.ones((1, side, side), bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ModelSpecError
 from geoseg.models.spec import ModelSpec
@@ -20,6 +20,10 @@ def build(spec: ModelSpec) -> nn.Module:
 
     The number of bands and of classes is the spec's unless its hyperparameters say so themselves (``classes: 1`` for
     a network of two classes that gives one logit). ``reduce: N`` has any network compute at 1/N of the resolution.
+
+    For a spec of two dates, ``in_channels`` is the bands of one date. Networks that were made for two dates get them as
+    they want them; any other one gets both as channels of one image (early fusion). All of them are the same for both
+    orders of the dates, and see no change between equal images (``rest``: see ``Symmetric`` and ``Siamese``).
 
     Raises:
         ModelSpecError: If the architecture is unknown or does not take the hyperparameters.
@@ -38,7 +42,7 @@ def build(spec: ModelSpec) -> nn.Module:
         )
     try:
         factor = arguments.pop("reduce", 1)
-        network = builder(spec, name, arguments)
+        network = (_of_two if spec.dates == 2 else builder)(spec, name, arguments)
         return network if factor == 1 else _reduced(network, factor)
     except (TypeError, ValueError, KeyError) as err:
         raise ModelSpecError(
@@ -46,6 +50,27 @@ def build(spec: ModelSpec) -> nn.Module:
             f"hyperparameters that it takes ({type(err).__name__}: {err})",
             "correct mlm:hyperparameters in the model's item.json",
         ) from err
+
+
+def _of_two(spec: ModelSpec, name: str, arguments: dict[str, JSON]) -> nn.Module:
+    """A network of two dates."""
+    from geoseg.models.networks.symmetric import Symmetric  # noqa: PLC0415  # imports torch
+
+    if spec.architecture == "geoseg:siamese":
+        from geoseg.models.networks.siamese import Siamese  # noqa: PLC0415  # as above
+
+        return Siamese(**arguments)  # type: ignore[arg-type]  # a wrong argument raises, see build
+    options: dict[str, Any] = {"classes": arguments["classes"]}  # Any: out of an item
+    if "rest" in arguments:
+        options["rest"] = arguments.pop("rest")
+    family, _, _ = spec.architecture.partition(":")
+    if family == "torchgeo":
+        from geoseg.models.networks import torchgeo_models  # noqa: PLC0415  # four seconds, 0.9 GB
+
+        if name in torchgeo_models.OF_TWO_DATES:
+            return Symmetric(torchgeo_models.build_of_two_dates(name, arguments), apart=True, **options)
+    fused = {**arguments, "in_channels": spec.channels}
+    return Symmetric(_FAMILIES[family](spec, name, fused), **options)
 
 
 def _reduced(network: nn.Module, factor: JSON) -> nn.Module:
@@ -69,7 +94,8 @@ def _own(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module
         from geoseg.models.networks.unet import UNet  # noqa: PLC0415  # imports torch
 
         return UNet(**arguments)  # type: ignore[arg-type]  # as above
-    raise _unknown(spec, "geoseg:dynamic-world, geoseg:small-unet or geoseg:unet")
+    two = "" if spec.dates == 1 else ", geoseg:siamese"
+    raise _unknown(spec, f"geoseg:dynamic-world, geoseg:small-unet, geoseg:unet{two}")
 
 
 def _smp(spec: ModelSpec, name: str, arguments: Mapping[str, JSON]) -> nn.Module:

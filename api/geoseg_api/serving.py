@@ -1,0 +1,121 @@
+"""``geoseg serve``: the server in this process, and its workers beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import uvicorn
+
+from geoseg_api.app import create_app
+from geoseg_api.logs import log_as_json
+from geoseg_api.settings import ServiceSettings
+
+_LOG = logging.getLogger(__name__)
+_PAUSE_S = 1.0
+_GRACE_S = 15.0
+
+
+class Workers:
+    """Worker processes that end with this one, and are started again when they are lost.
+
+    Args:
+        settings: Of the service.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._watching, name="watching workers", daemon=True)
+
+    def start(self) -> None:
+        """Start them."""
+        self._processes = [self._started() for _ in range(self._settings.workers)]
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Let them give back their jobs and end."""
+        self._stopping.set()
+        for process in self._processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        end = time.monotonic() + _GRACE_S
+        for process in self._processes:
+            try:
+                process.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "geoseg_api.tied"],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **self._settings.as_environment()},
+            start_new_session=True,  # Ctrl-C is for this process, which then asks
+        )
+
+    def _watching(self) -> None:
+        while not self._stopping.wait(_PAUSE_S):
+            for number, process in enumerate(self._processes):
+                if process.poll() is not None and not self._stopping.is_set():
+                    _LOG.error("a worker ended with status %s and is started again", process.returncode)
+                    self._processes[number] = self._started()
+
+
+def serve(settings: ServiceSettings) -> None:
+    """Serve until a signal comes.
+
+    Args:
+        settings: Of the service.
+    """
+    log_as_json(settings.log_level)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=64 * 1024,
+        root_path=settings.root_path,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies) or None,
+    )
+    workers = Workers(settings)
+    workers.start()
+    threading.Thread(target=app.state.service.demo.make, name="writing the demo", daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):  # what uvicorn gives back to when it has ended
+        signal.signal(number, lambda *_: None)
+    try:
+        _Server(config, app.state.service.stopping).run()
+    finally:
+        workers.stop()
+        app.state.service.close()
+
+
+class _Server(uvicorn.Server):
+    """Tells streams of events when the server is to end."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self._stopping.set()
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, or nothing
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets of any kind
+        await super().startup(sockets)  # type: ignore[arg-type]
+        for server in self.servers:
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                _LOG.info("serving on http://%s:%s", host, port)

@@ -9,7 +9,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo page wheel test check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup setup-services demo page wheel test hunt fuzz guards check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,17 @@ demo: $(STAMP) demo-data/catalog.json ## Map the embedded region and say where t
 	$(PY) -m geoseg run --aoi demo-data/region.geojson --catalog demo-data/catalog.json --workflow demo --out demo-data/map
 
 test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for some of them)
+	@$(MAKE) --no-print-directory page || echo "The tests of the map page are skipped." >&2
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+hunt: $(STAMP) ## Kill 200 runs at random moments, and read through 200 schedules of faults (takes an hour)
+	$(PY) -m pytest tests/faults/test_g_hunt.py tests/faults/test_c_remote.py -k "hunt or schedules" --hunts 200 --schedules 200 $(ARGS)
+
+fuzz: $(STAMP) ## Spoil what comes from outside, a quarter of an hour for each door (ARGS="--fuzz-seed 1")
+	$(PY) -m pytest tests/fuzzing -n 2 -rP --fuzz-seconds 900 $(ARGS)
+
+guards: $(STAMP) ## Take each guard of docs/security.md away, and see its test fail
+	$(PY) tests/guards.py $(ARGS)
 
 check: $(STAMP) ## Formatting, lint, types, and who may import whom
 	$(PY) -m ruff format --check .
@@ -54,8 +64,7 @@ bench-peers: $(STAMP) ## Make .venv-peers, where the tools live that geoseg is s
 oddities: $(STAMP) ## Say what becomes of each raster and item of some folders (ARGS="FOLDER… --markdown")
 	$(PY) -m geoseg.bench oddities $(ARGS)
 
-.PHONY: setup-services
-setup-services: ## Install what tests want beside Python, PostgreSQL, where that is allowed (test does it)
+setup-services: ## Install what tests want beside Python (PostgreSQL, a browser, npm), where that is allowed (test does it)
 	@.ci/services
 
 test: setup-services

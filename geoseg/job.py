@@ -153,6 +153,11 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
             f"goes on with the unfinished job in {out}, of {spec.datetime}; the last twelve complete months are "
             f"{asked.datetime} by now: --fresh takes them"
         )
+    if fresh and known and (words := _differences(_read(out / _FOLDER / _SPEC), spec)):
+        notes.append(
+            f"replaces the results of another job ({'; '.join(words)}); of its tiles those are used again that depend on "
+            "nothing of this, the others are not"
+        )
     forgotten = (*frozen, *later) if update else ()
     frozen, later = ((), ()) if update else (frozen, later)
     return JobFolder(out, spec, frozen, fresh and known, forgotten, tuple(notes), backend, later, fitted)
@@ -246,9 +251,7 @@ def _check(out: Path, spec: JobSpec, *, fresh: bool) -> None:
 
 def _other_job(out: Path, known: dict[str, Any], spec: JobSpec) -> OutputOccupiedError:
     """The refusal of a folder with another job, with what is different."""
-    now = spec.model_dump(mode="json")
-    other = [field for field in now if known and known.get(field) != now[field]]
-    words = [f"{option_of(field)} {_shown(known.get(field))} there, {_shown(now[field])} here" for field in other]
+    words, other = _differences(known, spec), _different(known, spec)
     more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
     way = "choose another --out, or replace what is there with --fresh"
     if other and set(other) <= {"format", "min_area_m2", "simplify_m"}:
@@ -262,6 +265,22 @@ def _other_job(out: Path, known: dict[str, Any], spec: JobSpec) -> OutputOccupie
         "an empty folder, or the same job",
         way,
     )
+
+
+def _different(known: Mapping[str, Any], spec: JobSpec) -> list[str]:
+    """Fields in which a job that was read is another one."""
+    now = spec.model_dump(mode="json")
+    return [field for field in now if known and known.get(field) != now[field]]
+
+
+def _differences(known: Any, spec: JobSpec) -> list[str]:
+    """The same in words; ``known`` is whatever a file holds."""
+    known = known if isinstance(known, dict) else {}
+    now = spec.model_dump(mode="json")
+    return [
+        f"{option_of(field)} {_shown(known.get(field))} there, {_shown(now[field])} here"
+        for field in _different(known, spec)
+    ]
 
 
 def _shown(value: Any) -> str:

@@ -34,6 +34,7 @@ class Counts:
         masked: Pixels that were in the way of something on every date.
         failed: Pixels that should have been read and were not.
         failed_model: Pixels for which the network gave no finite score.
+        failed_lost: Pixels of tiles with which worker processes ended.
         near_failed: Classified pixels whose surroundings hold a failed one.
     """
 
@@ -43,6 +44,7 @@ class Counts:
     masked: int = 0
     failed: int = 0
     failed_model: int = 0
+    failed_lost: int = 0
     near_failed: int = 0
 
 
@@ -129,6 +131,7 @@ class Blocks:
         counts.masked += int(by_reason[Reason.MASKED])
         counts.failed += int(by_reason[Reason.FAILED])
         counts.failed_model += int(by_reason[Reason.MODEL])
+        counts.failed_lost += int(by_reason[Reason.LOST])
         counts.near_failed += int(by_value[(values & NEAR_FAILED_BIT) > 0].sum())
 
 

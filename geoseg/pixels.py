@@ -35,6 +35,7 @@ class Reason(IntEnum):
     MASKED = 2  # observed, but something was in the way on every date
     FAILED = 3  # it should have been read and was not
     MODEL = 4  # the network gave no finite score
+    LOST = 5  # the process that computed it ended, again and again
 
 
 def layer_names(wanted: Iterable[str], classes: int) -> tuple[str, ...]:

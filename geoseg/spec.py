@@ -328,7 +328,9 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
     return value
 
 
-def _absolute_scenes(scenes: Any) -> tuple[str, ...]:  # whatever a caller gives
+def _absolute_scenes(scenes: Any) -> Any:  # whatever a caller gives
+    if not isinstance(scenes, list | tuple):
+        return scenes  # refused with the other values
     return tuple(s if "://" in s else str(Path(s).absolute()) for s in map(str, scenes))
 
 
@@ -336,7 +338,15 @@ def _absolute(reference: str) -> str:
     """Paths that exist become absolute, so that a job's key does not depend on the working folder."""
     if "://" in reference:
         return reference
-    return str(Path(reference).absolute()) if Path(reference).exists() else reference
+    return str(Path(reference).absolute()) if _is_there(Path(reference)) else reference
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file or folder exists; words that no file system takes are none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def last_twelve_months(today: dt.date) -> str:
@@ -375,8 +385,9 @@ def load_workflow(reference: str) -> dict[str, Any]:
     Raises:
         RequestError: If there is no such workflow, or its file is not a table of job fields.
     """
-    path = Path(reference) if reference.endswith((".yaml", ".yml")) else workflow_folder() / f"{reference}.yaml"
-    if not path.is_file():
+    is_file = reference.endswith((".yaml", ".yml"))
+    path = Path(reference) if is_file else workflow_folder() / f"{reference}.yaml"
+    if not _is_there(path) or path.is_dir() or (not is_file and path.name != f"{reference}.yaml"):
         names = ", ".join(list_workflows())
         raise RequestError(f"--workflow {reference}", f"one of {names}, or a YAML file", "geoseg run --help lists them")
     try:

@@ -49,6 +49,7 @@ class Tally:
         keys: (row, col) of a tile to its key.
         model_failures: Chip for which the network gave no answer, to the reason; reused tiles included.
         repeated: (row, col) of tiles that were with a worker when it was lost, and were given to another.
+        lost: (row, col) of tiles that nobody could compute, to the reason.
     """
 
     computed: int = 0
@@ -62,6 +63,7 @@ class Tally:
     keys: dict[tuple[int, int], str] = field(default_factory=dict)
     model_failures: dict[Window, str] = field(default_factory=dict)
     repeated: set[tuple[int, int]] = field(default_factory=set)
+    lost: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @classmethod
     def of_lists(cls, tallies: Sequence[Tally]) -> Tally:
@@ -77,6 +79,7 @@ class Tally:
             total.failures |= tally.failures
             total.model_failures |= tally.model_failures
             total.repeated |= tally.repeated
+            total.lost |= tally.lost
             total.keys = tally.keys
         return total
 

@@ -30,6 +30,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to hunt; a moment unless asked."""
+    parser.addoption("--fuzz-seconds", type=float, default=1.0, help="seconds for each door (make fuzz)")
+    parser.addoption("--fuzz-seed", type=int, default=0, help="another seed tries other bytes")
+    parser.addoption("--hunts", type=int, default=3, help="runs that are killed (make hunt)")
+    parser.addoption("--schedules", type=int, default=12, help="schedules of faults (make hunt)")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets `-k fault_27` choose by the number that a test carries, whatever its name."""

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,19 @@ def test_adding_does_not_keep_what_a_failed_read_touched(tmp_path):
     store, (left, right) = TileStore(tmp_path), halves()
     store.put(KEY, TileRecord(left.layers, left.cells, incomplete=True, facts=left.facts))
     assert same(store.add(KEY, right), right)
+
+
+@pytest.mark.fault(60)
+def test_a_worker_that_comes_too_late_commits_nothing(tmp_path):
+    """It was given up, another made the tile; when it wakes up its record is not taken."""
+    store = TileStore(tmp_path)
+    first = store.add(KEY, record(4))
+    late = replace(record(2), cells=first.cells)
+    there = store.path(KEY).stat().st_ino
+    assert same(store.add(KEY, late), first)
+    assert store.path(KEY).stat().st_ino == there, "one commit"
+    store.put(KEY, replace(first, incomplete=True))
+    assert same(store.add(KEY, late), late), "what was incomplete is made good"
 
 
 def test_adding_to_a_torn_record_replaces_it(tmp_path):

@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,19 +13,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from geoseg import __version__
 from geoseg_api.metrics import Metrics
 from geoseg_api.middleware import Guard
 from geoseg_api.problems import MEDIA_TYPE, NO_PROCESS, Problem
-from geoseg_api.routes import events, features, jobs, landing, processes, results, stac, tiles
+from geoseg_api.routes import events, features, jobs, landing, page, processes, results, stac, tiles
 from geoseg_api.service import Service
 from geoseg_api.settings import ServiceSettings
 from geoseg_api.store import StoreUnavailableError
 
-PAGE = Path(__file__).parent / "page"
 _PROBLEM_SCHEMA = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -73,10 +70,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service, app.state.metrics = service, metrics
-    for part in (landing, processes, jobs, events, results, tiles, features, stac):
+    for part in (landing, processes, jobs, events, results, tiles, features, stac, page):
         app.include_router(part.router)
-    if PAGE.is_dir():
-        app.mount("/page", StaticFiles(directory=PAGE), name="page")
     _refuse_in_one_way(app)
     app.openapi = _described(app)  # type: ignore[method-assign]  # how FastAPI wants it
     if settings.origins:

@@ -130,10 +130,10 @@ def _settings(order: dict[str, Any]) -> Settings:
 def _plan(order: dict[str, Any]) -> dict[str, Any]:
     """What a run would take; reads no pixels and writes nothing."""
     from geoseg.cli.show import plan_facts  # noqa: PLC0415
-    from geoseg.pipeline import prepare  # noqa: PLC0415
+    from geoseg.pipeline import Asked, prepare_job  # noqa: PLC0415
     from geoseg.spec import JobSpec  # noqa: PLC0415
 
-    prepared = prepare(JobSpec.model_validate(order["spec"]), _settings(order), asks_files=False)
+    prepared = prepare_job(JobSpec.model_validate(order["spec"]), Asked(_settings(order), asks_files=False))
     with prepared.remote:
         return {"plan": plan_facts(prepared, order.get("price"))}
 

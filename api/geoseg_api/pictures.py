@@ -1,4 +1,4 @@
-"""The imagery under a map, left beside it for map tiles."""
+"""The imagery under a map, of each date, left beside it for map tiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from geoseg.pipeline import Prepared
 
-IMAGERY = "imagery.tif"
+IMAGERY, BEFORE, AFTER = "imagery.tif", "before.tif", "after.tif"
 _MOST_PX = 2048
 _LOG = logging.getLogger(__name__)
 
@@ -36,10 +36,11 @@ def leave_imagery(prepared: Prepared, out: Path) -> None:
         return
     try:
         geobox = preview_geobox(prepared.geobox, _MOST_PX)
-        found = preview_imagery(prepared, geobox)
-        if found is None:
-            return
-        _write(out / IMAGERY, *found, geobox)
+        names = (IMAGERY,) if prepared.later is None else (BEFORE, AFTER)
+        for number, name in enumerate(names):
+            found = preview_imagery(prepared, geobox, later=number > 0)
+            if found is not None:
+                _write(out / name, *found, geobox)
     except (GeosegError, OSError, ValueError) as err:
         _LOG.warning("no imagery for the map: %s", type(err).__name__)
 

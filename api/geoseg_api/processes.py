@@ -11,7 +11,6 @@ from geoseg_api.results import COG, OUTPUTS
 
 EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 _GEOJSON = "application/geo+json"
-_MANY = {"scenes", "scenes_before", "scenes_after", "bands", "format", "layers", "prompt"}
 
 
 def process_ids(*, with_echo: bool) -> list[str]:

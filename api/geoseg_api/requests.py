@@ -28,6 +28,9 @@ _CRS = re.compile(r"[A-Za-z_0-9]{2,16}:[A-Za-z0-9]{1,16}")
 _CRS84 = {None, "http://www.opengis.net/def/crs/OGC/1.3/CRS84", "urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"}
 _MOST_TEXT = 2000
 _JOB_ID = re.compile(r"[a-z0-9-]{1,64}")
+# Fields that are time ranges, START/END.
+_RANGES = {"/inputs/datetime", "/inputs/before", "/inputs/after"}
+_RANGE = re.compile(r"[0-9T:.Z+-]*/[0-9T:.Z+-]*")
 # Fields whose words are addresses or paths, each of which goes through the gate.
 _PLACES = {"catalog", "scenes", "scenes_before", "scenes_after"}
 
@@ -262,8 +265,8 @@ def _check_words(value: Any, where: str) -> None:
             continue
         if len(one) > _MOST_TEXT or any(ord(letter) < 32 for letter in one):
             raise _bad(where, "a text with control characters, or too long", f"at most {_MOST_TEXT} letters")
-        is_range = where == "/inputs/datetime"
-        if not is_range and where != "/inputs/prompt" and re.search(r"[/\\]|://|^[.~]", one):
+        free = where == "/inputs/prompt" or (where in _RANGES and _RANGE.fullmatch(one))
+        if not free and re.search(r"[/\\]|://|^[.~]", one):
             raise _bad(where, "a path or an address", "a name")
 
 

@@ -39,6 +39,8 @@ OUTPUTS: dict[str, Kind] = {
     "preview": Kind("preview.png", "image/png", "Small picture of the map"),
     "item": Kind("item.json", "application/geo+json", "STAC item"),
     "imagery": Kind("imagery.tif", COG, "Imagery under the map in natural colours"),
+    "before": Kind("before.tif", COG, "Imagery of the earlier date in natural colours"),
+    "after": Kind("after.tif", COG, "Imagery of the later date in natural colours"),
     "scores": Kind("scores.tif", COG, "Probability of every class in percent"),
     "entropy": Kind("entropy.tif", COG, "Entropy of the probabilities in percent"),
     "margin": Kind("margin.tif", COG, "Lead of the first choice in percent"),

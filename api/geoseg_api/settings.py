@@ -53,6 +53,9 @@ class ServiceSettings(BaseSettings):
     )
     origins: Words = Field((), description="Origins of other sites' pages that may use the service (CORS); none.")
 
+    basemap: str = Field("", description="Tiles below the map page's maps, as https://…/{z}/{x}/{y}.png; none.")
+    basemap_credit: str = Field("", description="Whose basemap that is; stands in the corner of the map.")
+
     allow_hosts: Words = Field(
         (), description="Hosts that jobs may read from although they are not public: NAME or NAME:PORT."
     )

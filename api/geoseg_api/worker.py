@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from geoseg.errors import GeosegError, NothingToDoError, RequestError
+from geoseg.spec import JobSpec
 from geoseg_api.children import Child, Message
 from geoseg_api.problems import problem_of
 from geoseg_api.settings import ServiceSettings
@@ -32,7 +33,12 @@ _LOG = logging.getLogger(__name__)
 _BEAT_S = 1.0
 _IDLE_S = 0.2
 _LOOK_S = 2.0  # between looks for lost workers, and for results whose time is over
-_FROZEN = ("spec.json", "items.json", "backend.json")  # of a job's folder: what the next epoch goes on with
+_FROZEN = (
+    "items.json",
+    "items-later.json",
+    "fitted.json",
+    "backend.json",
+)  # of a job's folder: what the next epoch goes on with
 _JOBS_OF_A_CHILD = 50  # a process that computes is replaced after so many
 
 
@@ -181,7 +187,7 @@ class _Attempt:
         self._work.mkdir(parents=True, exist_ok=True)
         if self._lease.job.process == "echo":
             return self._echo()
-        _take_over(self._work)
+        _take_over(self._work, self._lease.job.spec)
         try:
             self._child.order(self._order())
             while True:
@@ -276,13 +282,18 @@ def _told(status: int, detail: str) -> dict[str, Any]:
     return {"type": "about:blank", "title": "Job failed", "status": status, "detail": detail}
 
 
-def _take_over(work: Path) -> None:
-    """Give this epoch the items that an earlier one froze, so that it makes the same map."""
+def _take_over(work: Path, spec: Mapping[str, Any]) -> None:
+    """Give this epoch the items that an earlier one froze, so that it makes the same map.
+
+    The spec is written as this version writes it: the earlier epoch may have been that of an older one.
+    """
     others = [path for path in work.parent.iterdir() if path != work and path.name.isdigit()]
     earlier = sorted(others, key=lambda path: int(path.name), reverse=True)
     for folder in earlier:
         if (folder / "job" / "spec.json").is_file() and not (work / "job").is_dir():
             (work / "job").mkdir()
+            text = json.dumps(JobSpec.model_validate(spec).model_dump(mode="json"), indent=1, sort_keys=True)
+            (work / "job" / "spec.json").write_text(text, encoding="utf-8")
             for name in _FROZEN:
                 if (folder / "job" / name).is_file():
                     shutil.copyfile(folder / "job" / name, work / "job" / name)

@@ -38,7 +38,7 @@ class Stated:
         if not self.is_degrees:
             try:
                 crs = CRS.from_user_input(self.name)
-            except CRSError as err:
+            except (CRSError, UnicodeError) as err:
                 raise InvalidAOIError(f"{where} with the CRS {self.name}", "one that PROJ knows", _ASK) from err
             # x before y whatever the authority says: so did every program that wrote this member.
             self._transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)

@@ -86,8 +86,11 @@ def _is_json(path: Path) -> bool:
 
 
 def _file_problem(path: Path) -> str | None:
-    if not path.exists():
-        return "no such file"
+    try:
+        if not path.exists():
+            return "no such file"
+    except OSError as err:  # a name that no file system takes
+        return str(err.strerror)
     if path.is_dir():
         return "a folder"
     return "an empty file" if path.stat().st_size == 0 else None

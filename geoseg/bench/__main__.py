@@ -147,6 +147,14 @@ def _measure_words(words: argparse.Namespace, folder: Path) -> None:
     measure_words(folder, data, [str(part) for part in words.inputs], words.seeds, sys.stdout.write)
 
 
+def _measure_trained(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.change_trained import measure_trained  # noqa: PLC0415  # imports torch
+
+    config = (words.inputs or [Path("workflows/train/demo-change.yaml")])[0]
+    changes = {} if words.mix is None else {"mix": words.mix}
+    measure_trained(config, words.runs, folder, changes, sys.stdout.write)
+
+
 def _model(words: argparse.Namespace) -> str:
     return str((words.model or ["demo-landcover"])[0])
 
@@ -170,6 +178,7 @@ _MEASURES = {
     "evidence": _weigh_evidence,
     "change": _measure_change,
     "words": _measure_words,
+    "change-trained": _measure_trained,
 }
 
 
@@ -181,7 +190,8 @@ def _parse() -> argparse.Namespace:
         nargs="*",
         type=Path,
         help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration; "
-        "change: folder of shared data; words: pairs, steps, absent, order, second, examples (default: all)",
+        "change: folder of shared data; change-trained: a configuration of two dates; "
+        "words: pairs, steps, absent, order, second, examples (default: all)",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")
@@ -199,6 +209,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="words: folder of shared data, ../shared/data")
     parser.add_argument("--seeds", type=int, default=5, help="words: networks that are trained")
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
+    parser.add_argument("--runs", type=int, default=5, help="change-trained: trainings, each from a seed of its own")
+    parser.add_argument("--mix", type=float, help="change-trained: pairs.mix instead of the configuration's")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")
     parser.add_argument("--record", type=Path, help="peers: folder of benchmarks.md, which takes the table")

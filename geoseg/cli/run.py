@@ -221,6 +221,7 @@ def _judge_failures(result: Result, max_failed: float) -> None:
     named = f"the files that {result.out / 'report.html'} names"
     ways = {
         "read": f"replace or fetch {named}, and run the same command again: it computes the incomplete tiles, no others",
+        "worker": "run the same command again with a smaller --tile-size or fewer --workers: it computes the lost tiles, no others",
         "model": "the network gives no number there: choose another model, or allow it with --max-failed",
     }
     raise FailedPixelsError(

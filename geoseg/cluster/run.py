@@ -1,4 +1,8 @@
-"""The tile list, handed out: few tiles at a time, in their order, again where a worker was lost."""
+"""The tile list, handed out: few tiles at a time, in their order, again where a worker was lost.
+
+A tile with which several workers ended is put aside. When all others are done it is tried once more with nothing beside
+it; if workers end then too, its pixels are failed and the job goes on: one poisonous tile costs itself, not the map.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,11 @@ from distributed.scheduler import KilledWorker
 
 from geoseg.budget import Share
 from geoseg.cluster.loading import ModelLoader
+from geoseg.cluster.losing import lose
 from geoseg.cluster.room import VERSIONS, RoomPlan, TileRoom, check_on, compute_tile, skewed
 from geoseg.cluster.team import GPU, Team
 from geoseg.errors import GeosegError
+from geoseg.pixels import layer_names
 from geoseg.plan import TileTask
 from geoseg.progress import Progress
 from geoseg.store import Store
@@ -87,7 +93,7 @@ class ClusterWorkers:
                 flight.gate.append(job.task)
                 while flight.is_full and not self.should_stop():
                     flight.land(_LOOK_S)
-            while flight is not None and (flight.tiles or flight.gate) and not self.should_stop():
+            while flight is not None and flight.is_under_way and not self.should_stop():
                 flight.land(_LOOK_S)
         return tally
 
@@ -100,6 +106,13 @@ class ClusterWorkers:
             tally.reuse(older)
             progress.tile_done(task.pixels, reused=True)
         return left
+
+    def _lose(self, task: TileTask, why: str) -> Done:
+        """The record of a tile that nobody could compute."""
+        loader = self.loader
+        classes = loader.model.spec.classes if loader.legend is None else loader.legend.classes
+        job = self.recipe.narrowed(self.recipe.job(task), task.cells)
+        return lose(self.store, job, layer_names(loader.layers, len(classes)) if loader.layers else (), why)
 
     @contextmanager
     def _flight(self, first: TileTask, tally: Tally, progress: Progress) -> Iterator[_Flight]:
@@ -126,7 +139,7 @@ class ClusterWorkers:
             self.sign,
             f".probe-{name}",
         )
-        flight = _Flight(team, name, share, tally, progress)
+        flight = _Flight(team, name, share, tally, progress, self._lose)
         with ExitStack() as undo:
             self.store.leave(plan.probe, b"")
             undo.callback(self.store.forget, plan.probe)
@@ -166,8 +179,10 @@ class _Flight:
         share: What a worker may hold.
         tally: What was done.
         progress: Told of it.
+        lose: Writes the record of a tile that nobody could compute.
         gate: Tiles that are to be sent.
         tiles: Name to what was sent.
+        suspects: Tiles with which workers ended, to be tried alone.
     """
 
     team: Team
@@ -175,8 +190,11 @@ class _Flight:
     share: Share
     tally: Tally
     progress: Progress
+    lose: Callable[[TileTask, str], Done]
     gate: list[TileTask] = field(default_factory=list)
     tiles: dict[str, tuple[Future[Done], TileTask]] = field(default_factory=dict)
+    suspects: list[TileTask] = field(default_factory=list)
+    _alone: set[tuple[int, int]] = field(default_factory=set)
     _landed: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     _lost: Counter[tuple[int, int]] = field(default_factory=Counter)
     _number: int = 0
@@ -184,6 +202,11 @@ class _Flight:
     _begun: float = field(default_factory=time.monotonic)
     _sent: float = 0.0
     _counted: float = 0.0
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether any tile is not settled."""
+        return bool(self.tiles or self.gate or self.suspects)
 
     @property
     def is_full(self) -> bool:
@@ -250,6 +273,10 @@ class _Flight:
         Raises:
             GeosegError: What a worker met, or that workers are lost again and again.
         """
+        if self.suspects and not (self.tiles or self.gate):
+            suspect = self.suspects.pop(0)
+            self._alone.add((suspect.tile.row, suspect.tile.col))
+            self.gate.append(suspect)
         self.take_off()
         self.team.look_after()
         keys = self._landed_within(patience_s)
@@ -260,7 +287,9 @@ class _Flight:
         good = [future for future, _ in landed if future.status == "finished"]
         for future, task in landed:
             if future.status == "error":
-                raise _trouble(future, task)
+                self._judge(future, task)
+        if good:
+            self.team.is_well()
         for done in self.team.client.gather(good):
             self.tally.add(done)
             self.progress.tile_done(done.pixels, reused=False)
@@ -279,6 +308,27 @@ class _Flight:
             pass
         return keys
 
+    def _judge(self, future: Future[Done], task: TileTask) -> None:
+        """What becomes of a tile that came to grief.
+
+        Raises:
+            BaseException: What its worker met, unless that ended with it.
+        """
+        error, place = future.exception(), (task.tile.row, task.tile.col)
+        if not isinstance(error, KilledWorker):
+            assert error is not None  # noqa: S101  # the state says so
+            raise error
+        self._lost[place] += 1  # another name: the scheduler remembers the old one
+        if place not in self._alone:
+            self.tally.repeated.add(place)
+            self.suspects.append(task)
+            return
+        why = f"worker processes ended with it {2 * (error.allowed_failures + 1)} times, at last with no other tile beside it"
+        self.tally.lost[place] = f"{why}: the system may have ended them for want of memory"
+        self.tally.add(self.lose(task, why))
+        self.progress.tile_done(task.pixels, reused=False)
+        self.team.is_well()
+
     def _hand_out_again(self, task: TileTask) -> None:
         place = task.tile.row, task.tile.col
         self._lost[place] += 1
@@ -296,17 +346,3 @@ class _Flight:
         if self.tiles:
             self.team.client.cancel([future for future, _ in self.tiles.values()])
             self.tiles.clear()
-
-
-def _trouble(future: Future[Done], task: TileTask) -> BaseException:
-    """What became of a tile, as an error of ours where it is no fault of the code."""
-    error: BaseException | None = future.exception()
-    if isinstance(error, KilledWorker):
-        return GeosegError(
-            f"the tile {task.tile.row}, {task.tile.col}, with which worker after worker was lost",
-            "workers that survive a tile",
-            "lower --max-memory (smaller tiles and chips) or the number of workers: the system may have ended them for "
-            "want of memory; finished tiles are kept",
-        )
-    assert error is not None  # noqa: S101  # the state says so
-    return error

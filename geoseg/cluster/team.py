@@ -25,7 +25,9 @@ GPU = "GPU"  # resource of workers that have one
 
 _LOOPBACK = "127.0.0.1"
 _ANSWER_S, _START_S = 10.0, 60.0
-# Processes of ours that end are replaced, but not for ever.
+# A tile with which so many workers end beyond the first is put aside.
+_MORE_DEATHS = 1
+# Processes of ours that end are replaced, but not for ever: so many before another tile is settled.
 _MOST_REPLACED = 8
 # What `geoseg.machine.tune_allocator` sets, in glibc's words: a worker has threads before any code of ours runs.
 _ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
@@ -69,6 +71,11 @@ class Team:
         known = self.client.scheduler_info(n_workers=-1)["workers"]
         wanted = {name: facts for name, facts in known.items() if self.device == "cpu" or facts["resources"].get(GPU)}
         return {name: int(facts["nthreads"]) for name, facts in wanted.items()}
+
+    def is_well(self) -> None:
+        """A tile is settled: processes that ended before count no longer."""
+        if self.crew is not None:
+            self.crew.strikes = 0
 
     def look_after(self) -> None:
         """Replace processes of ours that have ended.
@@ -140,7 +147,13 @@ def own_team(share: Share, device: str) -> Iterator[Team]:
     """
     with ExitStack() as stack:
         cluster = stack.enter_context(
-            LocalCluster(n_workers=0, host=_LOOPBACK, dashboard_address=f"{_LOOPBACK}:0", silence_logs=logging.CRITICAL)
+            LocalCluster(
+                n_workers=0,
+                host=_LOOPBACK,
+                dashboard_address=f"{_LOOPBACK}:0",
+                silence_logs=logging.CRITICAL,
+                allowed_failures=_MORE_DEATHS,
+            )
         )
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="geoseg-workers-", ignore_cleanup_errors=True))
         crew = stack.enter_context(
@@ -176,6 +189,7 @@ class _Crew:
     folder: Path
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     replaced: int = 0
+    strikes: int = 0
 
     def __enter__(self) -> Self:
         for number in range(self.count):
@@ -217,7 +231,8 @@ class _Crew:
             if process.poll() is None:
                 continue
             self.replaced += 1
-            if self.replaced > _MOST_REPLACED:
+            self.strikes += 1
+            if self.strikes > _MOST_REPLACED:
                 raise GeosegError(
                     f"worker processes that end again and again, the last one with {process.returncode}: {self.last_words}",
                     "processes that stay",

@@ -90,7 +90,8 @@ class Labelled(Protocol):
         """Pixels of a window.
 
         Returns:
-            (band, rows, cols) in the numbers of the file, and (rows, cols): where they are to be believed.
+            (band, rows, cols) in the numbers of the file, and (rows, cols): where they are to be believed. Of a pair
+            the bands of the earlier date, then those of the later one; believed where both are.
 
         Raises:
             AssetReadError: If they cannot be read.
@@ -122,6 +123,7 @@ class LabelSet:
         scale: See quantity.
         offset: See quantity.
         expects: Kind of data in the sensor table's words, such as ``sentinel-2-l2a``, or empty.
+        dates: Images of each member: 1, or 2 of the same pixels, whose labels say what changed between them.
 
     Raises:
         RequestError: If there is no member, too few classes, or members differ in their bands or share a name.
@@ -137,6 +139,7 @@ class LabelSet:
     scale: float = 1.0
     offset: float = 0.0
     expects: str = ""
+    dates: int = 1
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
@@ -234,7 +237,7 @@ def joined(sets: Iterable[LabelSet]) -> LabelSet:
     """
 
     def join(first: LabelSet, second: LabelSet) -> LabelSet:
-        for what in ("classes", "bands", "quantity", "scale", "offset"):
+        for what in ("classes", "bands", "dates", "quantity", "scale", "offset"):
             one, other = getattr(first, what), getattr(second, what)
             if one != other:
                 raise RequestError(

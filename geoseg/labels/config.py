@@ -36,6 +36,12 @@ READERS: dict[str, str] = {
     "cas-landslide": "geoseg.labels.layouts.landslides:CasLandslideConfig",
     "bijie": "geoseg.labels.layouts.landslides:BijieConfig",
     "generated": "geoseg.labels.generated:GeneratedConfig",
+    "pairs": "geoseg.labels.pairs:PairsConfig",
+    "levir-cd": "geoseg.labels.layouts.two_dates:LevirCdConfig",
+    "whu-cd": "geoseg.labels.layouts.two_dates:WhuCdConfig",
+    "oscd": "geoseg.labels.layouts.two_dates:OscdConfig",
+    "second": "geoseg.labels.layouts.two_dates:SecondConfig",
+    "generated-pairs": "geoseg.labels.generated_pairs:GeneratedPairsConfig",
 }
 
 #: A value of a label raster, or ``#rrggbb`` of a label picture.

@@ -241,7 +241,7 @@ class ImagesConfig(DataConfig):
         return RasterImagery(path, grid, tuple(wanted), numbers, nodata, hidden)
 
     def assembled(
-        self, imagery: dict[str, Any], truths: dict[str, Truth], root: Path, mapping: LabelMapping
+        self, imagery: dict[str, Any], truths: dict[str, Truth], root: Path, mapping: LabelMapping, dates: int = 1
     ) -> LabelSet:
         """Images and their labels as a set: cut into blocks where wanted, and grouped."""
         members: list[Labelled] = [
@@ -249,7 +249,7 @@ class ImagesConfig(DataConfig):
         ]
         if self.blocks != (1, 1):
             members = [block for member in members for block in blocks(member, *self.blocks)]
-        return LabelSet(mapping.classes, grouped(members, self, root), **self.facts)
+        return LabelSet(mapping.classes, grouped(members, self, root), dates=dates, **self.facts)
 
 
 def grouped(members: list[Labelled], config: DataConfig, root: Path) -> tuple[Labelled, ...]:
@@ -281,19 +281,25 @@ class RastersConfig(ImagesConfig):
             )
         truths: dict[str, Truth] = {}
         for key, pixels in imagery.items():
-            self._fit(named[key], pixels)
+            check_labels(named[key], pixels, self.label_band)
             truths[key] = RasterTruth(named[key], pixels.grid, mapping, self.label_band)
         return self.assembled(imagery, truths, root, mapping)
 
-    def _fit(self, path: Path, pixels: RasterImagery) -> None:
-        with opened(path) as source:
-            grid, count = grid_of(source), source.count
-        if self.label_band > count:
-            raise RequestError(f"label_band {self.label_band} for {path}", f"1 to {count}", "correct label_band")
-        try:
-            is_same(grid, pixels.grid)
-        except RequestError as err:
-            raise RequestError(f"{path} beside {pixels.path}: {err.given}", err.expected, err.todo) from err
+
+def check_labels(path: Path, pixels: RasterImagery, band: int) -> None:
+    """Whether a label raster can be that of an image.
+
+    Raises:
+        RequestError: If it lacks the band, or the two have no common place and differ in size.
+    """
+    with opened(path) as source:
+        grid, count = grid_of(source), source.count
+    if band > count:
+        raise RequestError(f"label_band {band} for {path}", f"1 to {count}", "correct label_band")
+    try:
+        is_same(grid, pixels.grid)
+    except RequestError as err:
+        raise RequestError(f"{path} beside {pixels.path}: {err.given}", err.expected, err.todo) from err
 
 
 def _stated_bands(count: int, descriptions: tuple[str | None, ...]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from geoseg.models.item import PREFIX
 from geoseg.models.item_writing import measured_hyperparameters
 from geoseg.models.network import load_network
 from geoseg.models.probe import Neighbourhood, measure_neighbourhood
-from geoseg.models.spec import ModelSpec
+from geoseg.models.sanity import look
+from geoseg.models.spec import SEMANTIC, ModelSpec
 from geoseg.models.workspace import measure_workspace
 
 _CELL_PX = 256
@@ -51,6 +52,7 @@ class CheckReport:
         errors: Declarations that would give wrong results, in words.
         lasting: Those of them that no measured value in the item mends.
         notes: Other things to know, in words.
+        seen: What the network did with images that are wrong on purpose; see ``geoseg.models.sanity``.
     """
 
     folder: ModelFolder
@@ -60,6 +62,7 @@ class CheckReport:
     errors: tuple[str, ...]
     lasting: tuple[str, ...]
     notes: tuple[str, ...]
+    seen: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -121,6 +124,7 @@ class CheckReport:
         ]
         lines += [f"wrong: {error}" for error in self.errors]
         lines += [f"note: {note}" for note in self.notes]
+        lines += [f"seen: {line}" for line in self.seen]
         lines.append(f"{self.folder.spec.name}: {'keeps' if self.agrees else 'does not keep'} what its item says")
         return "\n".join(lines)
 
@@ -161,7 +165,8 @@ def check_model(folder: ModelFolder, *, write: bool = False, allow_pickle: bool 
     measured = replace(measured, workspace_bytes_per_px=_declared_workspace(workspace))
     lasting = _lasting(folder.spec, found)
     errors, notes = [*lasting, *_errors(folder, found, workspace)], _notes(folder, found)
-    report = CheckReport(folder, found, workspace, measured, tuple(errors), tuple(lasting), tuple(notes))
+    seen = tuple(look(network)) if spec.head == SEMANTIC and not lasting else ()
+    report = CheckReport(folder, found, workspace, measured, tuple(errors), tuple(lasting), tuple(notes), seen)
     if write:
         write_measured(report)
     return report

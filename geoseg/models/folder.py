@@ -91,9 +91,11 @@ class ModelFolder:
         """
         item = read_item(path)
         undeclared = frozenset[str]() if measured else _stand_in(path, item)
-        origin = (item.get("properties") or {}).get("geoseg:origin") or {}
+        spec = ModelSpec.from_item(item)
+        origin = item["properties"].get("geoseg:origin")
+        origin = origin if isinstance(origin, dict) else {}
         href, revision = (str(origin.get(key) or "") for key in ("href", "revision"))
-        return cls(path, ModelSpec.from_item(item), search, cache, offline, undeclared, href, revision)
+        return cls(path, spec, search, cache, offline, undeclared, href, revision)
 
     def published_at(self, href: str, revision: str) -> ModelFolder:
         """The same model with addresses where its item has paths.
@@ -128,7 +130,10 @@ def write_item(path: Path, item: Mapping[str, Any]) -> None:  # Any: a JSON docu
 def add_checksums(path: Path, item: Mapping[str, Any]) -> bool:  # Any: a JSON document
     """Fill in checksum and size of assets that lie in the folder and have none; whether there were any."""
     added = False
-    for asset in (item.get("assets") or {}).values():
+    assets = item.get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        if not isinstance(asset, dict):
+            continue  # whoever reads the item says so
         file = path / str(asset.get("href", ""))
         if _CHECKSUM not in asset and file.is_file():
             with file.open("rb") as stream:
@@ -140,7 +145,10 @@ def add_checksums(path: Path, item: Mapping[str, Any]) -> bool:  # Any: a JSON d
 
 def _stand_in(path: Path, item: dict[str, Any]) -> frozenset[str]:  # Any: a JSON document
     """Put stand-ins for missing facts into an item; their names."""
-    hyperparameters = item.setdefault("properties", {}).setdefault("mlm:hyperparameters", {})
+    properties = item.setdefault("properties", {})
+    hyperparameters = properties.setdefault("mlm:hyperparameters", {}) if isinstance(properties, dict) else None
+    if not isinstance(hyperparameters, dict):
+        return frozenset()  # no item: whoever reads it says so
     missing = frozenset(key for key in UNMEASURED if key not in hyperparameters)
     for key in missing:
         hyperparameters[key] = UNMEASURED[key]

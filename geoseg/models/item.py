@@ -94,6 +94,17 @@ def spec_from_item(item: Document) -> ModelSpec:
     Raises:
         ModelSpecError: If a needed fact is missing, contradictory, or cannot be obeyed.
     """
+    try:
+        return _spec_of(item)
+    except (AttributeError, TypeError, LookupError, ValueError, OverflowError) as err:  # a list where an object belongs
+        raise ModelSpecError(
+            f"an item with a value of another kind than its name says: {err}",
+            "an item of the STAC MLM extension, each member of the kind that it describes",
+            "correct item.json",
+        ) from err
+
+
+def _spec_of(item: Document) -> ModelSpec:
     reader = _Reader(item)
     properties, own = reader.properties, reader.own
     bands, dates, transform = _read_input(reader)

@@ -137,9 +137,9 @@ def network_input(values: Tensor, valid: Tensor, transform: Transform, fill: Ten
     """What a network sees, in prediction and in training alike: transformed values, and the fill where there are none.
 
     Args:
-        values: ``(b, c, h, w)``, physical values, float32; overwritten.
+        values: ``(b, c, h, w)``, physical values, float32; overwritten. Of two dates one behind the other.
         valid: ``(b, 1, h, w)`` or ``(b, c, h, w)``, boolean.
-        transform: Of the model.
+        transform: Of the model, and its dates.
         fill: ``(1, c, 1, 1)``, of the model.
 
     Returns:

@@ -122,7 +122,8 @@ def verdict(record: Record) -> str:
     aoi = max(pixels.aoi, 1)
     said = [f"{percent(pixels.classified / aoi)} of the area of interest has a class."]
     if pixels.nodata_masked:
-        said.append(f"{percent(pixels.nodata_masked / aoi)} is hidden in every scene, by cloud or shadow.")
+        where = "in every scene" if record.change is None else "on one of the dates"
+        said.append(f"{percent(pixels.nodata_masked / aoi)} is hidden {where}, by cloud or shadow.")
     if pixels.nodata_unobserved:
         said.append(f"{percent(pixels.nodata_unobserved / aoi)} is covered by no scene.")
     if pixels.failed_total:

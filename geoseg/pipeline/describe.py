@@ -346,7 +346,7 @@ def change_facts(prepared: Prepared) -> ChangeFacts | None:
 
 def _pixels(counts: Counts, by_class: NDArray[np.int64]) -> PixelCounts:
     per_class = {index: int(count) for index, count in enumerate(by_class[:254]) if count}
-    failed = {"read": counts.failed, "model": counts.failed_model}
+    failed = {"read": counts.failed, "model": counts.failed_model, "worker": counts.failed_lost}
     return PixelCounts(
         total=counts.aoi + counts.outside,
         aoi=counts.aoi,
@@ -380,6 +380,7 @@ def _warnings(prepared: Prepared, tally: Tally, counts: Counts) -> tuple[str, ..
     words = list(prepared.warnings)
     for href, cause in sorted(tally.failures.items()):
         words.append(f"could not be read: {href}: {cause}")
+    words += [f"not computed: the tile {row}, {col}: {why}" for (row, col), why in sorted(tally.lost.items())]
     chips = _model_failures(prepared, tally)
     words += [f"the network gave no answer for a chip: {chip}" for chip in chips[:_CHIPS_NAMED]]
     if len(chips) > _CHIPS_NAMED:

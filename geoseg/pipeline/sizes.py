@@ -197,7 +197,7 @@ def sizes_of(settings: Settings, backend: Backend, needs: Appetite) -> tuple[Bud
     budget = plan_budget(settings.max_memory, cores, settings.tile_size, _BEST_CHIP_PX[backend.key], needs)
     asked = settings.workers or 1
     if asked == 1:
-        return budget, None, []
+        return budget, None, _idle_gpu(settings, backend)
     if settings.scheduler is not None:
         raise RequestError(
             f"--workers {asked} with --scheduler {settings.scheduler}",
@@ -209,7 +209,19 @@ def sizes_of(settings: Settings, backend: Backend, needs: Appetite) -> tuple[Bud
     share = share_budget(budget, settings.max_memory, cores if backend.device == "cpu" else most, most, needs)
     now = 1 if share is None else share.processes
     why = f"this machine has {most} GPUs" if now == most else "--max-memory is not enough for more"
-    return budget, share, [f"{now} of {asked} worker processes: {why}"] * (now < asked)
+    fewer = [f"{now} of {asked} worker processes: {why}"] * (now < asked)
+    return budget, share, [*_idle_gpu(settings, backend), *fewer]
+
+
+def _idle_gpu(settings: Settings, backend: Backend) -> list[str]:
+    """What to say where a GPU would have been taken, and cannot be."""
+    is_open = settings.device == "auto" and settings.scheduler is None and settings.backend not in _PROCESSOR_ONLY
+    if not is_open or backend.device != "cpu" or not has_gpu_driver() or (has_torch() and _gpus()):
+        return []
+    words = (
+        "this machine has a driver for a GPU that torch cannot use (its version, or no device): the network runs on the"
+    )
+    return [f"{words} processor, and the forecast is for that; --device cuda refuses instead"]
 
 
 def _gpus() -> int:

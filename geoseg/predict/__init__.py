@@ -425,9 +425,9 @@ class Predictor:
         except self._arrays.memory_errors as err:
             rows, cols = valid.shape
             raise GeosegError(
-                f"a chip of {rows} x {cols} px, too large for the device's memory",
+                f"a batch of 1 chip of {rows} x {cols} px, too large for the memory of the device, also after it was emptied",
                 "room for one forward pass",
-                "lower --tile-size, or use --device cpu; finished tiles are kept",
+                "lower --tile-size, take --profile bf16 or a smaller model, or --device cpu; finished tiles are kept",
             ) from err
 
     def _forward(self, values: Any, valid: Any) -> Any:

@@ -128,7 +128,7 @@ class _Stated:
         assert place is not None  # noqa: S101  # items that lack a band are refused before
         key, number = place
         own, sensor = self.assets[key], self.sensor
-        described = own.get("raster:bands") or own.get("bands") or ()
+        described = _listed(own.get("raster:bands"), own.get("bands"))
         facts = described[number - 1] if len(described) >= number else None
         facts = facts if isinstance(facts, dict) else {}
         # What the asset itself states holds for all of its bands (STAC 1.1).
@@ -226,7 +226,7 @@ def _document(
 
     def is_plain(source: BandSource) -> bool:
         facts = stated.assets[source.asset]
-        bands = facts.get("raster:bands") or facts.get("bands") or ("eo:bands" not in facts) * ("the only one",)
+        bands = _listed(facts.get("raster:bands"), facts.get("bands")) or ["the only one"] * ("eo:bands" not in facts)
         return source.index <= len(bands) and grids[source.asset] is not None
 
     if packed is not None and all(map(is_plain, sources)):
@@ -244,9 +244,9 @@ def _numbered(document: Mapping[str, Any], sources: Iterable[BandSource]) -> dic
     changed = {**document, "links": links, "properties": dict(document["properties"]), "assets": assets}
     for source in sources:
         asset = assets[source.asset]
-        known = asset.get("raster:bands") or asset.get("bands") or []
+        known, named = _listed(asset.get("raster:bands"), asset.get("bands")), asset.get("eo:bands")
         if source.index > len(known):
-            asset["raster:bands"] = [{} for _ in asset.get("eo:bands", range(source.index))]
+            asset["raster:bands"] = [{} for _ in (named if isinstance(named, list) else range(source.index))]
         if claimed_geobox(changed, source.asset) is None:  # what cannot be a grid would stop those who read it later
             for fields in (asset, changed["properties"]):
                 fields.pop("proj:shape", None)
@@ -294,13 +294,18 @@ def _is_picture(asset: Mapping[str, Any]) -> bool:
     return bool({"visual", "overview", "thumbnail"} & set(asset.get("roles") or ()))
 
 
+def _listed(*values: object) -> list[Any]:
+    """The first list that has anything in it, of what a document may hold in its place."""
+    return next((value for value in values if isinstance(value, list) and value), [])
+
+
 def _stated_bands(document: Mapping[str, Any], asset: Mapping[str, Any]) -> list[set[str]]:
     """For each band of an asset, its name and common name in lower case.
 
     Older items list their bands once and let assets name them by position.
     """
-    listed = asset.get("bands") or asset.get("eo:bands") or []
-    common = document["properties"].get("eo:bands") or []
+    listed = _listed(asset.get("bands"), asset.get("eo:bands"))
+    common = _listed(document["properties"].get("eo:bands"))
     bands = [common[band] if isinstance(band, int) and band < len(common) else band for band in listed]
     return [
         {str(band[name]).lower() for name in ("name", "common_name", "eo:common_name") if band.get(name)}

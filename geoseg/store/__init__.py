@@ -25,8 +25,10 @@ class Store(Protocol):
     def add(self, key: str, record: TileRecord) -> TileRecord:
         """Write a record together with the cells that are there by now, perhaps by another run.
 
+        Does nothing where a complete record has all of its cells already.
+
         Returns:
-            What was written.
+            What is there now.
 
         Raises:
             OutputError: If it cannot be written, or reads back differently.

@@ -46,14 +46,19 @@ class TileStore:
     def add(self, key: str, record: TileRecord) -> TileRecord:
         """Write a record together with the cells that are there by now, perhaps by another run.
 
+        A worker that was given up and finishes after all comes too late: what is there stays.
+
         Returns:
-            What was written.
+            What is there now.
 
         Raises:
             OutputError: See ``put``.
         """
         with self._alone(key):
-            record = record.with_cells_of(self.get(key))
+            older = self.get(key)
+            if older is not None and older.covers(record):
+                return older
+            record = record.with_cells_of(older)
             self.put(key, record)
         return record
 

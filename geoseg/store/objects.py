@@ -107,7 +107,10 @@ class ObjectStore:
         path = self.path(key)
         for _ in range(_TRIES):
             version = self._version(path)
-            whole = record.with_cells_of(self.get(key))
+            older = self.get(key)
+            if older is not None and older.covers(record):
+                return older
+            whole = record.with_cells_of(older)
             body = encode(whole)
             if not self._replace(path, body, version):
                 continue

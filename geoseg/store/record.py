@@ -63,6 +63,10 @@ class TileRecord:
             facts["model_failures"] = failures
         return TileRecord(layers, self.cells | older.cells, self.incomplete or older.incomplete, facts)
 
+    def covers(self, other: TileRecord) -> bool:
+        """Whether this record is complete and has all cells of another, which can then say nothing new."""
+        return not self.incomplete and not bool((other.cells & ~self.cells).any())
+
     def with_cells_of(self, older: TileRecord | None) -> TileRecord:
         """This record together with the cells that are there by now, perhaps by another run."""
         keeps = older is not None and not older.incomplete and bool((older.cells & ~self.cells).any())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from geoseg.labels import IGNORE, LabelSet
 from geoseg.models.network import network_input
 from geoseg.models.transform import Transform
 from geoseg.training.augment import Bands, holed, recoloured, resized, side_of, turned
-from geoseg.training.config import AugmentConfig
+from geoseg.training.config import AugmentConfig, PairsConfig
+from geoseg.training.pair_windows import repaired, weathered
 from geoseg.training.sampler import Sampler
 from geoseg.training.windows import Patch, Windows
 
@@ -64,6 +65,7 @@ class Training:
         augment: What is changed.
         side: Pixels of a window.
         batch: Windows of a batch.
+        pairs: What is done to two dates.
     """
 
     windows: Windows
@@ -73,6 +75,12 @@ class Training:
     augment: AugmentConfig
     side: int
     batch: int
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+
+    @property
+    def dates(self) -> int:
+        """Images of a window."""
+        return self.preparing.labels.dates
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step.
@@ -80,7 +88,7 @@ class Training:
         Returns:
             (b, band, rows, cols), float32, as the network sees it, and (b, rows, cols), int64: labels.
         """
-        bands = len(self.bands.mean)
+        bands = len(self.bands.mean) * self.dates
         values = np.empty((self.batch, bands, self.side, self.side), np.float32)
         valid = np.empty((self.batch, self.side, self.side), bool)
         labels = np.empty((self.batch, self.side, self.side), np.int64)
@@ -96,13 +104,18 @@ class Training:
         side = side_of(rng, self.side, augment.scale)
         patch = resized(self.windows.read(*self.sampler.window(rng, side, self.windows.members)), self.side)
         patch = turned(rng, patch) if augment.dihedral else patch
-        factor, constant = recoloured(rng, self.bands, augment)
+        patch = repaired(rng, patch, self.pairs) if self.dates == 2 else patch
+        drawn = [recoloured(rng, self.bands, augment) for _ in range(self.dates)]
+        factor, constant = (np.concatenate(numbers) for numbers in zip(*drawn, strict=True))
         seen = holed(rng, patch.valid, augment)
         scale, offset = self.preparing.labels.scale, self.preparing.labels.offset
         np.multiply(patch.image, _column(factor * scale), out=values, casting="unsafe")
         values += _column(factor * offset + constant)
+        if self.dates == 2:
+            weathered(rng, values, self.bands, self.pairs)
         if augment.noise:
-            values += _column(augment.noise * self.bands.std) * rng.standard_normal(values.shape, np.float32)
+            spread = np.tile(augment.noise * self.bands.std, self.dates)
+            values += _column(spread) * rng.standard_normal(values.shape, np.float32)
         valid[:] = seen
         labels[:] = np.where(seen, patch.labels, np.uint8(IGNORE))
 

@@ -86,6 +86,25 @@ class AugmentConfig(Strict):
         return {} if value is True else None if value is False else value
 
 
+class PairsConfig(Strict):
+    """What is done to pairs of dates; without any where there is one date."""
+
+    swap: Share = Field(0.5, description="Share of the windows whose dates change places.")
+    same: Share = Field(
+        0.3,
+        description="Share of the windows that show one date twice, under two lights: nothing changed. Pairs without change in the data come on top.",
+    )
+    shift_px: float = Field(
+        1.0, ge=0, le=4, description="Most by which the later date is moved, in any direction; from 0 on."
+    )
+    shade: Share = Field(0.3, description="Share of the windows in which one date has a soft shadow.")
+    haze: Share = Field(0.3, description="Share of the windows in which one date lies under uneven haze.")
+    mix: Share = Field(
+        0.0,
+        description="Share of the windows whose later date is a known mix of both: changed where more than half of it is the later one.",
+    )
+
+
 class SamplingConfig(Strict):
     """Where windows come from."""
 
@@ -151,6 +170,7 @@ class TrainConfig(Strict):
     )
     loss: tuple[LossConfig, ...] = Field((LossConfig(),), min_length=1, description="Terms of the loss.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="What is changed about each window.")
+    pairs: PairsConfig = Field(default_factory=PairsConfig, description="What is done to pairs of dates.")
     sampling: SamplingConfig = Field(default_factory=SamplingConfig, description="Where windows come from.")
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="How long, and how fast.")
     validation: ValidationConfig = Field(

@@ -64,6 +64,7 @@ def first_spec(config: TrainConfig, labels: LabelSet, steps: tuple[Step, ...]) -
         resolution_range_m=(min(sizes) * _FINER, max(sizes) * _COARSER) if sizes else None,
         expects=labels.expects or None,
         notes=config.notes,
+        dates=labels.dates,
     )
 
 
@@ -129,12 +130,13 @@ def card(spec: ModelSpec, module: Segmenting, kept: LabelSet, held: LabelSet | N
         "licence": spec.licence,
         "attribution": spec.attribution or "none",
         "network": f"`{spec.architecture}` {_inline(dict(spec.hyperparameters))}; {parameters:,} parameters",
-        "input": f"{' '.join(spec.bands)} as {spec.quantity}",
+        "input": f"{' '.join(spec.bands)} as {spec.quantity}" + (", of two dates" if spec.dates == 2 else ""),
         "input steps": "; ".join(_inline(step.to_json()) for step in spec.transform) or "none",
         "pixel size": f"{spec.resolution_m:g} m" if spec.resolution_m else "not stated by the data",
         "neighbourhood": neighbourhood,
         "trained on": _words(kept),
         "held out": _words(held) if held is not None else "nothing",
+        **({} if spec.dates == 1 else {"pairs": _inline(config.pairs.model_dump())}),
         "steps": f"{module.done_steps} of {config.sampling.batch} windows of {module.parts.training.side * config.factor} px, seed {config.seed}",
         "weights": chosen,
     }

@@ -194,12 +194,14 @@ def _put_together(
     network = build(spec)
     if settings.network.start is not None:
         _take_weights(network, settings.network.start, places)
-    fill = torch.tensor(spec.fill, dtype=torch.float32).view(1, -1, 1, 1)
-    preparing = Preparing(kept, Transform(spec.transform, len(spec.bands)), fill)
+    fill = torch.tensor(spec.fill * spec.dates, dtype=torch.float32).view(1, -1, 1, 1)
+    preparing = Preparing(kept, Transform(spec.transform, len(spec.bands), spec.dates), fill)
     stride = _STRIDE_PX * int(settings.network.hyperparameters.get("reduce", 1))
     side = -(-settings.sampling.window_px // stride) * stride // settings.factor
     sampler = Sampler(index, settings.sampling, settings.seed)
-    training = Training(windows, sampler, preparing, bands_of(values), settings.augment, side, settings.sampling.batch)
+    training = Training(
+        windows, sampler, preparing, bands_of(values), settings.augment, side, settings.sampling.batch, settings.pairs
+    )
     held_out = None
     if held is not None:
         spots = tuple(grid(held.members, 2 * side * settings.factor, settings.validation.windows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -178,7 +178,8 @@ def _examples(module: Segmenting, network: nn.Module, spec: ModelSpec) -> Iterat
         for info in spec.classes:
             colours[info.index] = tuple(bytes.fromhex(info.colour[1:]))
         shown = np.where(patch.valid, predicted, IGNORE)
-        pictures = [_seen(patch, spec.bands), colours[patch.labels], colours[shown]]
+        dates = [replace(patch, image=image) for image in np.split(patch.image, spec.dates)]
+        pictures = [*(_seen(date, spec.bands) for date in dates), colours[patch.labels], colours[shown]]
         name = held.windows.members[held.places[at][0]].name
         yield {"name": name, "pictures": [_uri(picture) for picture in pictures]}
 

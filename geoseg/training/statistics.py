@@ -26,7 +26,7 @@ def sample_values(labels: LabelSet, windows: Windows) -> NDArray[np.float32]:
     """Valid values of evenly spread windows, every fourth pixel of every fourth row.
 
     Returns:
-        (band, pixels), in the quantity of the set.
+        (band, pixels), in the quantity of the set; of all dates.
 
     Raises:
         TrainingError: If no pixel is valid.
@@ -73,7 +73,8 @@ def _parts(labels: LabelSet, windows: Windows) -> Iterator[NDArray[np.float32]]:
         patch = windows.read(number, window)
         thinned = np.s_[2::4, 2::4]
         image = patch.image[(slice(None), *thinned)].astype(np.float32)
-        yield (image * np.float32(labels.scale) + np.float32(labels.offset))[:, patch.valid[thinned]]
+        seen = (image * np.float32(labels.scale) + np.float32(labels.offset))[:, patch.valid[thinned]]
+        yield np.concatenate(np.split(seen, labels.dates), axis=1)
 
 
 def _rounded(numbers: NDArray[np.float64]) -> list[float]:

@@ -186,6 +186,7 @@ def test_fault_76_an_unknown_process_has_the_type_of_the_standard(client):
         ({"aoi": [9, 47, 9.1, 47.1], "resolution": {"a": 1}}, 400, "resolution"),
         ({"aoi": [9, 47, 9.1, 47.1], "composite": ["median"]}, 400, "composite"),
         ({"aoi": [9, 47, 9.1, 47.1], "datetime": "yesterday"}, 400, ""),
+        ({"aoi": [9, 47, 9.1, 47.1], "before": "../../etc", "after": "2024-05/2024-07"}, 400, "before"),
     ],
 )
 def test_fault_76_a_wrong_input_is_refused_before_there_is_a_job(client, inputs, status, field):

@@ -65,6 +65,15 @@ def test_adding_keeps_the_cells_that_are_there(store):
     assert store.get(KEY).facts["used_px"] == {"a": 2}
 
 
+@pytest.mark.fault(60)
+def test_a_worker_that_comes_too_late_commits_nothing(store):
+    store.add(KEY, record((0, 1), (0, 2)))
+    body = store.read(store.path(KEY))
+    late = TileRecord({"classes": np.full((32, 32), 7, "uint8")}, record((0, 1)).cells)
+    assert store.add(KEY, late).cells.sum() == 2
+    assert store.read(store.path(KEY)) == body
+
+
 def test_writers_at_the_same_time_lose_no_cell_of_each_other(s3, tmp_path_factory):
     """Eight read the same empty place before any of them writes; S3 refuses all but one, and the others merge."""
     store = ObjectStore(f"{s3}/{tmp_path_factory.mktemp('race').name}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
+import psutil
 import pytest
+import worlds
 
 import geoseg
 from geoseg.errors import GeosegError, InterruptedRunError, RequestError, WeightsError
@@ -64,8 +68,14 @@ TileRoom.compute = waiting
 
 
 @pytest.mark.fault(59)
+@pytest.mark.fault(60)
 @pytest.mark.fault(61)
-def test_a_worker_that_is_killed_costs_only_its_tile_and_changes_nothing(alone, tmp_path, scene, model, monkeypatch):
+@pytest.mark.fault(97)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_hangs_costs_only_its_tile_and_changes_nothing(
+    alone, tmp_path, scene, model, monkeypatch, number
+):
+    """One that is stopped is still there, and holds its tile until it has been silent for too long."""
     (tmp_path / "waiting.py").write_text(PRELOAD)
     for name in ("begun", "never"):
         os.mkfifo(tmp_path / name)
@@ -73,19 +83,25 @@ def test_a_worker_that_is_killed_costs_only_its_tile_and_changes_nothing(alone, 
     for name, value in (("FOLDER", tmp_path), ("ROW", row), ("COL", col)):
         monkeypatch.setenv(f"TEST_{name}", str(value))
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str([str(tmp_path / "waiting.py")]))
-    killed = []
+    killed, listening = [], set()
 
     def kill() -> None:
         killed.append(int((tmp_path / "begun").read_text()))  # returns when a worker has written
-        os.kill(killed[0], signal.SIGKILL)
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                doors = process.net_connections("inet")
+                listening.update(door.laddr.ip for door in doors if door.status == psutil.CONN_LISTEN)
+        os.kill(killed[0], number)
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    result = make(tmp_path / "map", scene, model, workers=2)
+    with dask.config.set({"distributed.scheduler.worker-ttl": "20s"}):
+        result = make(tmp_path / "map", scene, model, workers=2)
     killer.join()
     report = result.report
     assert report["settings"]["workers"] == 2
     assert report["tiles"]["computed"] == alone.report["tiles"]["computed"] == 25
+    assert listening == {"127.0.0.1"}, "scheduler and workers of this machine are for it alone"
     assert [row, col] in report["tiles_repeated"]
     assert len(report["tiles_repeated"]) <= 2 * (report["settings"]["passes_at_once"] + 1 + 2), (
         "those in flight, no more"
@@ -93,6 +109,48 @@ def test_a_worker_that_is_killed_costs_only_its_tile_and_changes_nothing(alone, 
     assert "because a worker was lost" in (result.out / "report.html").read_text()
     assert same_files(result.out, alone.out) == []
     assert records(tmp_path / "map-cache") == records(alone.out.parent / "map-cache")
+
+
+# Loaded by each worker: whoever begins a certain tile is ended by the system.
+POISON = """
+import os, signal
+from geoseg.cluster.room import TileRoom
+
+compute = getattr(TileRoom.compute, "plain", TileRoom.compute)
+place = int(os.environ["TEST_ROW"]), int(os.environ["TEST_COL"])
+
+def poisoned(room, row, col, cells):
+    if (row, col) == place:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(room, row, col, cells)
+
+poisoned.plain = compute
+TileRoom.compute = poisoned
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault(59)
+def test_fault_59_a_tile_that_ends_every_worker_is_failed_and_the_rest_is_the_map(
+    alone, tmp_path, scene, model, monkeypatch
+):
+    (tmp_path / "poison.py").write_text(POISON)
+    row, col = (-(-corner // 32) + 1 for corner in alone.report["grid"]["anchor"])
+    monkeypatch.setenv("TEST_ROW", str(row))
+    monkeypatch.setenv("TEST_COL", str(col))
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str([str(tmp_path / "poison.py")]))
+    result = make(tmp_path / "map", scene, model, workers=2)
+    right, classes = (worlds.read(path / "classes.tif") for path in (alone.out, result.out))
+    lost = classes == 254
+    assert result.report["pixels"]["failed"] == {"worker": int(lost.sum())}
+    assert 0 < lost.sum() <= 32 * 32
+    assert (classes[~lost] == right[~lost]).all()
+    (words,) = [text for text in result.report["warnings"] if text.startswith("not computed")]
+    assert f"the tile {row}, {col}: worker processes ended with it 4 times" in words
+    assert [row, col] in result.report["tiles_repeated"]
+    again = make(tmp_path / "map", scene, model, cache=tmp_path / "map-cache")
+    assert again.report["tiles"]["computed"] == 1
+    assert same_files(again.out, alone.out) == []
 
 
 def test_workers_of_a_scheduler_make_the_same_map_and_store_it_where_all_reach_it(

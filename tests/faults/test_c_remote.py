@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
+import itertools
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from geoseg.errors import AssetChangedError
 from geoseg.keys import asset_facts, is_known
 from geoseg.load import Rasters, reader, reading
 from geoseg.load.shared import read_window
-from geoseg.remote import RemoteFiles, policy
+from geoseg.remote import RemoteFiles, policy, signing
 from geoseg.remote.hosts import gate_of
 from geoseg.scenes import SENSORS, Scene
 from geoseg.scenes.understand import understand
@@ -261,10 +263,10 @@ def test_fault_34_what_is_no_raster_is_shown(tmp_path, server, finite, body, kin
 
 @pytest.mark.slow
 @pytest.mark.fault(29)
-def test_fault_29_a_hundred_random_schedules_change_no_pixel(tmp_path, server, quick, whole_image, monkeypatch):
+def test_fault_29_random_schedules_change_no_pixel(tmp_path, server, quick, whole_image, monkeypatch, pytestconfig):
     """429, 503, resets, short bodies and stalls in random order: the image is that of the files."""
     monkeypatch.setattr(policy, "PATIENT", replace(policy.PATIENT, read_s=0.05))
-    for seed in range(100):
+    for seed in range(pytestconfig.getoption("--schedules")):
         server.reset()
         server.add(*schedule(seed))
         values = image_of(tmp_path, server.url) if seed < 10 else bands_of(server.url)
@@ -354,3 +356,17 @@ def test_a_tile_whose_files_have_no_known_version_is_made_again(tmp_path, server
     again = geoseg.run(**options)
     assert again.report["tiles"]["reused"] == 0
     assert geoseg.run(**options).report["tiles"]["computed"] == 0
+
+
+@pytest.mark.fault(69)
+def test_fault_69_a_clock_that_jumps_neither_ends_signatures_nor_keeps_them(
+    tmp_path, folder, finite, clean, monkeypatch
+):
+    """Back and forth by days: tokens are asked for anew when the server refuses them, whatever the clock says."""
+    jumps, true = itertools.cycle([0, 3, -2, 400, -400]), signing._now
+    monkeypatch.setattr(signing, "_now", lambda: true() + dt.timedelta(days=next(jumps)))
+    tokens = Tokens(uses=2)
+    with serving(folder, tokens.desk(), tokens.guard()) as server:
+        monkeypatch.setenv("GEOSEG_SIGN", f"{server.url}/={server.url}/token/account/container")
+        result = geoseg.run(**request(tmp_path, server.url, finite.path, out=tmp_path / "map"))
+    assert (mapped(result) == clean).all()

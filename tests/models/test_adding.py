@@ -163,6 +163,7 @@ def test_item_files_are_for_what_has_none(model, places, tmp_path):
             add_model(reference, places, item=tmp_path / "item.json")
 
 
+@pytest.mark.fault(90)
 def test_an_item_names_no_file_outside_of_its_folder(model, places, tmp_path):
     (tmp_path / "secret").write_text("secret")
     item = read_item(model.path)

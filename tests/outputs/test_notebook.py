@@ -91,6 +91,7 @@ def test_a_notebook_shows_map_legend_areas_and_what_failed(made):
     assert f"failed 0 % of the region; no data {share:.1f} %" in page.texts
 
 
+@pytest.mark.fault(92)
 def test_nothing_of_the_data_is_markup(made):
     page = Page(made["one"]._repr_html_())
     assert {tag for tag, _ in page.elements} <= {

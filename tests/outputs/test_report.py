@@ -82,6 +82,7 @@ def test_page_loads_nothing_and_has_one_script_of_its_own(record, pixels, geobox
     assert not [k for _, attrs in page.tags for k in attrs if k.startswith("on") or k == "style"]
 
 
+@pytest.mark.fault(92)
 def test_policy_lets_in_the_pages_own_style_and_script_alone(record, pixels, geobox):
     page = Page(render_report(record, pixels, geobox))
     policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
@@ -93,6 +94,7 @@ def test_policy_lets_in_the_pages_own_style_and_script_alone(record, pixels, geo
     assert "unsafe" not in policy
 
 
+@pytest.mark.fault(92)
 def test_data_is_text(record, evil, pixels, geobox, imagery):
     plain, page = (Page(render_report(r, pixels, geobox, imagery)) for r in (record, evil))
     tags = {tag for tag, _ in plain.tags} | {"li", "ul", "h3", "img", "b", "br"}
@@ -104,6 +106,7 @@ def test_data_is_text(record, evil, pixels, geobox, imagery):
     assert page.all("li")[1]["data-name"] == EVIL + "0"
 
 
+@pytest.mark.fault(92)
 def test_a_colour_that_is_none_is_refused(record, pixels, geobox):
     bad = record.classes[0].model_copy(update={"colour": "red;}</style>"})
     with pytest.raises(ValueError, match="colour"):

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+import rasterio
 import stamina
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,10 +123,18 @@ def test_pixels_that_were_made_in_spite_of_a_fault_are_not_given_out(tmp_path, s
         assert file.read(1).any()
 
 
-def test_a_document_that_names_other_files_is_no_raster(tmp_path, server):
-    """A VRT from a server could name any file of this machine."""
-    vrt = f"<VRTDataset><VRTRasterBand><SourceFilename>{tmp_path}/red.tif</SourceFilename></VRTRasterBand></VRTDataset>"
-    (tmp_path / "a.vrt").write_text(f"\ufeff {vrt}")
+@pytest.mark.fault(89)
+@pytest.mark.parametrize("before", ["", "\ufeff "])
+def test_a_document_that_names_other_files_is_no_raster(tmp_path, server, before):
+    """A VRT from a server could name any file of this machine; this one is good, GDAL would open it."""
+    with rasterio.open(
+        tmp_path / "secret.tif", "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8", crs="EPSG:32633"
+    ) as file:
+        file.write(np.full((1, 4, 4), 7, "uint8"))
+    source = f"<SourceFilename>{tmp_path}/secret.tif</SourceFilename><SourceBand>1</SourceBand>"
+    band = f'<VRTRasterBand dataType="Byte" band="1"><SimpleSource>{source}</SimpleSource></VRTRasterBand>'
+    vrt = f'<VRTDataset rasterXSize="4" rasterYSize="4">{band}</VRTDataset>'
+    (tmp_path / "a.vrt").write_text(f"{before}{vrt}")
     with pytest.raises(RasterioIOError, match="not a raster"), Rasters().opened(f"{server.url}/a.vrt"):
         pass
 

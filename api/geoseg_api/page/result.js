@@ -12,7 +12,7 @@ const LABELS = {
   code: "Code",
   area_m2: "Area",
   confidence_mean: "Mean confidence",
-  confidence_p10: "Confidence, tenth percentile",
+  confidence_p10: "Confidence, lowest tenth",
   pixels: "Pixels",
 };
 const OFTEN = ["masks", "polygons", "classes", "confidence", "areas", "page", "item"]; // what people fetch first
@@ -44,8 +44,8 @@ export class Result {
       tiles: [`${addressOf("jobs/")}${this.#id}/tiles/${layer.id}/{z}/{x}/{y}.png`],
       smooth: PICTURES.includes(layer.id),
     }));
-    const order = ["before", "after", "imagery"];
-    this.#layers.sort((a, b) => order.indexOf(b.id) - order.indexOf(a.id));
+    const rank = ({ id }) => (PICTURES.includes(id) ? PICTURES.indexOf(id) : PICTURES.length); // what comes later lies above
+    this.#layers.sort((a, b) => rank(a) - rank(b));
     showLayers(this.#map, this.#layers);
     this.#apply();
     if (this.#layers.length) goTo(this.#map, this.#layers[0].bounds);

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from markupsafe import Markup, escape
 
 from geoseg import __version__
 from geoseg_api.access import ServiceNow
 from geoseg_api.documents import base_of, link
+from geoseg_api.routes.page import page
 
 router = APIRouter(tags=["service"])
 
@@ -33,11 +34,8 @@ def wants_html(request: Request) -> bool:
 @router.get("/", summary="What this is", response_model=None)
 def landing(request: Request) -> Response:
     """Links to everything as JSON; the map page for browsers."""
-    from geoseg_api.app import PAGE  # noqa: PLC0415  # the app imports this module
-
-    page = PAGE / "index.html"
-    if wants_html(request) and page.is_file():
-        return FileResponse(page, media_type="text/html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
+    if wants_html(request):
+        return page(request.app.state.service.settings.basemap)
     base = base_of(request)
     document = {
         "title": "geoseg",

@@ -64,6 +64,8 @@ class LayoutConfig(DataConfig):
     """Fields of every layout: a folder, and what of it."""
 
     known: ClassVar[Facts]
+    #: Images of each member.
+    dates: ClassVar[int] = 1
 
     path: Path = Field(Path(), description="Folder of the data set.")
     parts: tuple[str, ...] = Field((), description="Groups to read; a name may end with *. Default: all.")
@@ -99,7 +101,7 @@ class LayoutConfig(DataConfig):
             except RequestError as err:
                 refused.append(err)
         refuse_all(refused)
-        return LabelSet(mapping.classes, self._grouped(members, root), **self.facts)
+        return LabelSet(mapping.classes, self._grouped(members, root), dates=self.dates, **self.facts)
 
     def _grouped(self, members: list[Labelled], root: Path) -> tuple[Labelled, ...]:
         """Groups of the layout, unless the configuration has its own."""

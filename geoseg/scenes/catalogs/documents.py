@@ -140,6 +140,8 @@ def _check_members(document: Mapping[str, Any]) -> None:
     version = str(document.get("stac_version", ""))
     if not _VERSION.fullmatch(version):
         raise UnusableItemError(f"STAC version {version or 'not stated'}, which is unknown")
+    if not isinstance(document.get("collection"), str | None):
+        raise UnusableItemError("no valid STAC item: its collection is no name")
     if fault := misshapen(document):
         raise UnusableItemError(f"no valid STAC item: {fault}")
 

@@ -44,7 +44,7 @@ def search_folder(catalog: str, question: Question) -> Search:
     """
     search = Search()
     for document in walk(root_of(catalog), search.skipped):
-        if document.content.get("type") in _CONTAINERS:
+        if str(document.content.get("type")) in _CONTAINERS:
             continue
         try:
             item = item_of(document.content, str(document.path))
@@ -74,7 +74,7 @@ def root_of(catalog: str) -> Document:
             "a static STAC catalogue (catalog.json), or an item collection",
             "check the path; `geoseg demo` writes one",
         ) from err
-    if content.get("type") not in _CONTAINERS | {"Feature", "FeatureCollection"} or (
+    if str(content.get("type")) not in _CONTAINERS | {"Feature", "FeatureCollection"} or (
         "stac_version" not in content and content["type"] != "FeatureCollection"
     ):
         raise CatalogError(
@@ -117,7 +117,7 @@ def walk(root: Document, skipped: list[tuple[str, str]]) -> Iterator[Document]:
 
 def _children(document: Document, skipped: list[tuple[str, str]]) -> list[Path]:
     """Files that a catalogue links to as its children and items, relative to the file that holds the link."""
-    if document.content.get("type") not in _CONTAINERS:
+    if str(document.content.get("type")) not in _CONTAINERS:
         return []
     links = document.content.get("links")
     paths = []

@@ -1,0 +1,387 @@
+"""The map page in a real browser: from a drawn region to the numbers of a polygon, by mouse, by keyboard and by touch."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import uvicorn
+from PIL import Image
+
+from geoseg.demo import write_demo
+from geoseg_api import ServiceSettings, create_app
+from geoseg_api.routes import page as page_routes
+from geoseg_api.routes.page import policy
+from geoseg_api.store import NewJob
+from geoseg_api.worker import Worker
+
+CHROMIUM = shutil.which("chromium")
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+HOSTILE = "<img src=x onerror=\"document.title='pwned'\">"
+PATIENCE_MS = 60_000
+
+
+def lacking():
+    """What these tests miss here, which CI must have."""
+    if not page_routes.is_built():
+        return "needs the library of the map page: make page"
+    return None if CHROMIUM else "needs Debian's chromium"
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(lacking()) and "SERVICES_REQUIRED" not in os.environ, reason=str(lacking())),
+]
+
+
+@dataclass
+class Site:
+    """A service on loopback, with a worker."""
+
+    url: str
+    service: object
+    region: list[float]  # west, south, east, north of the demo's own region
+    done: str  # the id of a finished map of it
+
+
+def serving(settings):
+    """A server in a thread, and how to end it."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+
+    def end():
+        app.state.service.stopping.set()
+        server.should_exit = True
+        thread.join()
+        app.state.service.close()
+
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/", app.state.service, end
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The service, once it has made its first map; the processes that plan and compute are warm from then on."""
+    folder = tmp_path_factory.mktemp("page")
+    settings = ServiceSettings(data=folder / "data", price_per_hour=1.0)
+    demo = write_demo(settings.demo, shape=(192, 288), uav_shape=(256, 256))
+    (feature,) = json.loads(demo.region.read_text())["features"]
+    x, y = np.array(feature["geometry"]["coordinates"][0]).T
+    url, service, end = serving(settings)
+    worker = Worker(settings, service.jobs)
+    working = threading.Thread(target=worker.run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOSEG_BACKEND", "openvino")  # the network's export needs no torch, which takes long to load
+        patch.setenv("GEOSEG_CACHE", str(folder / "cache"))
+        working.start()
+        done = finished_map(url)
+    yield Site(url, service, [float(x.min()), float(y.min()), float(x.max()), float(y.max())], done)
+    worker.stopping.set()
+    working.join()
+    end()
+
+
+def finished_map(url):
+    """The id of a finished map of the demo's whole region."""
+    ask = {"headers": {"Prefer": "respond-async"}, "json": {"inputs": {}}, "timeout": 120}
+    job = httpx.post(f"{url}processes/demo/execution", **ask).json()["jobID"]
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        status = httpx.get(f"{url}jobs/{job}").json()
+        if status["status"] not in {"accepted", "running"}:
+            break
+        time.sleep(0.2)
+    assert status["status"] == "successful", status
+    return job
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens the page; afterwards nothing may have gone wrong in it, and no other host may have been asked."""
+    contexts, wrong = [], []
+
+    def open_page(url=site.url, path="", **options):
+        options = {"viewport": {"width": 960, "height": 640}, **options}
+        context = browser.new_context(locale="en-GB", timezone_id="UTC", **options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith((url, "data:", "blob:")) or wrong.append(asked.url))
+        page.goto(url + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def still(page):
+    """Waits until the map has nothing more to draw."""
+    page.wait_for_timeout(300)
+    page.locator("#map[data-state=idle]").wait_for()
+
+
+def picture(page):
+    """The map's pixels (y, x, 3) as a person sees them."""
+    return np.asarray(Image.open(io.BytesIO(page.locator("#map").screenshot())).convert("RGB"))
+
+
+def watch_status(page):
+    """Notes every text of the line that tells how a job stands."""
+    page.evaluate(
+        """() => {
+            window.told = [];
+            const note = () => {
+                const text = document.querySelector("#job-status")?.textContent;
+                if (text && text !== window.told.at(-1)) window.told.push(text);
+            };
+            new MutationObserver(note).observe(document.body, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
+
+
+def set_opacity(page, percent):
+    page.locator("#opacity").fill(str(percent))
+    still(page)
+
+
+@pytest.fixture
+def done(site):
+    return site.done
+
+
+def test_from_a_drawn_region_to_the_numbers_of_a_polygon(site, visit):
+    page = visit()
+    page.select_option("#process", "demo")
+    west, south, east, north = site.region
+    page.fill("#area-text", f"{west - 0.01}, {south - 0.01}, {east + 0.01}, {north + 0.01}")
+    page.click("#area-form button")  # brings the map there
+    still(page)
+    box = page.locator("#map").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.click("#draw-box")
+    page.mouse.move(middle[0] - 150, middle[1] - 100)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 100, middle[1] + 50, steps=3)
+    page.mouse.move(middle[0] + 150, middle[1] + 100)
+    page.mouse.up()
+    drawn = [float(part) for part in page.input_value("#area-text").split(",")]
+    assert west - 0.01 < drawn[0] < drawn[2] < east + 0.01
+    assert south - 0.01 < drawn[1] < drawn[3] < north + 0.01
+
+    page.click("#plan")
+    plan = page.locator("#plan-table").inner_text()
+    assert {"Area", "Scenes", "Pixels", "Time", "Memory", "Model"} <= {line.split("\t")[0] for line in plan.split("\n")}
+
+    watch_status(page)
+    page.click("#run")
+    page.locator("#legend").wait_for()
+    told = page.evaluate("window.told")
+    assert told[-1].startswith("Done")
+    assert any(line.startswith(("Waiting", "Running")) for line in told)
+
+    job = page.url.rpartition("job=")[2]
+    report = httpx.get(f"{site.url}jobs/{job}/results/report").json()
+    set_opacity(page, 100)
+    seen = Counter(map(tuple, picture(page).reshape(-1, 3).tolist()))
+    colours = {c["index"]: tuple(bytes.fromhex(c["colour"][1:])) for c in report["classes"]}
+    shares = {row["index"]: row["share"] for row in report["areas"] if row["feature"] == "all"}
+    total = sum(seen[colours[index]] for index in shares)
+    assert total > 5_000
+    for index, share in shares.items():
+        assert seen[colours[index]] / total == pytest.approx(share, abs=0.03)
+
+    page.mouse.click(*middle)
+    card = page.locator("#polygon table")
+    card.wait_for()
+    assert {"Class", "Area", "Mean confidence"} <= {line.split("\t")[0] for line in card.inner_text().split("\n")}
+
+    page.reload()
+    page.locator("#legend").wait_for()
+    assert page.locator(f"[data-job='{job}'][aria-current=true]").count() == 1
+    links = page.locator("#downloads a")
+    assert httpx.head(links.first.get_attribute("href")).status_code == 200
+
+
+def test_without_a_mouse(site, visit):
+    page = visit()
+    keys = page.keyboard
+
+    def go_to(identity):
+        for _ in range(80):
+            if page.evaluate("document.activeElement.id") == identity:
+                return
+            keys.press("Tab")
+        raise AssertionError(f"the tabulator never comes to {identity}")
+
+    page.locator("#process option").first.wait_for(state="attached")
+    go_to("area-text")
+    keys.type("175.7, -40.1, 175.9, -39.9")
+    keys.press("Enter")
+    assert page.locator("#area-said").inner_text().startswith("Region of about")
+    go_to("process")
+    keys.type("Demo")
+    assert page.input_value("#process") == "demo"
+    page.locator("#area-text").focus()
+    keys.press("Control+A")
+    keys.type("nowhere")
+    keys.press("Enter")
+    assert "four numbers" in page.locator("#area-said").inner_text()
+    still(page)
+    page.locator("#draw-polygon").focus()
+    keys.press("Enter")
+    for arrow in ["ArrowRight", "ArrowDown", None]:
+        keys.press("Space")
+        if arrow:
+            keys.press(arrow)
+            page.wait_for_timeout(600)
+    keys.press("Enter")
+    assert page.locator("#drawing").is_hidden()
+    assert page.locator("#area-said").inner_text().startswith("Region of about")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("input, select, textarea, button")]
+            .filter((e) => !(e.labels?.length || e.ariaLabel || e.title || e.textContent.trim())).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_on_a_phone(site, visit, done):
+    page = visit(path=f"#job={done}", viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page.locator("#legend").wait_for()
+    still(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.locator("#map").bounding_box()["height"] > 250
+    assert len(np.unique(picture(page).reshape(-1, 3), axis=0)) > 100
+    box = page.locator("#map").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("#polygon").wait_for()
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("#panel button")]
+            .filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.textContent)"""
+    )
+    assert small == []
+
+
+def test_two_pictures_are_compared(visit, done):
+    page = visit(path=f"#job={done}")
+    page.locator("#compare").click()
+    page.locator("#swipe").wait_for()
+    page.wait_for_timeout(500)
+    still(page)
+    view = page.locator("#view")
+    cut = []
+    for percent in (0, 100):
+        page.locator("#swipe-at").fill(str(percent))
+        page.wait_for_timeout(200)
+        cut.append(np.asarray(Image.open(io.BytesIO(view.screenshot())).convert("RGB")).astype(int))
+    height, width, _ = cut[0].shape
+    part = np.s_[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
+    assert (np.abs(cut[0][part] - cut[1][part]).max(axis=-1) > 30).mean() > 0.5
+    page.locator("#compare").click()
+    assert page.locator("#swipe").is_hidden()
+
+
+@pytest.fixture
+def hostile_site(site, done, tmp_path):
+    """A service, without a worker, with one finished map whose classes, columns and notes are markup."""
+    settings = site.service.settings.model_copy(update={"data": tmp_path / "data"})
+    url, service, end = serving(settings)
+    job = str(uuid.uuid4())
+    before = site.service.jobs.get(done)
+    service.jobs.add(
+        NewJob(job, "demo", "key", "", before.request, before.spec), most_queued=9, in_flight=9, km2_per_day=1e9
+    )
+    folder = settings.results / job
+    shutil.copytree(site.service.settings.results / done, folder)
+    report = json.loads((folder / "report.json").read_text())
+    report["classes"] = [{**one, "name": HOSTILE, "description": HOSTILE} for one in report["classes"]]
+    report["notes"] = [HOSTILE]
+    (folder / "report.json").write_text(json.dumps(report))
+    table = pq.ParquetFile(folder / "polygons.parquet").read()
+    names = pa.array([HOSTILE] * table.num_rows, pa.string())
+    hostile = table.set_column(table.schema.get_field_index("name"), "name", names)
+    pq.write_table(hostile.replace_schema_metadata(table.schema.metadata), folder / "polygons.parquet")
+    assert service.jobs.finish(service.jobs.claim("test"), "successful", None, None)
+    yield url, f"#job={job}"
+    end()
+
+
+def test_names_with_markup_are_text(hostile_site, visit):
+    """Whatever a model, a plug-in or a file calls things."""
+    page = visit(*hostile_site)
+    page.locator("#legend").wait_for()
+    still(page)
+    assert HOSTILE in page.locator("#legend").inner_text()
+    page.get_by_text("What to know").click()
+    assert HOSTILE in page.locator("#job").inner_text()
+    page.locator("#middle").click()
+    page.locator("#polygon table").wait_for()
+    assert HOSTILE in page.locator("#polygon").inner_text()
+    assert page.locator("#panel img, #polygon img").count() == 0
+    assert page.title() == "geoseg"
+
+
+def test_with_keys_the_page_asks_for_one(site, visit, done):
+    settings = site.service.settings.model_copy(update={"keys": True})
+    url, service, end = serving(settings)
+    try:
+        key = service.keys.add("a test", ("admin",))
+        page = visit(url)
+        page.locator("#key-text").fill(key)
+        page.locator("#key button").click()
+        page.locator(f"[data-job='{done}']").click()
+        page.locator("#legend").wait_for()
+        still(page)
+        assert len(np.unique(picture(page).reshape(-1, 3), axis=0)) > 100  # tiles came with the key
+        assert key not in page.url
+        page.reload()
+        page.locator("#legend").wait_for()
+    finally:
+        end()
+
+
+def test_a_checkout_without_the_library_says_so(visit, monkeypatch, tmp_path):
+    monkeypatch.setattr(page_routes, "_LIBRARY", Path(tmp_path / "none.mjs"))
+    page = visit()
+    page.locator("#notice").wait_for()
+    assert "make page" in page.locator("#notice").inner_text()
+
+
+def test_the_policy_lets_in_no_other_host_but_the_basemap_that_was_named(site):
+    answer = httpx.get(site.url, headers={"Accept": "text/html"})
+    assert answer.headers["content-security-policy"] == policy("")
+    assert "unsafe" not in policy("")
+    assert "http" not in policy("")
+    assert policy("https://tiles.example/{z}/{x}/{y}.png").count("https://tiles.example") == 2
+    assert "text/javascript" in httpx.get(f"{site.url}page/vendor/maplibre-gl.mjs").headers["content-type"]
+    assert httpx.get(f"{site.url}page/%2e%2e/app.py").status_code == 404

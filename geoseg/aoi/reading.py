@@ -85,6 +85,14 @@ def _is_json(path: Path) -> bool:
     return path.suffix.lower() in _JSON or not begin or begin[:1] in {b"{", b"["}
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; a name that no file system takes is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _file_problem(path: Path) -> str | None:
     try:
         if not path.exists():

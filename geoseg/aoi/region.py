@@ -17,7 +17,7 @@ from geoseg.aoi.antimeridian import bounds_round_the_globe
 from geoseg.aoi.crs import Stated
 from geoseg.aoi.geojson import Part, parts_of
 from geoseg.aoi.geometry import area_km2, check_range, repaired
-from geoseg.aoi.reading import NOTES, parse_box, parse_json, read_file, table_to_geojson
+from geoseg.aoi.reading import NOTES, is_there, parse_box, parse_json, read_file, table_to_geojson
 from geoseg.errors import InvalidAOIError
 
 _SHOWN = 5  # kinds of geometry in a message
@@ -160,7 +160,7 @@ class AOI:
             return cls.from_geojson(table_to_geojson(source))
         if isinstance(source, str | Path):
             path = Path(source)
-            if str(source).count(",") == 3 and not path.exists():  # four numbers have three commas
+            if str(source).count(",") == 3 and not is_there(path):  # four numbers have three commas
                 return cls.from_bbox(str(source))
             return cls.from_geojson(read_file(path), f"--aoi {path}")
         raise InvalidAOIError(

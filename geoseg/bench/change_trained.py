@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -44,12 +44,12 @@ class Run:
     Attributes:
         number: From 0; the seed of the training, and which landscapes it is tested on.
         network: What came out.
-        seconds: From the command to the model folder.
+        seconds: From the command to the model folder; ``None`` where it was there.
     """
 
     number: int
     network: Network
-    seconds: float
+    seconds: float | None
 
     @property
     def seeds(self) -> range:
@@ -74,9 +74,8 @@ def measure_trained(config: Path, runs: int, folder: Path, changes: Mapping[str,
     say(f"{config.name}{''.join(f', {name} {value}' for name, value in changes.items())}; {describe_machine()}\n\n")
     trained = [_trained(config, number, folder, changes) for number in range(runs)]
     bands = trained[0].network.spec.bands
-    say(
-        f"{runs} trainings of {', '.join(f'{run.seconds:.0f}' for run in trained)} s, generating the scenes included\n\n"
-    )
+    made = [f"{run.seconds:.0f} s" for run in trained if run.seconds is not None]
+    say(f"trainings: {', '.join(made) or 'all were there'}; generating the scenes included\n\n")
     _tell_f1(trained, bands, say)
     _tell_nuisances(trained, bands, say)
 
@@ -87,11 +86,13 @@ def _trained(config: Path, number: int, folder: Path, changes: Mapping[str, obje
     document["pairs"] = {**document.get("pairs", {}), **changes}
     path = folder / f"run-{number}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    model = path.with_suffix("") / "model"
+    was_there = model.exists()
     start = time.perf_counter()
     command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(path.with_suffix("")), "--resume"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own words
     took_s = time.perf_counter() - start
-    return Run(number, load_network(resolve(str(path.with_suffix("") / "model"), cache=Settings().cache)), took_s)
+    return Run(number, load_network(resolve(str(model), cache=Settings().cache)), None if was_there else took_s)
 
 
 def pairs_of(seeds: Sequence[int], bands: tuple[str, ...], nuisances: Nuisances, *, same: bool) -> Iterator[Pair]:
@@ -134,7 +135,7 @@ def _finders() -> dict[str, Finder]:
         classes = [_classes(landcover, image, pair.valid) for image in (pair.before, pair.after)]
         return (classes[0] != classes[1]) & pair.valid
 
-    plain: dict[str, Finder] = {name: lambda pair, name=name: found_by(name, pair) for name in DETECTORS}  # type: ignore[misc]  # mypy cannot infer a default
+    plain: dict[str, Finder] = {name: partial(found_by, name) for name in DETECTORS}
     return {**plain, _POST: compared}
 
 
@@ -152,7 +153,7 @@ def _tell_f1(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> None:
     found: dict[str, list[float]] = {name: [] for name in (_TRAINED, *finders)}
     for run in runs:
         tested = list(pairs_of(run.seeds, bands, Nuisances(), same=False))
-        asked: dict[str, Finder] = {_TRAINED: lambda pair, run=run: found_by_network(run.network, pair), **finders}  # type: ignore[misc]  # as above
+        asked: dict[str, Finder] = {_TRAINED: partial(found_by_network, run.network), **finders}
         for name, finder in asked.items():
             counts = sum((confusion_of(pair, finder(pair)) for pair in tested), Confusion.nothing(2))
             found[name].append(counts.classes[1].f1 or 0.0)
@@ -182,7 +183,7 @@ def _tell_nuisances(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> No
         for strength in _STRENGTHS:
             nuisances = Nuisances.all(strength) if name == "all of them" else Nuisances.only(name, strength)
             tested = list(pairs_of(seeds, bands, nuisances, same=True))
-            ours = [_false_share(tested, lambda pair, run=run: found_by_network(run.network, pair)) for run in runs]  # type: ignore[misc]  # as above
+            ours = [_false_share(tested, partial(found_by_network, run.network)) for run in runs]
             theirs = (_false_share(tested, finder) for finder in finders.values())
             numbers = (f"{100 * value:.3f}" for value in (mean(ours), max(ours), *theirs))
             rows.append((name, f"{strength:g}", *numbers))

@@ -93,7 +93,7 @@ def _moved(
         whole = int(np.floor(shift))
         part = np.float32(shift - whole)
         near, far = (_rolled(made, whole + step, axis) for step in (0, 1))
-        made = (1 - part) * near + part * far
+        made = np.asarray((1 - part) * near + part * far, np.float32)
         seen = _rolled(seen, whole, axis) & _rolled(seen, whole + 1, axis)
     return made, valid & seen
 

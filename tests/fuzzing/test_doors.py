@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from geoseg.errors import GeosegError
+from geoseg.spec import JobSpec
 from tests.fuzzing.doors import DOORS, seeds
 from tests.fuzzing.spoiling import spoiled
 
@@ -95,3 +96,10 @@ def test_doors_refuse_what_is_spoiled(door: str, request: pytest.FixtureRequest)
         knock(door, spoiled(rng, rng.choice(seeds(door))))
         tried += 1
     print(f"{door}: {tried} tried")  # noqa: T201  # shown with -rP
+
+
+@pytest.mark.parametrize("field", ["workflow", "aoi", "like", "evidence"])
+@pytest.mark.parametrize("name", ["a" * 10_000, "15,45,16," + "[" * 5_000])
+def test_names_that_no_file_system_takes_are_refused(field: str, name: str) -> None:
+    with pytest.raises(GeosegError):
+        JobSpec.build(**{"aoi": "15,45,16,46", "model": "m", field: name}, scenes=5)

@@ -133,7 +133,10 @@ def _children(document: Document, skipped: list[tuple[str, str]]) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as err:
+        raise ValueError("JSON that is nested too deep") from err
     if not isinstance(content, dict):
         raise ValueError(  # noqa: TRY004  # wrong content, as bytes that are no JSON are
             f"JSON, but a {type(content).__name__} instead of an object"

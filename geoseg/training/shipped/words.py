@@ -39,7 +39,7 @@ from geoseg.words import WordSettings
 _LOG = logging.getLogger(__name__)
 _BUILTIN = Path(__file__).parents[2] / "models" / "builtin"
 NAME, BANDS = "small-words", ("B04", "B03", "B02")
-RECIPE = WordsRecipe(steps=600)
+RECIPE = WordsRecipe(steps=800)
 #: Side of a window, and of the step from one to the next.
 WINDOW_PX, STEP_PX = 128, 64
 #: Names of the classes of generated land cover.
@@ -54,7 +54,6 @@ LAND: tuple[tuple[str, ...], ...] = (
 )
 _LAND_SEEDS = (301, 302, 303)
 _SCENES = 60
-_EVERY = 97  # pixels of a class of which one may be the middle of a chip
 _NOTE = (
     "small-words was trained on generated scenes alone and knows the words of its card; for real imagery use a large "
     "text-image model (docs/howto/words.md)"
@@ -83,17 +82,10 @@ def attribute_lessons(rng: np.random.Generator, side_px: int, pairs: Sequence[in
 
 
 def _chip(
-    rng: np.random.Generator,
-    values: Floats,
-    truth: NDArray[np.uint8],
-    side_px: int,
-    holds: NDArray[np.int64] | None = None,
+    rng: np.random.Generator, values: Floats, truth: NDArray[np.uint8], side_px: int
 ) -> tuple[Floats, NDArray[np.uint8]]:
-    """A random square of a scene, or one that holds a pixel; turned at random, each band a little brighter or darker."""
+    """A random square of a scene, turned at random, each band a little brighter or darker."""
     top, left = (int(rng.integers(length - side_px + 1)) for length in truth.shape)
-    if holds is not None:
-        offset = rng.integers(0, side_px, 2)
-        top, left = (int(np.clip(v, 0, n - side_px)) for v, n in zip(holds - offset, truth.shape, strict=True))
     at = np.s_[top : top + side_px, left : left + side_px]
     turns = int(rng.integers(4))
     gains = (1 + 0.04 * rng.standard_normal((3, 1, 1))).astype(np.float32)
@@ -104,15 +96,9 @@ def land_lessons(rng: np.random.Generator, side_px: int, seeds: Sequence[int] = 
     """Chips of generated Sentinel-2 scenes, asked for by the names of their classes."""
     samples = [sample for seed in seeds for sample in landcover_samples(seed, (768, 768), BANDS)]
     names = dict(enumerate(LAND))
-    places = [
-        [np.argwhere(sample.truth == value)[::_EVERY] for value in names if (sample.truth == value).sum() > _EVERY]
-        for sample in samples
-    ]
     while True:
-        at = int(rng.integers(len(samples)))
-        wanted = places[at][int(rng.integers(len(places[at])))]  # as often of each class, however rare
-        sample = samples[at]
-        values, truth = _chip(rng, sample.values, sample.truth, side_px, wanted[int(rng.integers(len(wanted)))])
+        sample = samples[int(rng.integers(len(samples)))]
+        values, truth = _chip(rng, sample.values, sample.truth, side_px)
         seen = np.isfinite(values).all(axis=0)
         truth[~seen] = IGNORED
         values[:, ~seen] = MEAN
@@ -161,12 +147,11 @@ def settings_of(
     rng = np.random.default_rng(seed)
     pairs = [number for number in range(len(COLOURS) * len(TEXTURES)) if number not in held_out()]
     absent, present = absent_scores(network, attribute_lessons(rng, WINDOW_PX, pairs, 1), 60, names)
-    of_land: dict[str, float] = {}
     if not names:
         land = absent_scores(network, land_lessons(rng, WINDOW_PX, _LAND_SEEDS[:1]), 60)
-        highest = round(float(np.quantile(land[0], 0.95)), 3)
-        _LOG.info("land cover: 95th percentile %.3f; with it: median %.3f", highest, np.median(land[1]))
-        of_land = {word: highest for group in LAND for word in group}
+        _LOG.info(
+            "land cover: 95th percentile %.3f; with it: median %.3f", np.quantile(land[0], 0.95), np.median(land[1])
+        )
     tau = float(np.quantile(absent, 0.95))
     scale = max(0.01, (float(np.median(present)) - tau) / 4)
     _LOG.info("highest cosines without the prompt: 95th percentile %.3f; with it: median %.3f", tau, np.median(present))
@@ -175,7 +160,6 @@ def settings_of(
         null=round(float(network.null.detach()), 4),
         gate=2.0,
         gate_tau=round(tau, 3),
-        gate_words=of_land,
         gate_scale=round(scale, 3),
         guide_scale=0.35,
         least=0.4,

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     offline: bool = Field(
         False, description="Fetch nothing: models, weights, catalogues and files of this machine only."
     )
+    max_features: Annotated[int, BeforeValidator(_size)] = Field(
+        2 * 10**9, ge=0, description="Most bytes of image features that a run with prompts keeps for later prompts."
+    )
     allow_pickle: bool = Field(
         False, description="Read weights that are pickles too; as numbers alone, and only by their checksum."
     )

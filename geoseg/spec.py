@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from geoseg.aoi import AOI
+from geoseg.aoi.examples import read_examples
 from geoseg.errors import RequestError, unknown_name, wrong_value
 from geoseg.timerange import in_days, parse_time_range
 
@@ -48,6 +49,8 @@ _REFUSED_OF_PAIRS: dict[str, tuple[object, ...]] = {
     "datetime": (None,),
     "layers": ((),),
     "evidence": (None,),
+    "prompt": ((),),
+    "example": (None,),
     "composite": ("first", "least-cloudy", "median"),
 }
 _OF_TWO_DATES = (
@@ -104,6 +107,15 @@ class JobSpec(BaseModel):
         "scene", description="Where change is fitted: on all that both dates cover, or on the region alone."
     )
     composite: Rule = Field("least-cloudy", description="How many dates become one image, or a map each.")
+    prompt: tuple[str, ...] = Field(
+        (), description="Classes in words, each with its synonyms, separated by commas; for text-image models."
+    )
+    example: dict[str, Any] | None = Field(
+        None, description="Outlined examples of classes, as GeoJSON in longitude and latitude with a property prompt."
+    )
+    without: tuple[Literal["templates", "synonyms", "bias", "gate", "mixing", "guide", "reject"], ...] = Field(
+        (), description="Steps of the prompts' algorithm that are left out."
+    )
     legend: Literal["worldcover"] | None = Field(None, description="Legend of the map instead of the model's own.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")
     crs: str | None = Field(None, description="CRS of the map.")
@@ -147,6 +159,11 @@ class JobSpec(BaseModel):
     def _read_aoi(cls, value: Any) -> Any:  # whatever a caller gives; AOI.read refuses what is no region
         return None if value is None else AOI.read(value).to_geojson()
 
+    @field_validator("example", mode="before")
+    @classmethod
+    def _read_example(cls, value: Any) -> Any:  # as above
+        return None if value is None else read_examples(value)
+
     @field_validator("datetime", mode="after")
     @classmethod
     def _read_datetime(cls, value: str | None) -> str | None:
@@ -173,6 +190,8 @@ class JobSpec(BaseModel):
             raise RequestError(
                 "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"
             )
+        if self.without and not (self.prompt or self.example):
+            raise RequestError("--without and no --prompt", "prompts whose steps to leave out", "drop --without")
         for name in ("dem", "comment"):
             if getattr(self, name) and not self.evidence:
                 raise RequestError(
@@ -227,7 +246,7 @@ class JobSpec(BaseModel):
         for name in given:
             if name not in cls.model_fields:
                 raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
-        workflow = str(given.pop("workflow", "landcover"))
+        workflow = str(given.pop("workflow", "prompt" if given.keys() & {"prompt", "example"} else "landcover"))
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
         moves = not fields.get("scenes") and "datetime" not in fields and fields.get("detector") is None
         if any(fields.get(name) for name in _SCENES):
@@ -302,7 +321,9 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
     """One scene, or names with commas between them, where a field takes several."""
     if name in _SCENES and isinstance(value, str | Path):
         return (str(value),)
-    if name in {"bands", "format", "layers"} and isinstance(value, str):
+    if name == "prompt" and isinstance(value, str):
+        return (value,)
+    if name in {"bands", "format", "layers", "without"} and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return value
 

@@ -29,6 +29,11 @@ from geoseg.spec import (
 )
 
 BOX = "9,47,9.1,47.1"
+TRIANGLE: dict[str, Any] = {"type": "Polygon", "coordinates": [[[9.0, 47.0], [9.1, 47.0], [9.1, 47.1], [9.0, 47.0]]]}
+EXAMPLE: dict[str, Any] = {
+    "type": "FeatureCollection",
+    "features": [{"type": "Feature", "properties": {"prompt": "example"}, "geometry": TRIANGLE}],
+}
 BASE: dict[str, Any] = {"aoi": BOX, "model": "m", "scenes": ("a.tif",)}
 # Two values for each field. A field that is missing here fails test_every_field_is_tried.
 OTHERS: dict[str, Any] = {
@@ -55,6 +60,9 @@ OTHERS: dict[str, Any] = {
     "drop_thin": (False, True),
     "max_cloud": (None, 0.5),
     "composite": ("first", "median"),
+    "prompt": (("river",), ("river", "forest, trees")),
+    "example": (None, TRIANGLE),
+    "without": ((), ("gate",)),
     "legend": (None, "worldcover"),
     "resolution": (None, 10.0),
     "crs": (None, "EPSG:32632"),
@@ -73,6 +81,7 @@ OTHERS: dict[str, Any] = {
 RASTERS: dict[str, Any] = {"scenes": (), "scenes_before": ("a.tif",), "scenes_after": ("b.tif",), "detector": "ir-mad"}
 RANGES: dict[str, Any] = {"scenes": (), "before": "2022-05", "after": "2023-05", "detector": "ir-mad"}
 WITH: dict[str, Any] = {
+    "without": {"prompt": ("river",)},
     "dem": {"evidence": "landslide"},
     "comment": {"evidence": "landslide"},
     **dict.fromkeys(("scenes_before", "scenes_after", "detector", "fit", "align", "drop_thin", "max_cloud"), RASTERS),
@@ -383,6 +392,9 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "max_cloud": (0.2, 0.2),
     "composite": ("median", "median"),
     "model": ("m", "m"),
+    "prompt": (["forest, trees", "river"], ("forest, trees", "river")),
+    "example": (TRIANGLE, EXAMPLE),
+    "without": ("gate, guide", ("gate", "guide")),
     "legend": ("worldcover", "worldcover"),
     "resolution": (20.0, 20.0),
     "crs": ("EPSG:32633", "EPSG:32633"),
@@ -410,6 +422,7 @@ WORDS: dict[str, tuple[Any, Any]] = {
     "backend": ("torch", "torch"),
     "connections": (4, 4),
     "offline": (True, True),
+    "max_features": ("500MB", 5 * 10**8),
     "allow_pickle": (True, True),
 }
 

@@ -39,9 +39,14 @@ class Service:
         self.rates = Rates(settings.requests_per_minute)
         self.stopping = threading.Event()
 
+    def interrupt(self) -> None:
+        """Let nobody wait for what takes long: the server is to end."""
+        self.stopping.set()
+        self.demo.stop()
+
     def close(self) -> None:
         """End what it started."""
-        self.stopping.set()
+        self.interrupt()
         self.planner.close()
         self.database.close()
 
@@ -117,9 +122,21 @@ class Demo:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Give it up where it is being written: who waits for it is told."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.kill()
 
     def make(self) -> None:
-        """Write it where it is not there yet; others wait."""
+        """Write it where it is not there yet; others wait.
+
+        Raises:
+            Problem: If it cannot be written, or the server ends.
+        """
         folder = self._settings.demo
         if (folder / "catalog.json").is_file():
             return
@@ -127,7 +144,14 @@ class Demo:
             if (folder / "catalog.json").is_file():
                 return
             part = folder.with_name(f".demo.{time.time_ns()}.part")
-            subprocess.run([sys.executable, "-m", "geoseg", "demo", str(part)], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own
+            command = [sys.executable, "-m", "geoseg", "demo", str(part)]
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  # our own
+            if self._stopped:
+                self._process.kill()
+            if self._process.wait():
+                shutil.rmtree(part, ignore_errors=True)
+                words = ("the scenes of the process demo, which could not be written", "a server that goes on")
+                raise Problem(503, *words, "try again in a minute", headers={"Retry-After": "60"})
             try:
                 part.rename(folder)
             except OSError:  # another server of the same folder was quicker

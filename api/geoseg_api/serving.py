@@ -9,11 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
 from geoseg_api.app import create_app
 from geoseg_api.logs import log_as_json
+from geoseg_api.problems import Problem
+from geoseg_api.service import Service
 from geoseg_api.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
@@ -92,25 +96,30 @@ def serve(settings: ServiceSettings) -> None:
     )
     workers = Workers(settings)
     workers.start()
-    threading.Thread(target=app.state.service.demo.make, name="writing the demo", daemon=True).start()
+    threading.Thread(target=_make_demo, args=(app.state.service,), name="writing the demo", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):  # what uvicorn gives back to when it has ended
         signal.signal(number, lambda *_: None)
     try:
-        _Server(config, app.state.service.stopping).run()
+        _Server(config, app.state.service.interrupt).run()
     finally:
         workers.stop()
         app.state.service.close()
 
 
+def _make_demo(service: Service) -> None:
+    with suppress(Problem):  # who asks for it is told
+        service.demo.make()
+
+
 class _Server(uvicorn.Server):
     """Tells streams of events when the server is to end."""
 
-    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, interrupt: Callable[[], None]) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._interrupt = interrupt
 
     def handle_exit(self, sig: int, frame: object) -> None:
-        self._stopping.set()
+        self._interrupt()
         super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, or nothing
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets of any kind

@@ -140,6 +140,13 @@ def _measure_change(words: argparse.Namespace, folder: Path) -> None:
     measure_runs(data, folder, sys.stdout.write)
 
 
+def _measure_words(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.words import measure_words  # noqa: PLC0415  # imports torch
+
+    data = (words.data or Path("../shared/data")).absolute()
+    measure_words(folder, data, [str(part) for part in words.inputs], words.seeds, sys.stdout.write)
+
+
 def _measure_trained(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change_trained import measure_trained  # noqa: PLC0415  # imports torch
 
@@ -170,6 +177,7 @@ _MEASURES = {
     "landcover": _measure_landcover,
     "evidence": _weigh_evidence,
     "change": _measure_change,
+    "words": _measure_words,
     "change-trained": _measure_trained,
 }
 
@@ -182,7 +190,8 @@ def _parse() -> argparse.Namespace:
         nargs="*",
         type=Path,
         help="oddities: folders of rasters and STAC items; landcover: s2-slovenia-lulc; folds: a configuration; "
-        "change: folder of shared data; change-trained: a configuration of two dates",
+        "change: folder of shared data; change-trained: a configuration of two dates; "
+        "words: pairs, steps, absent, order, second, examples (default: all)",
     )
     parser.add_argument("--markdown", action="store_true", help="oddities: print a Markdown table")
     parser.add_argument("--model", action="append", help="model to measure, folds: to calibrate; repeat for several")
@@ -197,6 +206,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=10_000, help="service: requests over which memory is looked at")
     parser.add_argument("--kills", type=int, default=20, help="kills: how many")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
+    parser.add_argument("--data", type=Path, help="words: folder of shared data, ../shared/data")
+    parser.add_argument("--seeds", type=int, default=5, help="words: networks that are trained")
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--runs", type=int, default=5, help="change-trained: trainings, each from a seed of its own")
     parser.add_argument("--mix", type=float, help="change-trained: pairs.mix instead of the configuration's")

@@ -133,7 +133,8 @@ def _finders() -> dict[str, Finder]:
 
     def compared(pair: Pair) -> NDArray[np.bool_]:
         classes = [_classes(landcover, image, pair.valid) for image in (pair.before, pair.after)]
-        return (classes[0] != classes[1]) & pair.valid
+        differs: NDArray[np.bool_] = (classes[0] != classes[1]) & pair.valid
+        return differs
 
     plain: dict[str, Finder] = {name: partial(found_by, name) for name in DETECTORS}
     return {**plain, _POST: compared}

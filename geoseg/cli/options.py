@@ -29,7 +29,7 @@ Aoi = Annotated[
 Workflow = Annotated[
     str | None,
     _job(
-        "Named settings: landcover (default), change, landslide, demo, or a YAML file.",
+        "Named settings: landcover (default), change, landslide, prompt, demo, or a YAML file.",
         "--workflow",
         autocompletion=completion.workflows,
     ),
@@ -157,6 +157,30 @@ Model = Annotated[
         "Default: the workflow's (landcover: dynamic-world).",
         "--model",
         autocompletion=completion.models,
+    ),
+]
+Prompt = Annotated[
+    list[str] | None,
+    _job(
+        "What to find, in words; synonyms with commas between them: 'forest, trees, woodland'. Repeat for several classes. "
+        "Implies --workflow prompt.",
+        "--prompt",
+    ),
+]
+Example = Annotated[
+    str | None,
+    _job(
+        "GeoJSON file of polygons in longitude and latitude, each with a property prompt: outlined examples of what to find, "
+        "alone or beside --prompt.",
+        "--example",
+    ),
+]
+Without = Annotated[
+    str | None,
+    _job(
+        "Steps of the prompts' algorithm to leave out: templates, synonyms, bias, gate, mixing, guide, reject; several with "
+        "commas. Default: none.",
+        "--without",
     ),
 ]
 Legend = Annotated[
@@ -323,6 +347,14 @@ Connections = Annotated[
 ]
 Offline = Annotated[
     bool, _where("Fetch nothing: models, weights, catalogues and files of this machine only.", "--offline")
+]
+MaxFeatures = Annotated[
+    str | None,
+    _where(
+        "Most image features that a run with --prompt keeps in the tile store, so that later prompts need no image "
+        "network, such as 500MB; 0 keeps none. Default: 2 GB.",
+        "--max-features",
+    ),
 ]
 AllowPickle = Annotated[
     bool,

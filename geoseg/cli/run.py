@@ -38,6 +38,9 @@ def run_command(
     fit: options.Fit = None,
     composite: options.Composite = None,
     model: options.Model = None,
+    prompt: options.Prompt = None,
+    example: options.Example = None,
+    without: options.Without = None,
     legend: options.Legend = None,
     resolution: options.Resolution = None,
     crs: options.Crs = None,
@@ -68,6 +71,7 @@ def run_command(
     backend: options.Backend = None,
     connections: options.Connections = None,
     offline: options.Offline = False,
+    max_features: options.MaxFeatures = None,
     allow_pickle: options.AllowPickle = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -118,6 +122,9 @@ def plan_command(
     fit: options.Fit = None,
     composite: options.Composite = None,
     model: options.Model = None,
+    prompt: options.Prompt = None,
+    example: options.Example = None,
+    without: options.Without = None,
     legend: options.Legend = None,
     resolution: options.Resolution = None,
     crs: options.Crs = None,
@@ -148,6 +155,7 @@ def plan_command(
     backend: options.Backend = None,
     connections: options.Connections = None,
     offline: options.Offline = False,
+    max_features: options.MaxFeatures = None,
     allow_pickle: options.AllowPickle = False,
     price: options.Price = None,
     as_json: options.Json = False,
@@ -184,7 +192,7 @@ def plan_command(
 
 # Command-line words whose field has another name; a test holds the rest to be equal.
 RENAMED = {"min_area": "min_area_m2", "simplify": "simplify_m", "max_area": "max_area_km2"}
-_LISTS = ("bands", "format", "layers")
+_LISTS = ("bands", "format", "layers", "without")
 _NEITHER = ("as_json", "quiet", "debug", "price")
 
 

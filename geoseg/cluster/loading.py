@@ -17,7 +17,9 @@ from geoseg.tiles import ChipPlan
 
 if TYPE_CHECKING:
     from geoseg.heads import Head
+    from geoseg.heads.words import WordsHead
     from geoseg.predict import Arrays, Predictor
+    from geoseg.words import WordsPlan
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class ModelLoader:
         allow_pickle: Whether weights may be a pickle.
         keeps_scores: See ``Predictor``.
         legend: In which the classes are told; ``None`` for the model's own.
+        words: What is asked of a text-image model; ``None`` for models that have classes of their own.
+        features_in: Store in which image features are kept for later prompts.
+        features_bytes: Most of them that this process writes.
         detector: What finds change between two dates, instead of a network.
     """
 
@@ -46,6 +51,9 @@ class ModelLoader:
     allow_pickle: bool = False
     keeps_scores: bool = False
     legend: Legend | None = None
+    words: WordsPlan | None = None
+    features_in: str = ""
+    features_bytes: int = 0
     detector: Detector | None = None
 
     def here(self) -> Self:
@@ -108,6 +116,9 @@ class ModelLoader:
         )
 
     def _head(self) -> Head:
+        """What makes scores of chips."""
+        if self.words is not None:
+            return self.words_head()
         if self.detector is not None:
             from geoseg.heads.detector import DetectorHead  # noqa: PLC0415  # as below
 
@@ -116,3 +127,23 @@ class ModelLoader:
 
         network = self.backend.load(self.model, self.threads, allow_pickle=self.allow_pickle)
         return make_head(network, self.legend)
+
+    def words_head(self) -> WordsHead:
+        """The head of a text-image model; loads nothing yet."""
+        from geoseg.heads.words import WordsHead  # noqa: PLC0415  # imports torch
+        from geoseg.models.networks.text_image.loading import load_text_image  # noqa: PLC0415
+        from geoseg.models.text_image import MASKS  # noqa: PLC0415
+        from geoseg.store import open_store  # noqa: PLC0415
+        from geoseg.words import FeatureCache  # noqa: PLC0415
+
+        assert self.words is not None  # noqa: S101  # who asks has prompts
+        backend, spec = self.backend, self.model.spec
+        made_by = f"{spec.digest} {backend.key} {backend.precision} {self.threads}"
+        store = open_store(self.features_in) if self.features_in else None
+        return WordsHead(
+            lambda: load_text_image(self.model, backend.device, allow_pickle=self.allow_pickle),
+            spec.stride_px,
+            self.words,
+            FeatureCache(store, made_by, self.features_bytes),
+            draws=spec.architecture.endswith(f":{MASKS}"),
+        )

@@ -3,8 +3,18 @@
 Importing this room loads no torch: which head a model names is asked before anything is computed.
 """
 
-from geoseg.heads.base import Chips, Head, HeadOutput
+from geoseg.heads.base import Chips, Finished, FinishingHead, Head, HeadOutput
 from geoseg.heads.choice import head_names, make_head, plugin_of_head
 from geoseg.heads.semantic import SemanticHead
 
-__all__ = ["Chips", "Head", "HeadOutput", "SemanticHead", "head_names", "make_head", "plugin_of_head"]
+__all__ = [
+    "Chips",
+    "Finished",
+    "FinishingHead",
+    "Head",
+    "HeadOutput",
+    "SemanticHead",
+    "head_names",
+    "make_head",
+    "plugin_of_head",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,23 @@ class HeadOutput:
     layers: Mapping[str, Array] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What blended scores say of pixels, where a head chooses by itself.
+
+    Attributes:
+        classes: uint8 ``(h, w)``.
+        percent: uint8 ``(h, w)``: probability of the class; 255 where a score is no finite number.
+        probabilities: float32 ``(class, h, w)``; NaN where there is no answer.
+        layers: Further uint8 layers ``(h, w)``, those of ``FinishingHead.further``.
+    """
+
+    classes: NDArray[np.uint8]
+    percent: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    layers: Mapping[str, NDArray[np.uint8]]
+
+
 class Head(Protocol):
     """Anything that turns chips into scores."""
 
@@ -58,4 +75,23 @@ class Head(Protocol):
 
     def __call__(self, chips: Chips) -> HeadOutput:
         """Scores of a batch of chips."""
+        ...
+
+
+@runtime_checkable
+class FinishingHead(Head, Protocol):
+    """A head whose scores are no probabilities: chips are blended first, then it chooses, pixel by pixel."""
+
+    @property
+    def channels(self) -> int:
+        """Maps of scores that it gives; not one for each class."""
+        ...
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Layers that it adds to every record."""
+        ...
+
+    def finish(self, scores: Array) -> Finished:
+        """The choice, from scores ``(channel, h, w)``; of each pixel by itself."""
         ...

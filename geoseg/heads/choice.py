@@ -11,13 +11,16 @@ from geoseg.errors import GeosegError, RequestError
 from geoseg.heads.base import Chips, Head, HeadOutput
 from geoseg.models import ClassInfo, ModelSpec
 from geoseg.models.legends import Legend
-from geoseg.models.spec import SEMANTIC
+from geoseg.models.spec import SEMANTIC, WORDS
 
 if TYPE_CHECKING:
     from geoseg.models.backends import AnyNetwork
 
 # Name to where it is built: a callable from a loaded network to a head.
-_OWN: Mapping[str, str] = {SEMANTIC: "geoseg.heads.semantic:SemanticHead"}
+_OWN: Mapping[str, str] = {
+    SEMANTIC: "geoseg.heads.semantic:SemanticHead",
+    WORDS: "geoseg.heads.words:WordsHead",  # made with a job's prompts, see geoseg.cluster.loading
+}
 
 
 def head_names() -> tuple[str, ...]:

@@ -135,6 +135,36 @@ def files_of_hub(reference: str, names: Sequence[str], *, cache: Path | None, of
     return repository.root / listing.commit, listing.commit
 
 
+def wanted_files_of_hub(reference: str, names: Sequence[str], *, cache: Path | None, offline: bool) -> tuple[Path, str]:
+    """Those of some files that a repository of another kind of model has; a full commit is never asked for twice.
+
+    Args:
+        reference: As for ``hub_folder``.
+        names: Paths in the repository; the first two are needed.
+        cache: As for ``hub_folder``.
+        offline: As for ``hub_folder``.
+
+    Returns:
+        The folder that has them, and the commit.
+
+    Raises:
+        GeosegError: As ``hub_folder``.
+    """
+    repository = _Repository.named(reference, cache, offline=offline)
+    folder = repository.root / repository.revision
+    if all((folder / name).is_file() for name in names[:2]):
+        return folder, repository.revision
+    if repository.offline:
+        raise repository.never_used(f"its files at a full commit, as in hf:{repository.name}@COMMIT")
+    listing = repository.listing()
+    for name in names[:2]:
+        if name not in listing.files:
+            raise repository.lacks(name, listing)
+    for name in (*_small(listing), *(name for name in names if name in listing.files)):
+        repository.get(listing, name, _MAX_BYTES)
+    return repository.root / listing.commit, listing.commit
+
+
 def _small(listing: _Listing) -> Iterator[str]:
     for name in sorted(listing.files):
         if name in _SMALL or (name.upper().startswith(_SMALL_BEGINNINGS) and "/" not in name):

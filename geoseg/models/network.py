@@ -14,7 +14,7 @@ from geoseg.errors import ModelMismatchError, RequestError
 from geoseg.models.folder import ModelFolder
 from geoseg.models.folding import fold_norms
 from geoseg.models.networks import build
-from geoseg.models.spec import ModelSpec
+from geoseg.models.spec import WORDS, ModelSpec
 from geoseg.models.state import put_state, read_state
 from geoseg.models.transform import Transform
 from geoseg.models.weights import find_weights, guard_pickle
@@ -166,6 +166,12 @@ def load_network(
         ModelSpecError: If the architecture is unknown.
     """
     spec = folder.spec
+    if spec.head == WORDS:
+        raise ModelMismatchError(
+            f"the text-image model {spec.name!r}, which has no classes of its own",
+            "a network that classifies",
+            "ask it in words: geoseg run --prompt; its windows are what its item says, nothing of them is measured",
+        )
     guard_pickle(spec.weights, allow_pickle=allow_pickle)
     _device(device)
     path = find_weights(folder)

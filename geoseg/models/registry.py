@@ -13,6 +13,7 @@ from pathlib import Path
 
 from geoseg.errors import ModelSpecError, UnknownModelError
 from geoseg.models.folder import ITEM, ModelFolder
+from geoseg.models.text_image import EMBEDDING, embedding_folder, is_text_image, text_image_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ def resolve(
         from geoseg.models.torchgeo_weights import torchgeo_folder  # noqa: PLC0415  # imports torchgeo
 
         return torchgeo_folder(reference.removeprefix(_TORCHGEO), search=search, cache=cache, offline=offline)
+    if reference.startswith(EMBEDDING):
+        name = reference.removeprefix(EMBEDDING)
+        return embedding_folder(resolve(name, models_dirs=search, cache=cache, offline=offline))
+    if is_text_image(reference):
+        return text_image_folder(reference, search=search, cache=cache, offline=offline)
     if reference.startswith(HUB):
         from geoseg.models.hub import hub_folder  # noqa: PLC0415  # HTTP that names need not wait for
 

@@ -32,6 +32,8 @@ TEMPERATURES = (0.25, 8.0)
 
 #: The head of a model that names none: one class per pixel, those of the network.
 SEMANTIC = "semantic"
+#: The head of text-image models: the classes are those that a job's prompts name.
+WORDS = "words"
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")

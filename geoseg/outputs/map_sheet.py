@@ -69,7 +69,7 @@ def map_sheet(
     """Lays the map out; arguments as those of the report."""
     rows, cols = pixels.shape
     pictures = (
-        _data(colour_classes(pixels, classes), "PNG"),
+        data_address(colour_classes(pixels, classes), "PNG"),
         "" if imagery is None else picture_data(imagery, valid),
     )
     if geobox.crs is None:
@@ -100,7 +100,7 @@ def map_sheet(
 
 def picture_data(imagery: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> str:
     """Imagery as a ``data:`` address."""
-    return _data(_smooth(imagery_picture(imagery, valid)), "WEBP")
+    return data_address(_smooth(imagery_picture(imagery, valid)), "WEBP")
 
 
 def _scale_bar(width_m: float) -> ScaleBar:
@@ -131,5 +131,6 @@ def _smooth(picture: Image.Image) -> Image.Image:
     return picture if factor <= 1 else picture.resize((picture.width * factor, picture.height * factor))
 
 
-def _data(picture: Image.Image, kind: Literal["PNG", "WEBP"]) -> str:
+def data_address(picture: Image.Image, kind: Literal["PNG", "WEBP"]) -> str:
+    """A picture as an address that holds it."""
     return f"data:image/{kind.lower()};base64," + base64.b64encode(encoded(picture, kind)).decode()

@@ -21,6 +21,7 @@ from odc.geo.geobox import GeoBox
 
 from geoseg.outputs.files import whole_file
 from geoseg.outputs.map_sheet import map_sheet, picture_data
+from geoseg.outputs.prompt_maps import prompt_maps
 from geoseg.outputs.record import Record
 from geoseg.outputs.report_text import FILTERS, area_groups, byline, coverage, facts, figures, legend, licences, verdict
 
@@ -55,6 +56,7 @@ def render_report(
         "map": map_sheet(pixels, geobox, record.classes, imagery, valid),
         "dates": [picture_data(*one) for one in dates],
         "legend": legend(record),
+        "prompt_maps": prompt_maps(record, pixels),
         "areas": area_groups(record),
         "coverage": coverage(record.pixels),
         "facts": facts(record),

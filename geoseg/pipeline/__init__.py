@@ -22,6 +22,7 @@ from geoseg.machine import MemoryWatch, release_memory
 from geoseg.models.backends import is_exported
 from geoseg.pipeline.dates import PER_DATE, make_dates
 from geoseg.pipeline.evidence import with_evidence
+from geoseg.pipeline.examples import with_examples
 from geoseg.pipeline.finish import finish
 from geoseg.pipeline.fitting import with_fitted
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
@@ -104,7 +105,8 @@ def run(
         progress.stage("planning")
         ready = prepare_job(spec, _asked(job, settings, progress, should_stop), model)
         with ready.remote:
-            prepared = with_fitted(with_evidence(_with_inputs_checked(ready)), job.fitted, progress.stage)
+            judged = with_examples(with_evidence(_with_inputs_checked(ready)), progress.stage)
+            prepared = with_fitted(judged, job.fitted, progress.stage)
             with _taken(job, prepared):
                 if before is not None:
                     before(prepared)

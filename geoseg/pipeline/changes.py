@@ -17,11 +17,13 @@ from geoseg.models import ClassInfo
 from geoseg.mosaic import Blocks, Mosaic
 from geoseg.outputs.vector import PolygonBatch
 from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.sizes import kept_layers
 from geoseg.pixels import NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names
 from geoseg.polygons import ClassSource, OverSource, RegionBatch, polygonize
 from geoseg.store import Store
 from geoseg.tally import Tally
 from geoseg.transitions import CONFIDENCE_AFTER, CONFIDENCE_BEFORE, ChangeMosaic
+from geoseg.words import LAYERS as WORDS_LAYERS
 
 CLOUD_SHARE = "cloud_share"
 # A cloud mask that ends here was drawn with an uncertainty of about as many pixels.
@@ -43,7 +45,8 @@ def mosaic_of(prepared: Prepared, tallies: Sequence[Tally], store: Store) -> tup
         RequestError: If more pairs of classes were observed than a raster can hold.
     """
     memory = prepared.budget.finish_bytes // _MEMORY_SHARE // len(tallies)
-    layers = layer_names(prepared.spec.layers, len(prepared.classes))
+    layers = layer_names(kept_layers(prepared.spec), len(prepared.classes))
+    layers += () if prepared.words is None else WORDS_LAYERS
     made = [
         Mosaic(one.region, one.tasks, tally.keys, store, memory, layers)
         for one, tally in zip(prepared.lists, tallies, strict=True)

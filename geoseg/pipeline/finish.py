@@ -35,6 +35,7 @@ from geoseg.pipeline.evidence import evidence_of
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
 from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
+from geoseg.pipeline.word_columns import WordColumns
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify
 from geoseg.progress import Progress
 from geoseg.store import Store
@@ -218,6 +219,7 @@ def _write_polygons(
 ) -> tuple[PolygonCounts, list[str], Gathering | None]:
     spec, model = prepared.spec, prepared.model.spec
     columns = sorting = None
+    worded = None if prepared.words is None else WordColumns(prepared.words, source.source, source.mosaic)
     batches = polygonize(source if prepared.later is None else changes_of(source), threads=usable_cores())
     if prepared.later is not None:
         columns = ChangeColumns(prepared, source.mosaic, source.source, usable_cores())
@@ -244,7 +246,7 @@ def _write_polygons(
             prepared.classes,
             formats=set(spec.format),
             metadata={name: text for name, text in notes.items() if text},
-            further=columns or gathering,
+            further=columns or worded or gathering,
         ) as writer,
     ):
         _write_beside(writer, batches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from geoseg.cluster import ModelLoader
 from geoseg.machine import usable_cores
 from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.sizes import kept_layers
 from geoseg.work import Recipe
 
 
@@ -33,9 +34,12 @@ def loader_of(prepared: Prepared, recipe: Recipe, *, keeps_scores: bool = False)
         prepared.backend,
         prepared.pixel_m,
         prepared.key_parts.threads,
-        tuple(prepared.spec.layers),
+        kept_layers(prepared.spec),
         prepared.settings.allow_pickle,
         keeps_scores,
         prepared.legend,
+        prepared.words,
+        prepared.settings.store or str(prepared.settings.cache / "tiles"),
+        prepared.settings.max_features,
         prepared.detector,
     )

@@ -26,7 +26,8 @@ from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
 from geoseg.pipeline.asked import check_pixel_grid, check_quantity, like_of, of_another_backend, sums_of
-from geoseg.pipeline.sizes import appetite, backend_of, key_parts_of, sizes_of
+from geoseg.pipeline.sizes import appetite, backend_of, kept_layers, key_parts_of, sizes_of
+from geoseg.pipeline.words import example_names, words_of
 from geoseg.plan import (
     Coverage,
     Region,
@@ -51,6 +52,7 @@ from geoseg.scenes import Found, changes, find_scenes
 from geoseg.settings import Settings
 from geoseg.spec import POST_CLASSIFICATION, JobSpec
 from geoseg.tiles import ChipPlan, finite_halo
+from geoseg.words import WordsPlan
 
 if TYPE_CHECKING:
     from geoseg.pipeline.evidence import EvidencePlan
@@ -100,6 +102,7 @@ class Prepared:
         warnings: In plain words.
         evidence: What the polygons are held against; ``None`` where the job asks for nothing, or before a run.
         legend: Of the map, where it is not the model's own.
+        words: What is asked of a text-image model; ``None`` for models that have classes of their own.
         later: What the second of two dates adds; ``None`` for maps of one.
         of_dates: The land cover of both dates, each a job of its own, where a change map tells classes.
         fitted: What a job of two dates fitted before its tiles; ``None`` before a run.
@@ -126,6 +129,7 @@ class Prepared:
     warnings: tuple[str, ...]
     evidence: EvidencePlan | None = None
     legend: Legend | None = None
+    words: WordsPlan | None = None
     later: Later | None = None
     of_dates: tuple[Prepared, ...] = ()
     fitted: Fitted | None = None
@@ -160,6 +164,8 @@ class Prepared:
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
         """The class table of the map."""
+        if self.words is not None:
+            return self.words.classes
         if self.from_to is not None:
             return self.from_to
         return self.model.spec.classes if self.legend is None else self.legend.classes
@@ -226,7 +232,7 @@ class Prepared:
     @property
     def appetite(self) -> Appetite:
         """What the model costs in memory."""
-        return appetite(self.model.spec, self.backend, self.spec.layers, self.spec.composite)
+        return appetite(self.model.spec, self.backend, kept_layers(self.spec), self.spec.composite, self.words)
 
 
 def resolve_model(spec: JobSpec, settings: Settings) -> ModelFolder:
@@ -283,9 +289,11 @@ def prepare(
     folder = folder or resolve_model(spec, settings)
     model = folder.spec
     legend = None if spec.legend is None else legend_of(model, spec.legend)
-    aoi, like = spec.region, like_of(spec)
+    aoi, like, words = spec.region, like_of(spec), words_of(spec, model)
     backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files, should_stop=should_stop)
-    budget, share, fewer = sizes_of(settings, backend, appetite(model, backend, spec.layers, spec.composite))
+    budget, share, fewer = sizes_of(
+        settings, backend, appetite(model, backend, kept_layers(spec), spec.composite, words)
+    )
     tile_px = budget.tile_cells * model.cell_px
     reach_px = tile_px + max(*finite_halo(model.radius_px, model.stride_px), model.chip_px or 0)
     if aoi is not None:
@@ -319,10 +327,15 @@ def prepare(
                 spec, bounds_of(aoi, reach_px, pixel_m), model.bands, allow_lacking=allow_lacking, opener=opener
             )
             found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
-        if forgotten and (words := changes(forgotten, found.documents)):
-            found = replace(found, notes=(*found.notes, words))
+        if forgotten and (moved := changes(forgotten, found.documents)):
+            found = replace(found, notes=(*found.notes, moved))
         found = replace(found, notes=(*notes, *of_another_backend(begun_with, backend), *found.notes))
-        warnings = [*fewer, *_warnings(spec, aoi, found, model, pixel_m), *sums_of(legend)]
+        warnings = [
+            *fewer,
+            *_warnings(spec, aoi, found, model, pixel_m),
+            *sums_of(legend),
+            *_unknown(words, model, spec),
+        ]
         if spec.pixel_grid:
             origin = "rows and columns of the rasters (--pixel-grid)"
         if any(map(is_remote, _hrefs(found))):  # a share of the cache that is planned for GDAL
@@ -341,13 +354,14 @@ def prepare(
             tasks=tasks,
             budget=budget,
             share=share,
-            key_parts=key_parts_of(spec, model, lattice, budget, backend, legend),
+            key_parts=key_parts_of(spec, model, lattice, budget, backend, legend, words),
             asset_facts=asset_facts(_hrefs(found), remote) if asks_files else {},
             remote=remote,
             backend=backend,
             pixel_m=pixel_m,
             warnings=tuple(warnings),
             legend=legend,
+            words=words,
         )
         undo.pop_all()
     return prepared
@@ -367,6 +381,11 @@ def _warnings(spec: JobSpec, aoi: AOI | None, found: Found, model: ModelSpec, pi
     else:
         check_resolution(pixel_m, model.resolution_range_m, model.name)
     return warnings
+
+
+def _unknown(words: WordsPlan | None, model: ModelSpec, spec: JobSpec) -> list[str]:
+    """Which prompts hold words that the model does not know."""
+    return [] if words is None else words.warnings(model.name, example_names(spec))
 
 
 def _believing_files(found: Found, spec: JobSpec, rasters: Rasters, *, whole: bool) -> Found:

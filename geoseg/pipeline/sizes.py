@@ -24,6 +24,8 @@ from geoseg.pipeline.subject import is_detector
 from geoseg.pixels import LAYERS, layer_names
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
+from geoseg.words import LAYERS as WORDS_LAYERS
+from geoseg.words import WordsPlan
 
 _PROCESSOR_ONLY = {"openvino", "onnx"}
 # Chips above this side gain nothing: eager torch on a processor slows down as its temporaries outgrow the caches, and the
@@ -37,7 +39,7 @@ _FIT_BYTES_PER_CHANNEL = 2 * 64 * 128**2 * 4 + 4 * 2**18 * 8
 # What converting and timing a network takes beside this process; below it, what is there is taken as it is.
 _TRIAL_BYTES = 2 * 10**9
 # What the large libraries of networks add to torch.
-_LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6}
+_LIBRARY_BYTES = {"smp": 250 * 10**6, "torchgeo": 350 * 10**6, "transformers": 400 * 10**6, "open-clip": 400 * 10**6}
 
 
 def backend_of(
@@ -128,8 +130,17 @@ def _device(settings: Settings) -> str:
     return pick_device(settings.device)
 
 
-def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rule: str = "") -> Appetite:
-    """What a model costs in memory, with the further layers that are asked for and the rule of the composite."""
+def kept_layers(spec: JobSpec) -> tuple[str, ...]:
+    """Layers of ``geoseg.pixels.LAYERS`` that records have: those that were asked for; of prompts the margin too."""
+    return tuple(name for name in LAYERS if name in spec.layers or (name == "margin" and (spec.prompt or spec.example)))
+
+
+def appetite(
+    model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rule: str = "", words: WordsPlan | None = None
+) -> Appetite:
+    """What a model costs in memory, with the further layers that are kept and the rule of the composite."""
+    if words is not None:
+        return _appetite_of_words(model, layers, words)
     weights = model.weights.size_bytes or 0
     fitting = _FIT_BYTES_PER_CHANNEL * model.channels if model.dates > 1 else 0
     if backend.name == "torch":  # weights are in memory twice while they are loaded
@@ -152,6 +163,26 @@ def appetite(model: ModelSpec, backend: Backend, layers: Sequence[str] = (), rul
         len(layer_names(layers, len(model.classes))),
         sums=rule == MEAN_SCORES,
         column_bytes=0.0 if rule == MEAN_SCORES else backend.column_bytes,  # sums want scores of whole chips
+    )
+
+
+def _appetite_of_words(model: ModelSpec, layers: Sequence[str], words: WordsPlan) -> Appetite:
+    """What prompts cost: scores of every phrase over a tile, and copies of them while the choice is made."""
+    standing = _STANDING_BYTES["torch"] + 2 * (model.weights.size_bytes or 0)
+    standing += _LIBRARY_BYTES.get(model.architecture.partition(":")[0], 0)
+    maps = len(words.owners) * 2 + len(words.classes) * 5
+    further = len(layer_names(layers, len(words.classes))) + len(WORDS_LAYERS)
+    return appetite_of(
+        len(model.bands),
+        maps,
+        model.cell_px,
+        model.radius_px,
+        model.stride_px,
+        model.workspace_bytes_per_px,
+        model.chip_px,
+        standing,
+        further,
+        sums=True,
     )
 
 
@@ -200,7 +231,13 @@ def _gpus() -> int:
 
 
 def key_parts_of(
-    spec: JobSpec, model: ModelSpec, lattice: Lattice, budget: Budget, backend: Backend, legend: Legend | None = None
+    spec: JobSpec,
+    model: ModelSpec,
+    lattice: Lattice,
+    budget: Budget,
+    backend: Backend,
+    legend: Legend | None = None,
+    words: WordsPlan | None = None,
 ) -> KeyParts:
     """What the keys of all tiles of a job share."""
     head = plugin_of_head(model)
@@ -219,7 +256,7 @@ def key_parts_of(
         precision=backend.precision,
         threads=budget.threads_per_pass,
         chip=chip,
-        layers=(*KEPT, *(name for name in LAYERS if name in spec.layers)),
-        head="" if head is None else head.fingerprint,
+        layers=(*KEPT, *kept_layers(spec)),
+        head=words.digest if words is not None else "" if head is None else head.fingerprint,
         fused=() if legend is None else legend.fused,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from geoseg.composite import Composite
 from geoseg.errors import GeosegError, ModelMismatchError
 from geoseg.grid import Window
-from geoseg.heads import Chips, Head
+from geoseg.heads import Chips, FinishingHead, Head
 from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names, layers_of
 from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
 from geoseg.predict.mean import MeanScores
@@ -75,6 +75,8 @@ class Predictor:
         self._passes = passes
         self._layers = tuple(layers)
         self._keeps_scores = keeps_scores
+        self._finishing = head if isinstance(head, FinishingHead) else None
+        self._channels = len(head.class_table) if self._finishing is None else self._finishing.channels
         self._turn = threading.Lock()  # of the tile whose chips are handed to the passes
         self._fits = False  # whether the network ever gave scores of the right shape
         self._pool = ThreadPoolExecutor(passes, "pass", initializer=arrays.start_thread, initargs=(threads,))
@@ -109,8 +111,7 @@ class Predictor:
         made = TileResult(
             np.full(side, NO_CLASS, "uint8"), np.full(side, NO_CONFIDENCE, "uint8"), np.empty(side, "uint8"), {}, {}
         )
-        names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()
-        layers = {name: np.full(side, NO_CONFIDENCE, "uint8") for name in names}
+        layers = self._no_layers(side)
         failures: dict[Window, str] = {}
         finite = np.ones(side, dtype=bool)
         scores = np.full((len(self._head.class_table), *side), np.nan, "float32") if self._keeps_scores else None
@@ -158,7 +159,7 @@ class Predictor:
             The result over the whole tile, and what all images together say of the window, without values; ``None`` when
             stopped.
         """
-        mean = MeanScores(tile.side_px, len(self._head.class_table), window)
+        mean = MeanScores(tile.side_px, self._channels, window)
         parts = self._finite_parts if self._chips.chip_px is None else self._blended_parts
         try:
             for image in images:
@@ -172,14 +173,9 @@ class Predictor:
         except _Stopped:
             return None
         scores, facts = mean.close()
-        decision = self._arrays.decide(self._arrays.put(scores))
-        made = TileResult(
-            decision.classes,
-            decision.percent,
-            np.empty((tile.side_px,) * 2, "uint8"),
-            layers_of(scores, self._layers) if self._layers else {},
-            mean.failures,
-        )
+        decision, layers, _ = self._decided(self._arrays.put(scores))
+        side = (tile.side_px, tile.side_px)
+        made = TileResult(decision.classes, decision.percent, np.empty(side, "uint8"), layers, mean.failures)
         self._finish(tile, cells, facts, window, made, made.confidence != NO_CONFIDENCE)
         for layer in made.layers.values():
             layer[made.confidence == NO_CONFIDENCE] = NO_CONFIDENCE
@@ -255,10 +251,10 @@ class Predictor:
                 observed = image.reason[core.within(window)] == Reason.OBSERVED
                 wrong = (observed & ~self._arrays.get(self._arrays.are_finite(kept))).any()
                 return Part(core, Decision.none((0, 0)), {}, {seen: _NO_NUMBER} if wrong else {}, kept)
-            decision = self._arrays.decide(kept)
+            decision, layers, chosen = self._decided(kept)
             failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
             failures = {seen: _NO_NUMBER} if failed.any() else {}
-            return Part(core, decision, self._layers_of(kept), failures, kept if self._keeps_scores else None)
+            return Part(core, decision, layers, failures, chosen if self._keeps_scores else None)
 
         for part in self._in_order(compute, chips, should_stop):
             if part is not None:
@@ -359,8 +355,8 @@ class Predictor:
             if wrong:
                 failures[chip.window] = wrong
             if total is None:
-                classes = len(self._head.class_table) if scores is None else scores.shape[0]
-                total = self._arrays.put(np.zeros((classes, *area.shape), "float32"))
+                channels = self._channels if scores is None else scores.shape[0]
+                total = self._arrays.put(np.zeros((channels, *area.shape), "float32"))
             total[(slice(None), *into)] += np.nan if scores is None else scores[(slice(None), *part)] * weights[part]
             weight[into] += taper[part]
         if total is not None:
@@ -368,7 +364,16 @@ class Predictor:
             if keeps:
                 yield Part(area, Decision.none((0, 0)), {}, failures, scores)
                 return
-            yield Part(area, self._arrays.decide(scores), self._layers_of(scores), failures, scores)
+            decision, layers, kept = self._decided(scores)
+            yield Part(area, decision, layers, failures, kept)
+
+    def _decided(self, scores: Any) -> tuple[Decision, Mapping[str, NDArray[np.uint8]], Any]:
+        """The choice, further layers, and probabilities, from scores (channel, y, x) of the head."""
+        if self._finishing is None:
+            return self._arrays.decide(scores), self._layers_of(scores), scores
+        made = self._finishing.finish(scores)
+        layers = layers_of(made.probabilities, self._layers) if self._layers else {}
+        return Decision(made.classes, made.percent), {**layers, **made.layers}, self._arrays.put(made.probabilities)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
         """What is wrong with the scores of a chip of a global network, or nothing."""
@@ -383,7 +388,8 @@ class Predictor:
 
     def _no_layers(self, shape: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
         names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()
-        return {name: np.full(shape, NO_CONFIDENCE, "uint8") for name in names}
+        further = () if self._finishing is None else self._finishing.further
+        return {name: np.full(shape, NO_CONFIDENCE, "uint8") for name in (*names, *further)}
 
     def _scores(self, chip: Window, image: Composite, window: Window) -> Any:
         """Scores (class, y, x) of a chip; ``None`` if their shape is wrong, while that of other chips is right.
@@ -426,7 +432,7 @@ class Predictor:
 
     def _forward(self, values: Any, valid: Any) -> Any:
         scores = self._head(Chips({"image": values[None]}, valid[None], gsd_m=self._resolution_m)).scores
-        classes, shape = len(self._head.class_table) or scores.shape[1], valid.shape
+        classes, shape = self._channels or scores.shape[1], valid.shape
         if tuple(scores.shape) != (1, classes, *shape):
             raise ModelMismatchError(
                 f"scores of the shape {tuple(scores.shape)}",

@@ -80,7 +80,8 @@ def _patch(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float
     y, x = (np.arange(rows) - row)[:, None], (np.arange(cols) - col)[None, :]
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     distance = np.hypot(u / long, v / short)
-    return np.clip((1 - distance) / soft + 0.5, 0, 1).astype(np.float32)
+    inside: NDArray[np.float32] = np.clip((1 - distance) / soft + 0.5, 0, 1).astype(np.float32)
+    return inside
 
 
 def _moved(

@@ -18,6 +18,7 @@ NOT_IMPORTED = {
     "dask",  # runs what odc-stac returns
     "pyogrio",  # geopandas reads and writes with it
     "pyproj",  # geopandas and odc-geo project with it; its floor is ours
+    "sentencepiece",  # transformers reads tokenizers of TIPSv2 and SigLIP 2 with it
     "s3fs",  # fsspec opens s3:// with it
     "timm",  # segmentation-models-pytorch builds encoders from it; its floor is ours
     "torchvision",  # the release beside torch; torchgeo imports it
@@ -27,6 +28,7 @@ HEAVY = ("torch", "numba", "rasterio", "geopandas", "pandas", "xarray", "scipy",
 # The rooms about tensors and what runs them; of the models room, all but what reads a model's facts.
 WITH_NETWORKS = (
     "geoseg.bench",
+    "geoseg.heads.words",
     "geoseg.cluster.",  # what of it needs an extra is behind doors
     "geoseg.models.",
     "geoseg.predict",

@@ -179,7 +179,7 @@ function valueWords(label, value) {
 function legend(report) {
   const areas = new Map(report.areas.filter((row) => row.feature === "all").map((row) => [row.index, row]));
   const rows = report.classes
-    .filter(({ index }) => areas.has(index))
+    .filter(({ index }) => areas.get(index)?.pixels > 0)
     .sort((a, b) => areas.get(b.index).share - areas.get(a.index).share)
     .map((one) => {
       const { area_m2: size, pixels, share } = areas.get(one.index);

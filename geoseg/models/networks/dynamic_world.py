@@ -112,6 +112,10 @@ class DynamicWorld(nn.Module):
         features = self._features(self._stem_in_strips(image))
         return self._classify_in_strips(features)
 
+    def half_features(self, image: torch.Tensor) -> torch.Tensor:
+        """What the classes are made from, at half the resolution: ``(b, 144, h / 2, w / 2)``; h and w are even."""
+        return self._features(_halve(self.stem(image)))
+
     def _features(self, half: torch.Tensor) -> torch.Tensor:
         joined = torch.cat([self.block2(self.block1(half)), self.low(half)], dim=1)
         features: torch.Tensor = self.block3(joined)

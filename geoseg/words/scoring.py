@@ -1,0 +1,185 @@
+"""Features and phrases to scores, and scores to classes: the algorithm, in NumPy. See docs/decisions/032-words.md.
+
+Every phrase has a map of its own up to the last step, because all steps but the choice add the same to all phrases of a
+prompt; so the phrase that wins a pixel is known. Phrases and classes come in an order that is nobody's (``Prompt.meaning``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from geoseg.pixels import NO_CONFIDENCE
+from geoseg.words.settings import WordSettings
+
+Floats = NDArray[np.float32]
+_TOP_SHARE = 0.02
+
+
+def cell_scores(
+    cells: Floats,
+    whole: Floats,
+    seen: NDArray[np.bool_],
+    phrases: Floats,
+    owners: Sequence[int],
+    settings: WordSettings,
+    mixed: Floats | None = None,
+    taus: Sequence[float | None] = (),
+) -> Floats:
+    """Scores of a window's cells: cosines, less the window's own answer, and less for prompts that are not there.
+
+    Args:
+        cells: Unit features (rows, cols, width).
+        whole: Unit feature of the window (width,).
+        seen: (rows, cols): cells with at least one observed pixel.
+        phrases: Unit vectors (phrase, width).
+        owners: Number of the prompt of each phrase.
+        settings: Of the model and the job.
+        mixed: What class mixing adds to every prompt, (prompt, rows, cols).
+        taus: ``WordSettings.tau_of`` each phrase, where they are not all the same.
+
+    Returns:
+        (phrase, rows, cols), in units of a cosine.
+    """
+    scores: Floats = np.einsum("ijd,kd->kij", cells, phrases, optimize=True).astype(np.float32)
+    members = _members(owners)
+    if settings.bias:
+        own = phrases @ whole
+        for numbers in members:
+            scores[numbers] -= np.float32(settings.bias) * own[numbers].max()
+    if settings.gate and seen.any():
+        for numbers in members:
+            if owners[numbers[0]] < 0:
+                continue  # what stands for none of the prompts is always there
+            tau = taus[numbers[0]] if taus else settings.gate_tau
+            presence = _presence(scores[numbers].max(axis=0)[seen], tau, settings.gate_scale)
+            scores[numbers] += np.float32(
+                settings.gate * settings.temperature * np.log(max(presence, settings.gate_floor))
+            )
+    if mixed is not None:
+        scores += mixed[np.asarray(owners)]
+    return scores
+
+
+def _presence(scores: Floats, tau: float | None, scale: float) -> float:
+    """How likely a prompt is somewhere among some cells, by the highest of them."""
+    count = max(1, round(_TOP_SHARE * scores.size))
+    top = float(np.sort(scores)[-count:].mean(dtype=np.float64))
+    if tau is None:
+        middle = float(np.median(scores))
+        tau = middle + 2 * float(np.median(np.abs(scores - np.float32(middle))))
+    return float(1 / (1 + np.exp(-(top - tau) / scale)))
+
+
+def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) -> Floats:
+    """Scores of cells as scores of pixels: bilinear between the middles of cells, then along the edges of the guide.
+
+    Args:
+        scores: (phrase, rows, cols).
+        guide: (rows x stride, cols x stride) brightness, 0 to 1; ``None`` for bilinear alone.
+        stride_px: Side of a cell.
+        eps: Variance of the guide below which there is no edge.
+
+    References:
+        He, Sun, Tang: Guided image filtering, doi:10.1109/TPAMI.2012.213.
+    """
+    for axis in (1, 2):
+        low, high, share = _between(scores.shape[axis], stride_px)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        weight = share.reshape(shape)
+        scores = np.take(scores, low, axis) * (1 - weight) + np.take(scores, high, axis) * weight
+    if guide is None:
+        return scores
+    size = 2 * (stride_px // 2) + 1 + 2 * (stride_px % 2)
+    over = (0, size, size)
+    mean = uniform_filter(guide, size, mode="nearest")
+    variance = np.maximum(uniform_filter(guide * guide, size, mode="nearest") - mean * mean, 0)
+    means = uniform_filter(scores, over, mode="nearest")
+    slope = (uniform_filter(scores * guide, over, mode="nearest") - means * mean) / (variance + np.float32(eps))
+    level = means - slope * mean
+    made: Floats = uniform_filter(slope, over, mode="nearest") * guide + uniform_filter(level, over, mode="nearest")
+    return made.astype(np.float32)
+
+
+def _between(count: int, stride_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Of each pixel the cells whose middles are around it, and how near the second one is."""
+    place = np.clip((np.arange(count * stride_px) + 0.5) / stride_px - 0.5, 0, count - 1)
+    low = np.floor(place).astype(np.intp)
+    return low, np.minimum(low + 1, count - 1), (place - low).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What scores say of pixels.
+
+    Attributes:
+        classes: uint8 (y, x): 0 for none of the prompts, else the prompt's number and 1.
+        percent: uint8 (y, x): probability of that; of none, where the best was refused: that it is not the best.
+            ``NO_CONFIDENCE`` where a score is no number.
+        probabilities: float32 (1 + prompt, y, x).
+        phrase: uint8 (y, x): number of the phrase that won, 255 where none did.
+        cosine: uint8 (y, x): its score in percent, 0 below 0; 255 where none won.
+    """
+
+    classes: NDArray[np.uint8]
+    percent: NDArray[np.uint8]
+    probabilities: Floats
+    phrase: NDArray[np.uint8]
+    cosine: NDArray[np.uint8]
+
+
+def choose(scores: Floats, owners: Sequence[int], settings: WordSettings, prompts: int | None = None) -> Verdict:
+    """The classes of pixels, each by itself.
+
+    Args:
+        scores: (phrase, y, x); phrases of the owner -1 stand for none of the prompts.
+        owners: Number of the prompt of each phrase, -1 for phrases of the background.
+        settings: Of the model and the job.
+        prompts: How many there are, where not all have a phrase that the model knows.
+    """
+    prompts = max(owners, default=-1) + 1 if prompts is None else prompts
+    best = np.full((prompts + 1, *scores.shape[1:]), -np.inf, np.float32)
+    if settings.null is not None:
+        best[0] = settings.null
+    winner = np.full((prompts + 1, *scores.shape[1:]), NO_CONFIDENCE, np.uint8)
+    for number, owner in enumerate(owners):
+        better = ~(scores[number] <= best[owner + 1])  # NaN stays
+        best[owner + 1] = np.where(better, scores[number], best[owner + 1])
+        winner[owner + 1][better] = number
+    good = np.isfinite(scores).all(axis=0)
+    logits: Floats = (np.where(good, best, 0) / np.float32(settings.temperature)).astype(np.float32)
+    probabilities = _softmax(logits)
+    first = probabilities[1:].argmax(axis=0) if prompts else np.zeros(good.shape, np.intp)
+    rows, cols = np.ogrid[: good.shape[0], : good.shape[1]]
+    likely = probabilities[first + 1, rows, cols] if prompts else np.zeros(good.shape, np.float32)
+    rest = probabilities.copy()
+    if prompts:
+        rest[first + 1, rows, cols] = 0
+    found = (likely > rest[0]) & (likely >= settings.least) & (likely - rest.max(axis=0) >= settings.lead)
+    classes = np.where(found, first + 1, 0).astype(np.uint8)
+    sure = np.where(found, likely, np.maximum(probabilities[0], 1 - likely))
+    is_prompt = found & good
+    chosen = best[classes, rows, cols]
+    return Verdict(
+        classes,
+        np.where(good, np.rint(sure * 100), NO_CONFIDENCE).astype(np.uint8),
+        np.where(good, probabilities, np.nan).astype(np.float32),
+        np.where(is_prompt, winner[classes, rows, cols], NO_CONFIDENCE).astype(np.uint8),
+        np.where(is_prompt, np.rint(np.clip(chosen, 0, 1) * 100), NO_CONFIDENCE).astype(np.uint8),
+    )
+
+
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits - logits.max(axis=0))
+    made: Floats = shifted / shifted.sum(axis=0)
+    return made
+
+
+def _members(owners: Sequence[int]) -> list[list[int]]:
+    """Numbers of the phrases of each prompt."""
+    return [[number for number, owner in enumerate(owners) if owner == prompt] for prompt in sorted(set(owners))]

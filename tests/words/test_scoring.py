@@ -1,0 +1,123 @@
+"""The steps of the algorithm, each by what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from geoseg.store import TileStore
+from geoseg.words import FeatureCache, Features, WordSettings
+from geoseg.words.features import unit
+from geoseg.words.scoring import cell_scores, choose, to_pixels
+
+SETTINGS = WordSettings(temperature=0.07, null=0.3)
+
+
+def vectors(*shape: int, seed: int = 0) -> np.ndarray:
+    return unit(np.random.default_rng(seed).normal(size=shape).astype("float32"))
+
+
+def scores_of(settings: WordSettings, cells: np.ndarray, phrases: np.ndarray, owners: tuple[int, ...]) -> np.ndarray:
+    whole = unit(cells.reshape(-1, cells.shape[-1]).mean(axis=0))
+    return cell_scores(cells, whole, np.ones(cells.shape[:2], bool), phrases, owners, settings)
+
+
+def test_a_good_synonym_is_not_diluted_by_a_poor_one():
+    scores = np.array([[[0.9]], [[0.1]], [[0.6]]], "float32")
+    found = choose(scores, (0, 0, 1), SETTINGS)
+    assert (found.classes[0, 0], found.phrase[0, 0], found.cosine[0, 0]) == (1, 0, 90)
+
+
+def test_bias_takes_off_what_the_window_says_as_a_whole():
+    cells, phrases = vectors(6, 6, 8), vectors(2, 8, seed=1)
+    plain = scores_of(SETTINGS, cells, phrases, (0, 1))
+    less = scores_of(replace(SETTINGS, bias=0.5), cells, phrases, (0, 1))
+    own = phrases @ unit(cells.reshape(-1, 8).mean(axis=0))
+    assert np.allclose(plain - less, 0.5 * own[:, None, None], atol=1e-6)
+
+
+def test_gate_lowers_what_is_nowhere_near_and_leaves_what_is_there():
+    cells = np.zeros((10, 10, 2), "float32")
+    cells[..., 0] = 1
+    cells[:2, :2] = (0, 1)
+    phrases = np.array([[1, 0], [-0.6, -0.8]], "float32")
+    gated = replace(SETTINGS, gate=2.0, gate_tau=0.4, gate_scale=0.05)
+    change = scores_of(gated, cells, phrases, (0, 1)) - scores_of(SETTINGS, cells, phrases, (0, 1))
+    assert np.abs(change[0]).max() < 1e-5
+    assert np.allclose(change[1], 2 * 0.07 * np.log(0.05), atol=1e-5)  # the floor: never more
+
+
+def test_guided_scores_follow_the_edges_of_the_image():
+    scores = np.zeros((1, 8, 8), "float32")
+    scores[:, :, 4:] = 1
+    guide = np.zeros((32, 32), "float32")
+    guide[:, 18:] = 1  # two pixels beside the edge of the cells
+    plain, guided = (to_pixels(scores, edge, 4, 1e-4)[0, 16] for edge in (None, guide))
+    assert np.diff(guided).argmax() == 17
+    assert np.diff(guided).max() > 1.4 * np.diff(plain).max()
+    assert to_pixels(np.full((1, 8, 8), 0.5, "float32"), guide, 4, 1e-3) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_background_by_null_by_threshold_and_by_margin():
+    below = np.full((2, 1, 1), 0.1, "float32")
+    assert choose(below, (0, 1), SETTINGS).classes[0, 0] == 0
+    close = np.array([[[0.50]], [[0.49]]], "float32")
+    assert choose(close, (0, 1), SETTINGS).classes[0, 0] == 1
+    refused = choose(close, (0, 1), replace(SETTINGS, lead=0.1))
+    assert refused.classes[0, 0] == 0
+    assert (refused.phrase[0, 0], refused.cosine[0, 0]) == (255, 255)
+    assert choose(close, (0, 1), replace(SETTINGS, least=0.9)).classes[0, 0] == 0
+    phrases_of_none = np.array([[[0.5]], [[0.8]]], "float32")
+    assert choose(phrases_of_none, (0, -1), replace(SETTINGS, null=None)).classes[0, 0] == 0
+
+
+def test_a_score_that_is_no_number_gives_no_class():
+    found = choose(np.array([[[np.nan, 0.9]]], "float32"), (0,), SETTINGS)
+    assert found.percent[0].tolist()[0] == 255
+    assert found.classes[0, 1] == 1
+    assert np.isnan(found.probabilities[:, 0, 0]).all()
+
+
+def test_probabilities_are_those_of_a_softmax_with_the_null():
+    scores = np.array([[[0.5]], [[0.4]]], "float32")
+    found = choose(scores, (0, 1), SETTINGS)
+    expected = np.exp(np.array([0.3, 0.5, 0.4]) / 0.07)
+    assert found.probabilities[:, 0, 0] == pytest.approx(expected / expected.sum(), abs=1e-5)
+    assert found.percent[0, 0] == round(100 * float(found.probabilities[1, 0, 0]))
+
+
+def test_features_are_found_again_by_the_pixels_of_their_window(tmp_path):
+    values, valid = np.random.default_rng(0).random((3, 8, 8), "float32"), np.ones((8, 8), bool)
+    made = Features.rounded(vectors(2, 2, 16), vectors(16))
+    first = FeatureCache(TileStore(tmp_path), "net", 10**6)
+    assert first.get(values, valid, lambda: made) is made
+    again = FeatureCache(TileStore(tmp_path), "net", 0)
+    found = again.get(values, valid, lambda: pytest.fail("it is kept"))
+    assert (found.cells == made.cells).all()
+    assert (found.whole == made.whole).all()
+    assert all((one == other).all() for one, other in zip(found.units(), made.units(), strict=True))
+    keys = {
+        first.key(values, valid),
+        first.key(values + 1e-6, valid),
+        FeatureCache(None, "other", 0).key(values, valid),
+    }
+    assert len(keys) == 3
+    masked = valid.copy()
+    masked[0] = False
+    assert first.key(values, masked) == first.key(np.where(masked, values, 9), masked)
+
+
+def test_rounding_turns_no_feature_by_more_than_a_degree():
+    cells = vectors(20, 20, 64)
+    rounded, _ = Features.rounded(cells, cells[0, 0]).units()
+    assert np.degrees(np.arccos(np.clip((rounded * cells).sum(axis=-1), -1, 1))).max() < 1
+
+
+def test_no_more_features_are_kept_than_allowed(tmp_path):
+    cache = FeatureCache(TileStore(tmp_path), "net", 2 * 2 * 16 + 16)
+    for seed in range(3):
+        values = np.full((3, 8, 8), seed, "float32")
+        cache.get(values, np.ones((8, 8), bool), lambda: Features.rounded(vectors(2, 2, 16), vectors(16)))
+    assert len(list(tmp_path.rglob("*.zip"))) == 1

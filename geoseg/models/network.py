@@ -91,7 +91,7 @@ class Network:
         bands, stride = self.spec.channels, self.spec.stride_px
         if values.ndim != 4 or values.shape[1] != bands:
             raise ValueError(
-                f"values {tuple(values.shape)} for a model of {bands} channels: (b, {bands}, h, w) expected"
+                f"values {tuple(values.shape)} for a model of {bands} bands (of all dates): (b, {bands}, h, w) expected"
             )
         if values.shape[2] % stride or values.shape[3] % stride:
             raise ValueError(f"a chip of {values.shape[2]} x {values.shape[3]} px is no multiple of {stride} px")

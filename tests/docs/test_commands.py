@@ -71,12 +71,12 @@ def begins_a_command(words: list[str]) -> bool:
 def wrong_value(name: str, value: Any) -> str:
     """Values that can be judged without a disk: names of workflows and sensors, and what the fields' types refuse."""
     field = RENAMED.get(name, name)
-    if value in (None, (), [], "") or field not in FIELDS or field in {"aoi", "out", "model"}:
+    if value in (None, (), [], "") or field not in FIELDS or field in {"aoi", "out", "model", "example"}:
         return ""
     if field in {"workflow", "sensor"}:
         known = {*list_workflows(), *SENSORS, "toy"}
         return "" if value in known or str(value).endswith(".yaml") else f"--{name} {value}"
-    if field in {"bands", "format", "layers"}:
+    if field in {"bands", "format", "layers", "without"}:
         value = tuple(value.split(","))
     try:
         TypeAdapter(FIELDS[field].annotation).validate_python(value)

@@ -6,13 +6,15 @@ it; if workers end then too, its pixels are failed and the job goes on: one pois
 
 from __future__ import annotations
 
+import concurrent.futures
 import queue
 import re
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any
@@ -139,8 +141,10 @@ class ClusterWorkers:
             self.sign,
             f".probe-{name}",
         )
-        flight = _Flight(team, name, share, tally, progress, self._lose)
         with ExitStack() as undo:
+            asking = ThreadPoolExecutor(1, "ask")
+            undo.callback(asking.shutdown, wait=False)
+            flight = _Flight(team, name, share, tally, progress, self._lose, self.should_stop, asking)
             self.store.leave(plan.probe, b"")
             undo.callback(self.store.forget, plan.probe)
             team.client.run(check_on, plan=plan, workers=list(threads))
@@ -180,6 +184,7 @@ class _Flight:
         tally: What was done.
         progress: Told of it.
         lose: Writes the record of a tile that nobody could compute.
+        should_stop: Asked while workers are waited for.
         gate: Tiles that are to be sent.
         tiles: Name to what was sent.
         suspects: Tiles with which workers ended, to be tried alone.
@@ -191,6 +196,8 @@ class _Flight:
     tally: Tally
     progress: Progress
     lose: Callable[[TileTask, str], Done]
+    should_stop: Callable[[], bool]
+    _asking: ThreadPoolExecutor
     gate: list[TileTask] = field(default_factory=list)
     tiles: dict[str, tuple[Future[Done], TileTask]] = field(default_factory=dict)
     suspects: list[TileTask] = field(default_factory=list)
@@ -281,18 +288,32 @@ class _Flight:
         self.team.look_after()
         keys = self._landed_within(patience_s)
         landed = [self.tiles.pop(key) for key in keys if key in self.tiles]
+        for done in self._fetched([future for future, _ in landed if future.status == "finished"]):
+            self.team.is_well()
+            self.tally.add(done)
+            self.progress.tile_done(done.pixels, reused=False)
         for future, task in landed:
             if future.status in {"lost", "cancelled"}:
                 self._hand_out_again(task)
-        good = [future for future, _ in landed if future.status == "finished"]
-        for future, task in landed:
-            if future.status == "error":
+            elif future.status == "error":
                 self._judge(future, task)
-        if good:
-            self.team.is_well()
-        for done in self.team.client.gather(good):
-            self.tally.add(done)
-            self.progress.tile_done(done.pixels, reused=False)
+
+    def _fetched(self, finished: list[Future[Done]]) -> list[Done]:
+        """What workers say of finished tiles; nothing where the run is to stop.
+
+        A worker may end before it has said it. Then another computes the tile once more, and where none is left, one has
+        to be started meanwhile: whoever only waited for the answer would wait for ever.
+        """
+        if not finished:
+            return []
+        answers: concurrent.futures.Future[list[Done]] = self._asking.submit(
+            self.team.client.gather, finished, errors="skip"
+        )
+        while not self.should_stop():
+            with suppress(concurrent.futures.TimeoutError):
+                return answers.result(timeout=_LOOK_S)
+            self.team.look_after()
+        return []
 
     def _landed_within(self, patience_s: float) -> list[str]:
         """Names of tiles that have landed: the first after a while, with those that are there too or soon will be."""

@@ -65,7 +65,8 @@ def test_fresh_takes_the_new_months(tmp_path):
     begin(tmp_path, spec())
     job = open_job(tmp_path, spec(DECEMBER), fresh=True, update=False)
     assert job.spec == spec(DECEMBER)
-    assert not job.notes
+    (note,) = job.notes  # the months are not exchanged in silence
+    assert "--datetime 2025-11-01/2026-10-31 there, 2025-12-01/2026-11-30 here" in note
 
 
 def test_dates_that_someone_stated_are_never_exchanged(tmp_path):

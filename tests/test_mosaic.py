@@ -39,9 +39,9 @@ class World:
     @classmethod
     def random(cls, seed: int) -> World:
         rng = np.random.default_rng(seed)
-        reason = rng.choice(list(Reason), WORLD.shape, p=[0.6, 0.1, 0.1, 0.1, 0.1]).astype("uint8")
+        reason = rng.choice(list(Reason), WORLD.shape, p=[0.6, 0.1, 0.1, 0.1, 0.05, 0.05]).astype("uint8")
         observed = reason == Reason.OBSERVED
-        failed = (reason == Reason.FAILED) | (reason == Reason.MODEL)
+        failed = np.isin(reason, (Reason.FAILED, Reason.MODEL, Reason.LOST))
         classes = np.where(observed, rng.integers(0, 5, WORLD.shape), np.where(failed, FAILED_CLASS, NO_CLASS))
         confidence = np.where(observed, rng.integers(0, 101, WORLD.shape), NO_CONFIDENCE)
         reason[observed & (rng.random(WORLD.shape) < 0.2)] |= NEAR_FAILED_BIT
@@ -127,9 +127,11 @@ def test_the_map_is_the_tiles_cut_by_the_region(region: Region, side_cells: int,
     assert counts.masked == (plain == Reason.MASKED).sum()
     assert counts.failed == (plain == Reason.FAILED).sum()
     assert counts.failed_model == (plain == Reason.MODEL).sum()
+    assert counts.failed_lost == (plain == Reason.LOST).sum()
     assert counts.near_failed == (reason >= NEAR_FAILED_BIT).sum()
     classified = (plain == Reason.OBSERVED).sum()
     accounted = classified + counts.unobserved + counts.masked + counts.failed + counts.failed_model
+    accounted += counts.failed_lost
     assert accounted == counts.aoi
 
 

@@ -163,7 +163,7 @@ Prompt = Annotated[
     list[str] | None,
     _job(
         "What to find, in words; synonyms with commas between them: 'forest, trees, woodland'. Repeat for several classes. "
-        "Implies --workflow prompt.",
+        "Implies --workflow prompt. Default: the classes of the model.",
         "--prompt",
     ),
 ]
@@ -171,7 +171,7 @@ Example = Annotated[
     str | None,
     _job(
         "GeoJSON file of polygons in longitude and latitude, each with a property prompt: outlined examples of what to find, "
-        "alone or beside --prompt.",
+        "alone or beside --prompt. Default: none.",
         "--example",
     ),
 ]

@@ -12,7 +12,6 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-import worlds
 
 import geoseg
 from geoseg.errors import GeosegError, InterruptedRunError, RequestError, WeightsError
@@ -134,6 +133,8 @@ TileRoom.compute = poisoned
 def test_fault_59_a_tile_that_ends_every_worker_is_failed_and_the_rest_is_the_map(
     alone, tmp_path, scene, model, monkeypatch
 ):
+    import worlds  # here: workers import this module, and have no folder of tests
+
     (tmp_path / "poison.py").write_text(POISON)
     row, col = (-(-corner // 32) + 1 for corner in alone.report["grid"]["anchor"])
     monkeypatch.setenv("TEST_ROW", str(row))

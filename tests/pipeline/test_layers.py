@@ -129,7 +129,7 @@ def test_a_job_without_layers_shares_its_tiles_with_none_that_has_some(
     (record, *_) = sorted((tmp_path / "plain" / "cache" / "tiles").rglob("*.zip"))
     with zipfile.ZipFile(record) as archive:
         members = set(archive.namelist())
-    assert members == {"cells.npy", "classes.npy", "confidence.npy", "reason.npy", "facts.json"}
+    assert members == {*(f"{name}.npy.zst" for name in ("cells", "classes", "confidence", "reason")), "facts.json"}
     assert not {path.name for path in plain.out.iterdir()} & set(NAMES)
     cache = tmp_path / "plain" / "cache"
     one = make(tmp_path / "one", scene, finite, layers="entropy,scores", cache=cache, tile_size=96)

@@ -56,10 +56,10 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         counted.computed += rows * cols
         return torch.tensor([0.7, 0.1, 0.1, 0.1])[:, None, None].expand(-1, rows, cols)
 
-    def show(*arguments: Any) -> Any:
+    def show(*arguments: Any, **options: Any) -> Any:
         before = counted.read
         try:
-            return preview(*arguments)
+            return preview(*arguments, **options)
         finally:
             counted.shown, counted.read = counted.read - before, before
 

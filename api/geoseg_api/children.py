@@ -96,6 +96,9 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # what it was never told goes with it
+                self._process.stdin.close()
         self._process = None
 
     def _start(self) -> None:
@@ -133,7 +136,7 @@ class Child:
 
 def _read(process: subprocess.Popen[str], messages: queue.SimpleQueue[Message | None]) -> None:
     assert process.stdout is not None  # noqa: S101  # it was opened as a pipe
-    with contextlib.suppress(ValueError, OSError):
-        for line in process.stdout:
+    with contextlib.suppress(ValueError, OSError), process.stdout as lines:
+        for line in lines:
             messages.put(json.loads(line))
     messages.put(None)

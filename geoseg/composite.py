@@ -158,7 +158,7 @@ def make_composite(
 
 
 def _strip_rows(geobox: GeoBox, bands: int, dates: int, strip_bytes: int) -> int:
-    """Rows that fit: each date's values and flags; and of one date the bands as read, stacked and masked."""
+    """Rows that fit: each date's values and flags; and of one date what reading its bands holds beside them."""
     per_row: int = geobox.shape[1] * (4 * bands * (dates + 4) + 4 * dates + 16)
     fitting: int = strip_bytes // max(1, per_row) // 16 * 16
     height: int = geobox.shape[0]

@@ -1,6 +1,6 @@
 """What changed between two dates: LEVIR-CD, WHU-CD, OSCD, SECOND.
 
-Folders and values of LEVIR-CD and OSCD are those of torchgeo's classes (MIT), which a test holds them against; those of
+Folders and values of LEVIR-CD and OSCD are those of torchgeo's classes (MIT); a test holds LEVIR-CD against them; those of
 WHU-CD and SECOND are as they are commonly passed on, and were not checked against the sets themselves.
 """
 

@@ -224,6 +224,12 @@ def _check_place(out: Path, *, may_make_parents: bool) -> None:
             f"the folder {out.parent}",
             "make it, or choose another --out",
         )
+    if (out / _FOLDER).is_symlink():  # whoever put it there chose where we would write
+        raise RequestError(
+            f"--out {out}, whose folder {_FOLDER} is a link",
+            "a folder of its own",
+            "choose another --out, or remove the link",
+        )
     nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:
         with tempfile.TemporaryFile(dir=nearest):  # permissions alone say little of a disk that is mounted read-only

@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from geoseg.errors import printable
 
 if TYPE_CHECKING:
     from geoseg.progress import Progress as Receiver
@@ -21,7 +24,15 @@ _PLAIN_EVERY_S = 10.0
 
 def console() -> Console:
     """Where everything but results is written."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Plain(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+class _Plain(Console):
+    """Names of classes, scenes and files are text, whatever brackets and codes they hold."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text of a line or of a cell."""
+        return super().render_str(printable(text), **options)
 
 
 @contextmanager
@@ -109,7 +120,7 @@ class _Lines:
 
     @staticmethod
     def _say(text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
 

@@ -181,6 +181,7 @@ def test_the_same_job_added_twice_is_one(store):
     assert store.add(job("you", idempotency="k"), **PLENTY).is_new
 
 
+@pytest.mark.fault(95)
 def test_keys_are_kept_as_hashes_and_can_be_revoked(database):
     keys = KeyStore(database)
     text = keys.add("me", ["read"], km2_per_day=5.0)
@@ -195,6 +196,7 @@ def test_keys_are_kept_as_hashes_and_can_be_revoked(database):
     assert not keys.revoke("none")
 
 
+@pytest.mark.fault(85)
 def test_a_restart_of_postgresql_loses_nothing(cluster, tmp_path):
     database = open_database(tmp_path, cluster.url)
     store = JobStore(database)

@@ -213,7 +213,7 @@ class SqliteDatabase(Database):
     def is_transient(self, err: Exception) -> bool:
         """Whether a fault may pass."""
         return isinstance(err, sqlite3.OperationalError) and any(
-            word in str(err) for word in ("locked", "busy", "unable to open", "disk I/O")
+            word in str(err) for word in ("locked", "busy", "unable to open", "disk I/O", "disk is full")
         )
 
     @property

@@ -104,7 +104,7 @@ def _refuse_in_one_way(app: FastAPI) -> None:
         problem = Problem(err.status_code, given, "one of the paths of /openapi.json", "see /docs")
         if err.status_code == 404 and request.url.path.startswith("/processes/"):
             problem.type = NO_PROCESS
-        if err.status_code == 404 and b"%2f" in request.scope.get("raw_path", b"").lower().partition(b"/jobs/")[2]:
+        if err.status_code in words and b"%2f" in request.scope.get("raw_path", b"").lower().partition(b"/jobs/")[2]:
             problem = no_job(request.url.path.removeprefix("/jobs/"))  # an id with slashes in it
         problem.headers = dict(err.headers or {})
         return problem_response(request, problem)

@@ -200,7 +200,7 @@ class Service(Quarry):
 
     def add(self, jobs: JobStore) -> str:
         """A job; gives its id."""
-        fields = {"scenes": [str(self.world / "scene.tif")], "model": "model", "min_area_m2": 20_000}
+        fields = {"scenes": [str(self.world / "scene.tif")], "model": "model"}
         spec = JobSpec.build(workflow="landcover", **fields)
         content = json.loads(spec.model_dump_json())
         asked: dict[str, Any] = {"outputs": None, "response": None}

@@ -31,12 +31,12 @@ from typing import Any, ClassVar
 
 
 def printable(text: str) -> str:
-    """A text without what a terminal would obey, but for line breaks: names in it come from strangers."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+    """A text without what a terminal would obey, line breaks among it: names come from strangers, words from libraries."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def one_line(text: str) -> str:
-    """The same without line breaks."""
+    """The same, with a space for each line break."""
     return printable(" ".join(text.split()))
 
 

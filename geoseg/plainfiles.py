@@ -37,6 +37,11 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_text(text: str) -> bool:
+    """Whether a text has no NUL and can be written in UTF-8."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
+
+
 def check_words(option: str, value: object) -> None:
     """Refuse text that is no text: with a NUL, or bytes of a name that are no UTF-8.
 
@@ -49,7 +54,7 @@ def check_words(option: str, value: object) -> None:
     """
     for part in value if isinstance(value, list | tuple) else (value,):
         text = str(part) if isinstance(part, str | PurePath) else ""
-        if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
+        if not is_text(text):
             raise RequestError(
                 f"{option} {ascii(text[:_SHOWN])[1:-1]}",
                 "text in UTF-8 without the character NUL",

@@ -27,7 +27,7 @@ from geoseg.budget import Share
 from geoseg.cluster.loading import ModelLoader
 from geoseg.cluster.losing import lose
 from geoseg.cluster.room import VERSIONS, RoomPlan, TileRoom, check_on, compute_tile, skewed
-from geoseg.cluster.team import GPU, Team
+from geoseg.cluster.team import GONE, GPU, Team
 from geoseg.errors import GeosegError
 from geoseg.pixels import layer_names
 from geoseg.plan import TileTask
@@ -149,12 +149,17 @@ class ClusterWorkers:
             undo.callback(self.store.forget, plan.probe)
             team.client.run(check_on, plan=plan, workers=list(threads))
             team.client.subscribe_topic(_EVENTS, flight.heard)
-            undo.callback(team.client.unsubscribe_topic, _EVENTS)
+            undo.callback(team.tidy, team.client.unsubscribe_topic, _EVENTS)
             team.client.register_plugin(TileRoom(plan))
-            undo.callback(team.client.unregister_worker_plugin, plan.name)
-            undo.callback(flight.cancel)
+            undo.callback(team.tidy, team.client.unregister_worker_plugin, plan.name)
+            undo.callback(team.tidy, flight.cancel)
             progress.stage("computing tiles")
-            yield flight
+            try:
+                yield flight
+            except (GeosegError, *GONE) as err:
+                if team.is_there:
+                    raise
+                raise team.gone() from err
 
 
 def _check_versions(team: Team) -> None:

@@ -294,7 +294,8 @@ def _band_place(document: Mapping[str, Any], names: Sequence[str]) -> tuple[str,
 
 def _is_picture(asset: Mapping[str, Any]) -> bool:
     """Whether an asset is there to be looked at: its numbers are no measurements."""
-    return bool({"visual", "overview", "thumbnail"} & set(asset.get("roles") or ()))
+    roles = asset.get("roles")
+    return isinstance(roles, list) and any(role in {"visual", "overview", "thumbnail"} for role in map(str, roles))
 
 
 def _listed(*values: object) -> list[Any]:
@@ -380,7 +381,7 @@ def _geobox_of(code: Any, shape: tuple[Any, ...], place: tuple[Any, ...]) -> Geo
         rows, cols = map(int, shape)
         transform = Affine(*map(float, place))
         crs = CRS(code)
-    except (TypeError, ValueError, CRSError):  # then the file itself says
+    except (TypeError, ValueError, OverflowError, CRSError):  # then the file itself says
         return None
     usable = min(rows, cols) > 0 and all(map(math.isfinite, transform[:6])) and transform.determinant
     return GeoBox((rows, cols), transform, crs) if usable else None

@@ -397,6 +397,7 @@ def test_fault_15_a_region_that_is_a_bomb_costs_nothing(client):
     digits = b'{"inputs": {"aoi": [' + b"9" * 1_000_000 + b", 1, 2, 3]}}"
     many = json.dumps({"inputs": {"aoi": {"type": "Polygon", "coordinates": [[[0, 0]] * 150_000]}}}).encode()
     huge = b'{"inputs": {"aoi": {"type": "Polygon", "coordinates": [[[1e308, 0], [1, 1], [0, 1], [1e308, 0]]]}}}'
-    for body, status in ((nested, 413), (digits, 413), (many, 413), (huge, 400)):
+    long = b'{"inputs": {"aoi": [15, 45, 1e9, 46]}}'
+    for body, status in ((nested, 413), (digits, 413), (many, 413), (huge, 400), (long, 400)):
         answer = client.post("/processes/landcover/plan", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == status

@@ -185,8 +185,9 @@ class Service(Quarry):
 
     @property
     def finals(self) -> list[Path]:
-        """Folders of results under their final names."""
-        return [path for path in (self.data / "results").glob("*") if not path.name.startswith(".")]
+        """Folders of maps under their final names."""
+        found = (path for path in (self.data / "results").glob("*") if not path.name.startswith("."))
+        return [path for path in found if not (path / "echo.json").exists()]
 
     @property
     def leavings(self) -> list[str]:
@@ -198,12 +199,12 @@ class Service(Quarry):
         """Its jobs, as another process sees them."""
         return JobStore(open_database(self.data), lease_s=3.0)
 
-    def add(self, jobs: JobStore) -> str:
-        """A job; gives its id."""
+    def add(self, jobs: JobStore, process: str = "landcover") -> str:
+        """A job, by default a map of the world; gives its id."""
         fields = {"scenes": [str(self.world / "scene.tif")], "model": "model"}
         spec = JobSpec.build(workflow="landcover", **fields)
-        content = json.loads(spec.model_dump_json())
+        content = json.loads(spec.model_dump_json()) if process == "landcover" else {"text": "x"}
         asked: dict[str, Any] = {"outputs": None, "response": None}
-        new = NewJob(uuid.uuid4().hex, "landcover", spec.key, "", asked, content)
+        new = NewJob(uuid.uuid4().hex, process, spec.key, "", asked, content)
         assert jobs.add(new, most_queued=10**6, in_flight=10**6, km2_per_day=1e12).is_new
         return new.id

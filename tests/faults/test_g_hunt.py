@@ -24,14 +24,15 @@ from geoseg_api.store import Job, JobStore
 from tests.faults.hunting import Quarry, Service, digests, make_room, strike, until
 
 WAYS = ("kill", "term", "full")
+TILES = 25
 FINAL = ("successful", "failed", "dismissed")
 
 
 @pytest.fixture
-def hunts(pytestconfig: pytest.Config) -> Callable[[int], int]:
-    """How many of all hunts are for the kind of this number."""
-    total: int = pytestconfig.getoption("--hunts")
-    return lambda kind: (total + 2 - kind) // 3
+def hunts(pytestconfig: pytest.Config) -> Callable[[int], tuple[int, random.Random]]:
+    """How many of all hunts are for the kind of this number, and what chooses their moments."""
+    total, seed = (pytestconfig.getoption(name) for name in ("--hunts", "--hunt-seed"))
+    return lambda kind: ((total + 2 - kind) // 3, random.Random(f"{seed} {kind}"))
 
 
 def start_run(quarry: Quarry, out: Path) -> BaseProcess:
@@ -58,9 +59,9 @@ def clean(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[s
 @pytest.mark.fault(70)
 def test_hunted_runs_end_in_the_same_map(world, tmp_path, clean, hunts):
     right, length_s = clean
-    rng = random.Random(20220101)
+    count, rng = hunts(0)
     quarry, out = Quarry(world, tmp_path / "0"), tmp_path / "map0"
-    for number in range(hunts(0)):
+    for number in range(count):
         way, known = WAYS[number % len(WAYS)], quarry.records
         process = start_run(quarry, out)
         process.join(rng.uniform(0.0, 1.5) * length_s)
@@ -117,11 +118,12 @@ class Worked:
         found = re.search(r"serving on (http://[0-9.:]+)" if "serve" in self._words else r"worker ready()", said)
         return None if found is None else found[1]
 
-    def ended(self, job: str) -> Job:
-        """A job once it is final; whatever is limited has room by then."""
+    def ended(self, job: str, *, is_tight: bool = False) -> Job:
+        """A job once it is final; where the disk was full, whoever was started then is given room too."""
 
         def is_final() -> bool:
-            make_room(self.service.processes())
+            if is_tight:
+                make_room(self.service.processes())
             found = self.jobs.get(job)
             return found is not None and found.status in FINAL
 
@@ -143,13 +145,25 @@ class Worked:
         for folder in self.service.finals:
             assert digests(folder) == self.right, folder
 
-    def hunted(self, way: str, names: tuple[str, ...], moment: float, full_s: float) -> None:
-        """One hunt: a job, a strike, and the job's end."""
-        job = self.service.add(self.jobs)
-        time.sleep(moment)
+    def wait_for(self, tiles: int, job: str) -> None:
+        """Until so many tiles are finished, or the job is."""
+
+        def is_time() -> bool:
+            found = self.jobs.get(job)
+            return len(self.service.records) >= tiles or (found is not None and found.status in FINAL)
+
+        until(is_time)
+
+    def hunted(self, way: str, names: tuple[str, ...], rng: random.Random) -> str:
+        """One hunt: a job, a strike at any number of finished tiles, and the job's end; what it was like."""
+        begun = time.monotonic()
+        job, waiting = self.service.add(self.jobs), self.service.add(self.jobs, "echo")
+        self.wait_for(rng.randint(-2, TILES), job)
+        time.sleep(rng.uniform(0, 0.5))
+        moment = time.monotonic() - begun
         strike(self.victims(names), way)
         if way == "full":
-            time.sleep(full_s)
+            time.sleep(rng.uniform(0, 2))
         elif "main" in names:
             assert self.process is not None
             self.process.join(30)
@@ -158,16 +172,19 @@ class Worked:
         finished = self.service.records
         make_room(self.service.processes())
         self.up()
-        end = self.ended(job)
+        end = self.ended(job, is_tight=way == "full")
         if way == "full" and end.status == "failed":  # it was told; nothing that was finished is lost
             assert end.problem is not None
             assert "disk" in json.dumps(end.problem) or "space" in json.dumps(end.problem), end.problem
             end = self.ended(self.service.add(self.jobs))
         assert end.status == "successful", end.problem
+        assert self.ended(waiting).status == "successful", "what was accepted is not forgotten"
         if end.attempt > 1:
             assert any("again" in event["message"] for event in self.jobs.events(end.id)), "whoever waits is told"
         self.check_finals()
         assert finished.items() <= self.service.records.items(), "a finished tile was written again"
+        seconds, kept = time.monotonic() - begun, f"{len(finished)} of {TILES} tiles were finished"
+        return f"{way} of {' and '.join(names)}: struck after {moment:.1f} s, {kept}, done after {seconds:.1f} s"
 
 
 @contextmanager
@@ -190,18 +207,15 @@ def working(service: Service, words: tuple[str, ...], right: dict[str, str]) -> 
             process.kill()
 
 
-def hunt(worked: Worked, number: int, kinds: list[tuple[str, ...]], seed: int) -> None:
+def hunt(worked: Worked, number: int, rng: random.Random, kinds: list[tuple[str, ...]]) -> None:
     """A number of hunts."""
-    rng, jobs = random.Random(seed), worked.service
-    begun = time.monotonic()
-    assert worked.ended(jobs.add(worked.jobs)).status == "successful"
-    length_s = time.monotonic() - begun  # the start of the process that computes is in it, as after most strikes
+    jobs = worked.service
     for count in range(number):
         way, names = WAYS[count % len(WAYS)], kinds[count // len(WAYS) % len(kinds)]
         try:
             for tiles in jobs.cache.glob("tiles"):
                 shutil.rmtree(tiles)
-            worked.hunted(way, names, rng.uniform(0, length_s), rng.uniform(0, length_s / 2))
+            print(worked.hunted(way, names, rng))  # noqa: T201  # shown with -rP
         except AssertionError as err:
             err.add_note(f"hunt {count}, {way} of {' and '.join(names)}: {jobs.said.read_text()[-3000:]}")
             raise
@@ -216,7 +230,7 @@ def hunt(worked: Worked, number: int, kinds: list[tuple[str, ...]], seed: int) -
 @pytest.mark.fault(70)
 def test_hunted_servers_lose_no_job(world, tmp_path, clean, hunts):
     with working(Service(world, tmp_path), ("serve", "--port", "0"), clean[0]) as worked:
-        hunt(worked, hunts(1), [("main",), ("main", "geoseg_api.tied", "geoseg_api.child")], 1)
+        hunt(worked, *hunts(1), [("main",), ("main", "geoseg_api.tied", "geoseg_api.child")])
         listed = httpx.get(f"{worked.address}/jobs?limit=10000", trust_env=False).json()["jobs"]
         assert {job["jobID"] for job in listed} == {job.id for job in worked.jobs.find(None, limit=10**6)}
 
@@ -228,4 +242,4 @@ def test_hunted_servers_lose_no_job(world, tmp_path, clean, hunts):
 @pytest.mark.fault(70)
 def test_hunted_workers_lose_no_job(world, tmp_path, clean, hunts):
     with working(Service(world, tmp_path), ("worker",), clean[0]) as worked:
-        hunt(worked, hunts(2), [("main",), ("geoseg_api.child",), ("main", "geoseg_api.child")], 2)
+        hunt(worked, *hunts(2), [("main",), ("geoseg_api.child",), ("main", "geoseg_api.child")])

@@ -120,7 +120,7 @@ def test_doors_refuse_what_is_spoiled(door: str, request: pytest.FixtureRequest,
         tried += 1
     grown = (resident() - idle) / 1e6
     print(f"{door}: {tried} tried in {seconds:g} s, slowest {slowest:.2f} s, memory {grown:+.0f} MB")  # noqa: T201  # shown with -rP
-    assert found == {}
+    assert not found, "\n".join(found.values())
     assert grown < MOST_BYTES / 1e6
 
 

@@ -21,13 +21,15 @@ from odc.geo.geobox import GeoBox
 
 from geoseg.grid import on_earth
 from geoseg.load.complaints import complaints_raised
+from geoseg.load.kept import KeptBlocks
 from geoseg.load.opening import Rasters, local_fact
-from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
+from geoseg.load.reader import COARSER, TAKE, ExactDriver, ReadFailure, ReadLog
 from geoseg.load.seam import is_round
 from geoseg.scenes import BandSource, Item
 
 __all__ = [
     "COARSER",
+    "KeptBlocks",
     "Pixels",
     "Rasters",
     "ReadFailure",
@@ -145,6 +147,7 @@ def lazy_item(
             dtype=dtype,
             nodata=missing,
             driver=driver,
+            fuse_func=TAKE,
         )
         return {source: dataset[name].isel(time=0) for source, name in names.items()}
 

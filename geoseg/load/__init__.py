@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import dask
+import dask.threaded
 import numpy as np
 import odc.stac
 import pystac
@@ -190,7 +191,8 @@ def pixels_of(lazy: LazyItem, rows: slice, threads: int) -> tuple[Pixels, tuple[
     """
     lazy.log.failures.clear()
     parts = [lazy.bands[source][rows].data for source in lazy.item.sources]
-    read = dask.compute(*parts, scheduler="threads", num_workers=threads)
+    # By its name the scheduler would be looked for among those of `distributed`, which is imported for it.
+    read = dask.compute(*parts, scheduler=dask.threaded.get, num_workers=threads)
     failures = tuple(lazy.log.failures)
     bands = dict(zip(lazy.item.sources, read, strict=True))
     return _judge(lazy, bands, lazy.geobox[rows, :], failures), failures

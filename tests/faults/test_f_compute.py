@@ -129,8 +129,8 @@ def test_fault_58_too_little_memory_names_what_is_enough(asks, tmp_path):
 @pytest.mark.fault(58)
 def test_fault_58_the_peak_stays_under_the_limit(world, tmp_path):
     """Of the whole tree of processes, as the system counts it, a tenth above the least that is said to be enough."""
-    tile = worlds.landscape((512, 512), 3).astype("uint8")
-    scene = worlds.write_raster(tmp_path / "scene.tif", np.tile(tile, (1, 2, 2)), names=worlds.BANDS)
+    image = worlds.landscape((512, 512), 3).astype("uint8")
+    scene = worlds.write_raster(tmp_path / "scene.tif", image, names=worlds.BANDS)
     words = [sys.executable, "-m", "geoseg", "run", "--scenes", str(scene), "--model", str(world / "model"), "--quiet"]
     words += ["--min-area", "100000", "--out", str(tmp_path / "map"), "--max-memory"]
     environment = {**os.environ, "GEOSEG_CACHE": str(tmp_path / "cache")}

@@ -85,11 +85,11 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is no message
     guard_connections()
     orders = _Orders()
-    is_warm = False
+    is_warm = _get_ready()
     while (order := orders.next()).get("type") != "stop":
         try:
             if not is_warm:
-                check_drivers()
+                check_drivers()  # tells why
                 is_warm = True
             done = _compute(order, voice, orders.stopped) if kind == "compute" else _plan(order)
         except BaseException as err:  # noqa: BLE001  # the job boundary: the parent is told of everything
@@ -97,6 +97,17 @@ def main() -> None:
         else:
             voice.say(type="done", **done)
     os._exit(0)
+
+
+def _get_ready() -> bool:
+    """Load what every order needs before the first one comes; whether all is well."""
+    try:
+        check_drivers()
+    except RuntimeError:
+        return False
+    import geoseg.pipeline  # noqa: F401, PLC0415  # after the check: it loads rasterio
+
+    return True
 
 
 def _end_with(parent: int) -> None:

@@ -81,6 +81,11 @@ class Planner:
         self._line = asyncio.Semaphore(_PLANNED_AT_ONCE)
         self._in_line = 0
 
+    def get_ready(self) -> None:
+        """Start the process that plans, so that the first request does not wait for it."""
+        with self._lock:
+            self._child.start()
+
     async def in_turn[T](self, work: Callable[[], T]) -> T:
         """Do what needs a plan, in a thread, once it is its turn.
 

@@ -59,6 +59,10 @@ class Worker:
         self.name = worker_name()
         self.stopping = threading.Event()
 
+    def get_ready(self) -> None:
+        """Start the process that computes, so that the first job does not wait for it."""
+        self._child.start()
+
     def run(self) -> None:
         """Work until `stopping` is set."""
         _LOG.info("worker ready", extra={"worker": self.name})
@@ -349,6 +353,7 @@ def run_worker(settings: ServiceSettings, *, tied: bool = False) -> None:
         signal.signal(number, stop)
     if tied:
         threading.Thread(target=_wait_for_end, args=(worker.stopping,), name="tie", daemon=True).start()
+    worker.get_ready()
     worker.run()
     database.close()
 

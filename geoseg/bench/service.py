@@ -58,7 +58,7 @@ class Server:
 
     def client(self) -> httpx.Client:
         """A client without proxies."""
-        return httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=600, trust_env=False)
 
 
 def server_at(data: Path, port: int, variables: Mapping[str, str]) -> tuple[subprocess.Popen[str], Server]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
 from geoseg import __version__
 from geoseg.spec import JobSpec, list_workflows, load_workflow
+from geoseg_api.problems import naming_inputs
 from geoseg_api.results import COG, OUTPUTS
 
 EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 _GEOJSON = "application/geo+json"
-_OPTION = re.compile(r"--([a-z][a-z-]*)")
 
 
 def process_ids(*, with_echo: bool) -> list[str]:
@@ -54,12 +53,7 @@ def _words(process_id: str) -> dict[str, str]:
 
     document = yaml.safe_load((workflow_folder() / f"{process_id}.yaml").read_text(encoding="utf-8"))
     title, said = str(document.get("title", process_id)), str(document.get("description", ""))
-    return {"title": title, "description": _without_options(said)}
-
-
-def _without_options(text: str) -> str:
-    """A text for the command line, whose options are called as the inputs are."""
-    return _OPTION.sub(lambda option: f"'{option[1].replace('-', '_')}'", text)
+    return {"title": title, "description": naming_inputs(said)}
 
 
 def _inputs(process_id: str) -> dict[str, Any]:
@@ -79,7 +73,7 @@ def _inputs(process_id: str) -> dict[str, Any]:
         is_list = _is_list(shape)
         found[name] = {
             "title": name.replace("_", " "),
-            "description": _without_options(field.description or ""),
+            "description": naming_inputs(field.description or ""),
             "schema": shape["items"] if is_list and "items" in shape else shape,
             "minOccurs": 0,
             "maxOccurs": "unbounded" if is_list else 1,

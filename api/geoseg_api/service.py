@@ -18,7 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from geoseg.spec import JobSpec
 from geoseg_api.children import Child
-from geoseg_api.problems import Problem
+from geoseg_api.problems import Problem, place_of
 from geoseg_api.settings import ServiceSettings
 from geoseg_api.store import Database, JobStore, KeyStore, open_database
 
@@ -150,7 +150,9 @@ class Planner:
             return Problem(
                 500, "a fault of the service while it planned", "", "tell the operator the time of the request"
             )
-        return Problem(status, words[0], words[1], words[2], f"urn:geoseg:{answer['name']}", "/inputs")
+        return Problem(
+            status, words[0], words[1], words[2], f"urn:geoseg:{answer['name']}", place_of(f"{words[0]} {words[2]}")
+        )
 
     def close(self) -> None:
         """End the process that plans."""

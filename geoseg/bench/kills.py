@@ -23,6 +23,7 @@ from geoseg.bench.service import Server, ask, server_at, until_final
 _FILES = ("classes.tif", "confidence.tif", "polygons.parquet", "polygons.geojson", "areas.csv")
 _VICTIMS = (("server",), ("geoseg_api.tied",), ("geoseg_api.child compute",), ("server", "geoseg_api.tied"))
 _SEED = 8
+_REGION = (175.78, -39.98, 175.86, -39.92)  # some sixteen tiles
 _PATIENCE_S = 600.0  # a job that takes longer counts as one that runs for ever
 
 
@@ -39,7 +40,7 @@ def kill_service(folder: Path, kills: int, tell: Callable[[str], object]) -> boo
     """
     chance = random.Random(_SEED)  # noqa: S311  # moments, no secrets
     variables = {"GEOSEG_CACHE": str(folder / "cache"), "GEOSEG_TILE_SIZE": "256", "GEOSEG_SERVICE_LEASE_S": "5"}
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Any] = {"aoi": list(_REGION)}
     waiting: list[str] = []  # jobs that stand in the queue behind those that are hit
     good = 0
     process, server = server_at(folder / "data", 0, variables)

@@ -95,11 +95,17 @@ def test_change_between_two_dates_of_the_catalogue_says_from_what_to_what(site):
 
 
 def test_words_and_landslides_are_processes_too(site):
-    status = ended(site, execute(site, {**place(site), "prompt": ["forest", "grass"]}, "prompt", headers=ASYNC))
+    inputs = {**place(site), "prompt": ["forest", "grass"]}
+    refused = execute(site, inputs, "prompt")
+    assert refused.status_code == 400, "the last twelve months have no scene"
+    assert refused.json()["hint"] == "set 'datetime' to a time that it has", "an input, no option of the command line"
+    assert refused.json()["errors"][0]["pointer"] == "/inputs/datetime"
+    inputs["datetime"] = "2021-06-01/2022-12-31"
+    status = ended(site, execute(site, inputs, "prompt", headers=ASYNC))
     assert status["status"] == "successful", status
     report = site.get(f"/jobs/{status['jobID']}/results/report").json()
     assert {one["name"] for one in report["classes"]} >= {"forest", "grass"}
-    inputs = {**place(site), "datetime": "2021-06-01/2022-12-31"}
+    del inputs["prompt"]
     status = ended(site, execute(site, inputs, "landslide", headers=ASYNC))
     assert status["status"] == "successful", status
     with rasterio.open(site.service.settings.results / status["jobID"] / "classes.tif") as classes:

@@ -131,7 +131,7 @@ class Child:
         """How the process ended, in words."""
         assert self._process is not None  # noqa: S101
         code = self._process.wait()
-        self._process = None
+        self.kill()  # closes its pipe
         if code >= 0:
             return f"the computing process ended with status {code}"
         why = ", likely for want of memory" if -code == signal.SIGKILL else ""

@@ -110,7 +110,8 @@ class _Lines:
         self._rate.begin(total, pixels)
         self._said = time.monotonic()
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
+        del place  # people want to know how many
         self._rate.advance(pixels, reused=reused)
         now, rate = time.monotonic(), self._rate
         if now - self._said >= _PLAIN_EVERY_S or rate.done == rate.total:
@@ -157,6 +158,7 @@ class _Bar:
         self._rate.begin(total, pixels)
         self._progress.reset(self._task, total=total, facts=f"0/{total} tiles")
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
+        del place  # people want to know how many
         self._rate.advance(pixels, reused=reused)
         self._progress.update(self._task, completed=self._rate.done, facts=str(self._rate))

@@ -106,7 +106,7 @@ class ClusterWorkers:
         left = self.recipe.left_of(job, older)
         if left is None and older is not None:
             tally.reuse(older)
-            progress.tile_done(task.pixels, reused=True)
+            progress.tile_done(task.pixels, reused=True, place=(task.tile.row, task.tile.col))
         return left
 
     def _lose(self, task: TileTask, why: str) -> Done:
@@ -296,7 +296,7 @@ class _Flight:
         for done in self._fetched([future for future, _ in landed if future.status == "finished"]):
             self.team.is_well()
             self.tally.add(done)
-            self.progress.tile_done(done.pixels, reused=False)
+            self.progress.tile_done(done.pixels, reused=False, place=done.place)
         for future, task in landed:
             if future.status in {"lost", "cancelled"}:
                 self._hand_out_again(task)
@@ -352,7 +352,7 @@ class _Flight:
         why = f"worker processes ended with it {2 * (error.allowed_failures + 1)} times, at last with no other tile beside it"
         self.tally.lost[place] = f"{why}: the system may have ended them for want of memory"
         self.tally.add(self.lose(task, why))
-        self.progress.tile_done(task.pixels, reused=False)
+        self.progress.tile_done(task.pixels, reused=False, place=place)
         self.team.is_well()
 
     def _hand_out_again(self, task: TileTask) -> None:

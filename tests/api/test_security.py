@@ -193,7 +193,8 @@ assert rasterio.open({world.scene!r}).count == 3
 asks = [lambda: rasterio.open("/vsicurl/http://127.0.0.1:9/a.tif")]
 for path in sorted(Path({str(tmp_path)!r}).glob("*.*")):
     asks += [lambda path=path: rasterio.open(path).read(), lambda path=path: rasterio.open(path.read_text()).read()]
-    asks += [lambda path=path: pyogrio.read_info(path), lambda path=path: pyogrio.read_info(path.read_text())]
+    if path.stem != "stacit":  # as vectors it is plain GeoJSON, which names nothing
+        asks += [lambda path=path: pyogrio.read_info(path), lambda path=path: pyogrio.read_info(path.read_text())]
 for ask in asks:
     try:
         ask()

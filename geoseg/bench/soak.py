@@ -42,6 +42,7 @@ LIMITS: Mapping[str, float] = {
 _WARM = 1 / 3  # of the samples, at the beginning
 _LEAST_SAMPLES = 6
 _SIGMAS = 2.0
+_TEMPORARY = "TMPDIR"
 
 
 @dataclass(frozen=True)
@@ -189,13 +190,13 @@ def _write_patches(path: Path) -> Path:
 def _scratch(folder: Path) -> Iterator[None]:
     """Temporary files of this process and of what it starts go there."""
     folder.mkdir()
-    before, of_python = os.environ.get("TMPDIR"), tempfile.tempdir
-    os.environ["TMPDIR"], tempfile.tempdir = str(folder), str(folder)
+    before, of_python = os.environ.get(_TEMPORARY), tempfile.tempdir
+    os.environ[_TEMPORARY], tempfile.tempdir = str(folder), str(folder)
     try:
         yield
     finally:
         tempfile.tempdir = of_python
         if before is None:
-            del os.environ["TMPDIR"]
+            del os.environ[_TEMPORARY]
         else:
-            os.environ["TMPDIR"] = before
+            os.environ[_TEMPORARY] = before

@@ -370,7 +370,7 @@ def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:
         return None
     try:
         return _geobox_of(code, tuple(shape), tuple(transform[:6]))
-    except TypeError:  # then the file itself says
+    except (TypeError, KeyError):  # then the file itself says
         return None
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from geoseg.change.alignment import LEAST_SHIFT_PX, MOST_SCATTER_PX, MOST_SHIFT_PX, Alignment
 from geoseg.change.detectors import Detector, fit_detector
-from geoseg.change.sample import Part, alignment_of, gather, sample_windows
+from geoseg.change.sample import Part, alignment_of, gather, sample_areas
 from geoseg.errors import NothingToDoError, RequestError
 from geoseg.grid import Window
 
-#: Reads a window of both dates; the later one ``(rows, columns)`` farther down and right, which brings it back.
+#: Reads an area of both dates; the later one ``(rows, columns)`` farther down and right, which brings it back.
 type Reader = Callable[[Window, tuple[float, float]], Part]
 
 
@@ -75,7 +75,7 @@ def fit_dates(
     """Measure how two dates lie on each other, and fit a detector to them as they will be read.
 
     Args:
-        read: Reads a window. It is asked twice for every window where the dates have to be moved.
+        read: Reads an area. It is asked twice for every area where the dates have to be moved.
         overlap: What the scenes of both dates cover, whole; never cut to an AOI.
         detector: One of ``geoseg.change.detectors.DETECTORS``; ``None`` fits the alignment alone.
         bands: Names of the bands.
@@ -85,10 +85,10 @@ def fit_dates(
         NothingToDoError: If the dates have nothing in common.
         RequestError: If the dates do not lie on each other, and no shift mends it.
     """
-    windows = sample_windows(overlap)
-    if not windows:
+    areas = sample_areas(overlap)
+    if not areas:
         raise NothingToDoError("two dates whose scenes do not overlap", "scenes of one place", "choose other scenes")
-    parts = [read(window, (0.0, 0.0)) for window in windows]
+    parts = [part for area in areas for part in read(area, (0.0, 0.0)).windows]
     alignment = alignment_of(parts)
     if not mends and alignment.verdict != "unmeasured":
         alignment = replace(alignment, verdict="left")
@@ -97,7 +97,7 @@ def fit_dates(
     if detector is None:
         return Fitted(overlap, alignment, None, 0)
     if any(alignment.correction):
-        parts = [read(window, alignment.correction) for window in windows]
+        parts = [part for area in areas for part in read(area, alignment.correction).windows]
     sample = gather(parts, overlap)
     made = fit_detector(detector, sample.before, sample.after, bands)
     return Fitted(overlap, alignment, made, int(np.shape(sample.before)[1]))

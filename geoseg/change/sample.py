@@ -17,31 +17,46 @@ from numpy.typing import NDArray
 from geoseg.change.alignment import Alignment, align, measure_window
 from geoseg.grid import Window
 
-SIDE_PX, _PER_AXIS = 128, 8
+SIDE_PX = 128
+# What is read at once of a large overlap: opening files and decoding their blocks costs more than pixels do.
+_AREA_PX, _AREAS_PER_AXIS = 256, 4
 MOST_PIXELS = 2**18
 
 
-def sample_windows(overlap: Window) -> tuple[Window, ...]:
-    """Windows to read, row by row.
+def sample_areas(overlap: Window) -> tuple[Window, ...]:
+    """What to read, row by row: all of a small overlap at once; of a large one four by four areas, spread evenly.
 
-    A small overlap is cut into equal parts of at most 128 px without gaps; a large one has eight by eight windows
-    of 128 px, spread evenly from edge to edge.
+    Each axis is small up to 1,024 px. Areas of a large one are 256 px long and lie from edge to edge.
 
     Args:
         overlap: What the scenes of both dates cover, whole; never cut to an AOI.
     """
-    rows, cols = (_spans(start, stop) for start, stop in ((overlap.row0, overlap.row1), (overlap.col0, overlap.col1)))
+    rows, cols = (_areas(start, stop) for start, stop in ((overlap.row0, overlap.row1), (overlap.col0, overlap.col1)))
+    return tuple(Window(row0, col0, row1, col1) for row0, row1 in rows for col0, col1 in cols)
+
+
+def _areas(start: int, stop: int) -> list[tuple[int, int]]:
+    length = stop - start
+    if length <= _AREA_PX * _AREAS_PER_AXIS:
+        return [(start, stop)] if length else []
+    starts = [start + (length - _AREA_PX) * number // (_AREAS_PER_AXIS - 1) for number in range(_AREAS_PER_AXIS)]
+    return [(first, first + _AREA_PX) for first in starts]
+
+
+def sample_windows(area: Window) -> tuple[Window, ...]:
+    """An area in equal windows of at most 128 px without gaps, row by row: what votes in alignment.
+
+    Args:
+        area: Of ``sample_areas``.
+    """
+    rows, cols = (_spans(start, stop) for start, stop in ((area.row0, area.row1), (area.col0, area.col1)))
     return tuple(Window(row0, col0, row1, col1) for row0, row1 in rows for col0, col1 in cols)
 
 
 def _spans(start: int, stop: int) -> list[tuple[int, int]]:
-    length = stop - start
-    if length <= SIDE_PX * _PER_AXIS:
-        parts = math.ceil(length / SIDE_PX)
-        edges = [start + length * number // parts for number in range(parts + 1)] if parts else []
-        return list(pairwise(edges))
-    starts = [start + (length - SIDE_PX) * number // (_PER_AXIS - 1) for number in range(_PER_AXIS)]
-    return [(first, first + SIDE_PX) for first in starts]
+    parts = math.ceil((stop - start) / SIDE_PX)
+    edges = [start + (stop - start) * number // parts for number in range(parts + 1)] if parts else []
+    return list(pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,13 @@ class Part:
     before: NDArray[np.floating]
     after: NDArray[np.floating]
     valid: NDArray[np.bool_]
+
+    @property
+    def windows(self) -> Iterator[Part]:
+        """The same, cut into windows of the sample."""
+        for window in sample_windows(self.window):
+            rows, cols = window.within(self.window)
+            yield Part(window, self.before[:, rows, cols], self.after[:, rows, cols], self.valid[rows, cols])
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +114,7 @@ def gather(parts: Iterable[Part], overlap: Window, move: Callable[[Part], Part] 
 
     Args:
         parts: In any order.
-        overlap: As for ``sample_windows``.
+        overlap: As for ``sample_areas``.
         move: Brings the later date onto the earlier one.
     """
     ordered = sorted(parts, key=_place)
@@ -127,6 +149,6 @@ def parts_of(
         valid: ``(row, col)``.
         window: Where they lie.
     """
-    for part in sample_windows(window):
-        rows, cols = part.within(window)
-        yield Part(part, before[:, rows, cols], after[:, rows, cols], valid[rows, cols])
+    for area in sample_areas(window):
+        rows, cols = area.within(window)
+        yield from Part(area, before[:, rows, cols], after[:, rows, cols], valid[rows, cols]).windows

@@ -11,7 +11,7 @@ import shapely
 
 from geoseg.change.fitting import Fitted, fit_dates
 from geoseg.change.sample import Part
-from geoseg.composite import join, make_composite
+from geoseg.composite import Composite, join, make_composite
 from geoseg.grid import Window
 from geoseg.load import reading
 from geoseg.machine import usable_cores
@@ -80,31 +80,37 @@ def _covered(coverage: Coverage) -> Window:
 
 
 def _reader(prepared: Prepared) -> Callable[[Window, tuple[float, float]], Part]:
-    """Reads a window of both dates, the later one moved."""
-    model, budget = prepared.model.spec, prepared.budget
+    """Reads a window of both dates, the later one moved; the earlier one, which never is, once."""
+    bands = len(prepared.model.spec.bands)
+    first, second = prepared.coverages
+    earlier: dict[Window, Composite] = {}
 
     def read(window: Window, moved: tuple[float, float]) -> Part:
-        dates = []
-        for coverage, (dy, dx) in zip(prepared.coverages, ((0.0, 0.0), moved), strict=True):
-            geobox = prepared.lattice.geobox(window)
-            image = make_composite(
-                coverage.touching(window.padded(*(_SPARE_PX,) * 4)),
-                geobox.translate_pix(dx, dy) if dx or dy else geobox,
-                len(model.bands),
-                prepared.spec.composite,
-                model.quantity,
-                counted=np.zeros(window.shape, dtype=bool),
-                strip_bytes=budget.strip_bytes,
-                threads=usable_cores(),
-                rasters=prepared.rasters,
-                resampling="cubic" if dx or dy else "bilinear",
-            )
-            dates.append(image)
-        both = join(*dates)
-        before, after = both.values.reshape(2, len(model.bands), *window.shape)
+        if window not in earlier:
+            earlier[window] = _read(prepared, first, window, (0.0, 0.0))
+        both = join(earlier[window], _read(prepared, second, window, moved))
+        before, after = both.values.reshape(2, bands, *window.shape)
         return Part(window, before, after, both.reason == Reason.OBSERVED)
 
     return read
+
+
+def _read(prepared: Prepared, coverage: Coverage, window: Window, moved: tuple[float, float]) -> Composite:
+    """A window of one date, as tiles will see it."""
+    dy, dx = moved
+    geobox = prepared.lattice.geobox(window)
+    return make_composite(
+        coverage.touching(window.padded(*(_SPARE_PX,) * 4)),
+        geobox.translate_pix(dx, dy) if dx or dy else geobox,
+        len(prepared.model.spec.bands),
+        prepared.spec.composite,
+        prepared.model.spec.quantity,
+        counted=np.zeros(window.shape, dtype=bool),
+        strip_bytes=prepared.budget.strip_bytes,
+        threads=usable_cores(),
+        rasters=prepared.rasters,
+        resampling="cubic" if dx or dy else "bilinear",
+    )
 
 
 # More than the largest shift that is mended, and the kernel.

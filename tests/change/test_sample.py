@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.change import sample
-from geoseg.change.sample import Part, gather, parts_of, sample_windows
+from geoseg.change.sample import Part, gather, parts_of, sample_areas, sample_windows
 from geoseg.grid import Window
 from tests.change.scenery import pair
 
@@ -16,25 +16,23 @@ sides = st.integers(1, 12_000)
 
 
 @given(corners, corners, sides, sides)
-def test_windows_are_even_and_lie_within(row, col, rows, cols):
+def test_areas_and_their_windows_are_even_and_lie_within(row, col, rows, cols):
     overlap = Window(row, col, row + rows, col + cols)
-    windows = sample_windows(overlap)
-    assert all(overlap.contains(window) and window for window in windows)
+    areas = sample_areas(overlap)
+    windows = [window for area in areas for window in sample_windows(area)]
+    assert all(overlap.contains(area) and area for area in areas)
+    assert len(areas) <= 16
+    assert sum(area.size_px for area in areas) <= 1024**2
     assert all(max(window.shape) <= sample.SIDE_PX for window in windows)
     assert len(windows) <= 64
-    assert len({(w.row0, w.col0) for w in windows}) == len(windows)
-    assert all(not a & b for a in windows for b in windows if a is not b)
-    corner = windows[-1]
-    assert (windows[0].row0, windows[0].col0, corner.row1, corner.col1) == (
-        overlap.row0,
-        overlap.col0,
-        overlap.row1,
-        overlap.col1,
-    )
+    assert all(not a & b for a in areas for b in areas if a is not b)
+    assert sum(window.size_px for window in windows) == sum(area.size_px for area in areas)
+    assert {(a.row0, a.row1) for a in areas} >= {(overlap.row0, areas[0].row1), (areas[-1].row0, overlap.row1)}
+    assert {(a.col0, a.col1) for a in areas} >= {(overlap.col0, areas[0].col1), (areas[-1].col0, overlap.col1)}
     if max(rows, cols) <= 8 * sample.SIDE_PX:
-        assert sum(window.size_px for window in windows) == overlap.size_px
+        assert areas == (overlap,)  # all of a small overlap is read at once
     # Where the lattice begins is no matter of where zero is.
-    assert [w.shifted(3, -7) for w in windows] == list(sample_windows(overlap.shifted(3, -7)))
+    assert [area.shifted(3, -7) for area in areas] == list(sample_areas(overlap.shifted(3, -7)))
 
 
 @given(st.randoms(), st.integers(500, 20_000))

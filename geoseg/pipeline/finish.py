@@ -162,7 +162,8 @@ def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts)
 def _way_to_pixels(prepared: Prepared) -> str:
     if prepared.spec.scenes or prepared.spec.scenes_before:
         return "name other files with --scenes, or check the nodata and the mask of these"
-    return "widen --datetime, or move the region (--aoi)"
+    option = "--after" if prepared.spec.looks_back else "--datetime"
+    return f"widen {option}, or move the region (--aoi)"
 
 
 def _sieved(prepared: Prepared, mosaic: Blocks) -> ClassSource:

@@ -26,6 +26,7 @@ from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
 from geoseg.pipeline.asked import check_pixel_grid, check_quantity, like_of, of_another_backend, sums_of
+from geoseg.pipeline.other_dates import Earlier, Later
 from geoseg.pipeline.sizes import appetite, backend_of, kept_layers, key_parts_of, sizes_of
 from geoseg.pipeline.words import example_names, words_of
 from geoseg.plan import (
@@ -66,19 +67,6 @@ _HEADERS_PLANNED = 64
 
 
 @dataclass(frozen=True)
-class Later:
-    """What the second date adds to a job.
-
-    Attributes:
-        found: Its items.
-        coverage: Its scenes on the grid of the first date.
-    """
-
-    found: Found
-    coverage: Coverage
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A job, ready to be computed.
 
@@ -104,6 +92,7 @@ class Prepared:
         legend: Of the map, where it is not the model's own.
         words: What is asked of a text-image model; ``None`` for models that have classes of their own.
         later: What the second of two dates adds; ``None`` for maps of one.
+        earlier: The date before that of the map, for its evidence; ``None`` where the job does not look back.
         of_dates: The land cover of both dates, each a job of its own, where a change map tells classes.
         fitted: What a job of two dates fitted before its tiles; ``None`` before a run.
         moved: Rows and columns by which images are read farther down and right, see ``geoseg.work.Recipe``.
@@ -131,6 +120,7 @@ class Prepared:
     legend: Legend | None = None
     words: WordsPlan | None = None
     later: Later | None = None
+    earlier: Earlier | None = None
     of_dates: tuple[Prepared, ...] = ()
     fitted: Fitted | None = None
     moved: tuple[float, float] = (0.0, 0.0)
@@ -154,7 +144,8 @@ class Prepared:
     @property
     def founds(self) -> tuple[Found, ...]:
         """What the search of each date gave."""
-        return (self.found,) if self.later is None else (self.found, self.later.found)
+        others = [one.found for one in (self.earlier, self.later) if one is not None]
+        return (self.found, *others)
 
     @property
     def detector(self) -> Detector | None:

@@ -128,8 +128,10 @@ class JobSpec(BaseModel):
         description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named; "
         "FlatGeobuf, GeoPackage and PMTiles where they are named.",
     )
-    layers: tuple[Literal["scores", "entropy", "margin"], ...] = Field(
-        (), description="Further rasters: the probability of every class, their entropy, the lead of the first choice."
+    layers: tuple[Literal["scores", "entropy", "margin", "sets"], ...] = Field(
+        (),
+        description="Further rasters: the probability of every class, their entropy, the lead of the first choice, and which "
+        "classes a pixel may well have, by the class sets that the model was calibrated with.",
     )
     profile: Literal["exact", "bf16", "int8"] = Field(
         "exact",

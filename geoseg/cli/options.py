@@ -222,7 +222,8 @@ Layers = Annotated[
     str | None,
     _job(
         "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
-        "the first choice); several with commas. Default: none.",
+        "the first choice); and sets (1 for each class that a pixel may well have, by the class sets that the model was "
+        "calibrated with); several with commas. Default: none.",
         "--layers",
         autocompletion=completion.layers,
     ),

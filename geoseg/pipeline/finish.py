@@ -247,7 +247,7 @@ def _write_polygons(
             prepared.classes,
             formats=set(spec.format),
             metadata={name: text for name, text in notes.items() if text},
-            further=columns or worded or gathering,
+            further=tuple(one for one in (columns, worded, gathering) if one is not None),
         ) as writer,
     ):
         _write_beside(writer, batches)

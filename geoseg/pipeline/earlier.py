@@ -54,7 +54,10 @@ def prepare_looking_back(spec: JobSpec, asked: Asked, folder: ModelFolder | None
         dates = [_found(spec, when, asked, own) for when in ("before", "after")]
         earlier = _compared(dates, own, spec, asks_files=asked.asks_files)
         documents = (*dates[0].documents, *own.found.documents)
-        notes = (words,) if asked.forgotten and (words := changes(asked.forgotten, documents)) else ()
+        notes = [words] if asked.forgotten and (words := changes(asked.forgotten, documents)) else []
+        if earlier.coverages:
+            days = _days(earlier.coverages[0], own.region.window)
+            notes.append(f"evidence looks back at {', '.join(days[:3])}{', …' * (len(days) > 3)}")
         read = [source.href for coverage in earlier.coverages for item in coverage.items for source in item.sources]
         check_offline(sorted(set(read)), offline=asked.settings.offline)
         versions = asset_facts(read, own.remote) if asked.asks_files else {}
@@ -146,12 +149,11 @@ def greenness_of(prepared: Prepared, rules: Rules) -> Greenness | None:
         return None
     window = prepared.region.window
     before, after = prepared.earlier.coverages
-    first = before.items[0]
     failures: dict[str, str] = {}
     facts = GreennessFacts(
         before=_days(before, window),
         after=_days(after, window),
-        bands=tuple(first.bands),
+        bands=tuple(dict.fromkeys(band for item in (*before.items, *after.items) for band in item.bands)),
         quantity=quantity_of(before.items),
     )
     read = _reader(prepared, failures)

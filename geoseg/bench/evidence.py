@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -102,7 +103,7 @@ def add_scene(tally: Tally, folder: Path, scene: SlideScene, dem: str, *, looks_
     """Run one scene and count it; with an earlier date where it looks back."""
     write_scene(folder, scene)
     later = [str(folder / "scene.tif")]
-    dates = {"scenes": later}
+    dates: dict[str, Any] = {"scenes": later}
     if looks_back:
         numbers = _numbers(scene.before(), visit=11)
         write_cog(folder / "before.tif", numbers, RasterFacts(SCENE_CRS, grid_transform(), 0, BANDS))

@@ -23,6 +23,8 @@ from geoseg.models.folder import read_item, write_item
 from geoseg.models.network import load_network
 
 SIDE, ROWS, COLS, MISS = 32, 6, 10, 0.2
+# A corner that is one of the network's cells: a pass over the whole image then sees what a run sees.
+ORIGIN = 500_480.0, 4_999_680.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +52,11 @@ class Labelled:
 
 def labelled(folder: Path, model: ModelFolder, seed: int) -> Labelled:
     rng = np.random.default_rng(seed)
-    image = worlds.landscape((ROWS * SIDE, COLS * SIDE), 3, seed)
+    scenes = [worlds.landscape((SIDE, SIDE), 3, 100 * seed + number) for number in range(ROWS * COLS)]
+    image = np.concatenate([np.concatenate(scenes[at * COLS : (at + 1) * COLS], axis=2) for at in range(ROWS)], axis=1)
     light = np.kron(rng.uniform(0.7, 1.2, (ROWS, COLS)), np.ones((SIDE, SIDE)))
     image = np.clip(image * light, 1, 255).astype("uint8")
-    path = worlds.write_raster(folder / f"scene-{seed}.tif", image, names=worlds.BANDS, nodata=0)
+    path = worlds.write_raster(folder / f"scene-{seed}.tif", image, names=worlds.BANDS, origin=ORIGIN, nodata=0)
     with torch.no_grad():
         scores = load_network(model).scores(
             torch.from_numpy(image.astype("float32"))[None], torch.ones(1, *light.shape) > 0

@@ -116,8 +116,8 @@ class JobSpec(BaseModel):
     example: dict[str, Any] | None = Field(
         None, description="Outlined examples of classes, as GeoJSON in longitude and latitude with a property prompt."
     )
-    without: tuple[Literal["templates", "synonyms", "bias", "gate", "mixing", "guide", "reject"], ...] = Field(
-        (), description="Steps of the prompts' algorithm that are left out."
+    without: tuple[Literal["templates", "synonyms", "bias", "generic", "gate", "mixing", "guide", "reject"], ...] = (
+        Field((), description="Steps of the prompts' algorithm that are left out.")
     )
     legend: Literal["worldcover"] | None = Field(None, description="Legend of the map instead of the model's own.")
     resolution: float | None = Field(None, gt=0, description="Pixel size in CRS units.")

@@ -165,6 +165,11 @@ class ChipPlan:
     chip_cells: int
     column_px: int = 0
 
+    @property
+    def overlap_px(self) -> int:
+        """Most rows or columns that two neighbouring tiles both look at."""
+        return 2 * (self.chip_px or max(finite_halo(self.radius_px, self.stride_px)))
+
     def chips(self, tile: Tile, cells: NDArray[np.bool_]) -> list[Chip]:
         """The chips that give the cells that are set: what they see is what has to be read."""
         if self.chip_px is None:

@@ -6,29 +6,38 @@ of them on scenes that mix all of them, so that every pair has neighbours that d
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from geoseg.bench.words_pairs import measure_pairs
 from geoseg.bench.words_scenes import (
     PAIRS,
     SEEN,
     UNSEEN,
     Subject,
-    guesses,
+    false_areas,
     iou_by_pair,
     mean_over,
     mixed_scenes,
     shipped_subject,
-    train_subject,
 )
-from geoseg.demo.attributes import TEXTURES, Attributes
+from geoseg.demo.attributes import Attributes
+from geoseg.training.shipped.words_fit import pair_phrases
 from geoseg.words import STEPS
 
+#: Steps that the shipped model does without, each with what it would be.
+ADDED: tuple[dict[str, Any], ...] = (
+    {"bias": 0.3},
+    {"generic": ("smooth", "rough", "town")},
+    {"templates": ("{}", "a satellite image of {}")},
+)
+
 type Say = Callable[[str], object]
-_SCENES, _STEPS = 4, 300
+_SCENES = 4
 #: Steps of the algorithm that are left out, one row each.
 ABLATED: tuple[tuple[str, ...], ...] = ((), ("mixing",), ("gate",), ("reject",), ("guide",), STEPS)
 
@@ -39,18 +48,20 @@ def measure_words(folder: Path, data: Path, parts: Sequence[str], seeds: int, sa
     Args:
         folder: For runs.
         data: The shared data, with the weights of Dynamic World.
-        parts: Of ``PARTS``; all where it is empty.
+        parts: Their names: pairs, steps, absent, order, land, second, examples; all where it is empty.
         seeds: Networks that are trained for ``pairs``.
         say: Takes the text.
     """
     from geoseg.bench.words_examples import measure_examples  # noqa: PLC0415  # needs data
+    from geoseg.bench.words_land import measure_land  # noqa: PLC0415  # the whole road
     from geoseg.bench.words_second import measure_second  # noqa: PLC0415  # needs transformers
 
     made: Mapping[str, Callable[[], None]] = {
-        "pairs": lambda: measure_pairs(seeds, say),
+        "pairs": lambda: measure_pairs(folder, seeds, say),
         "steps": lambda: measure_steps(shipped_subject(), say),
         "absent": lambda: measure_absent(shipped_subject(), say),
         "order": lambda: measure_order(shipped_subject(), say),
+        "land": lambda: measure_land(folder, say),
         "second": lambda: measure_second(folder, say),
         "examples": lambda: measure_examples(data, say),
     }
@@ -58,45 +69,26 @@ def measure_words(folder: Path, data: Path, parts: Sequence[str], seeds: int, sa
         made[part]()
 
 
-def measure_pairs(seeds: int, say: Say) -> None:
-    """Networks of several seeds and what they make of pairs that they were not shown, beside guessers and the control."""
-    rows: list[tuple[float, ...]] = []
-    for seed in range(1, seeds + 1):
-        scenes = mixed_scenes(seed, _SCENES)
-        rng = np.random.default_rng(seed)
-        told = [_ious(train_subject(seed, _STEPS, private=private), scenes) for private in (False, True)]
-        told += [iou_by_pair(guesses(scenes, part, rng), scenes) for part in ("colour", "texture")]
-        rows.append(tuple(mean_over(ious, pairs) for ious in told for pairs in (SEEN, UNSEEN)))
-        say(f"seed {seed}: seen {rows[-1][0]:.3f}, unseen {rows[-1][1]:.3f}; private words: unseen {rows[-1][3]:.3f}\n")
-    say(f"\npairs: {len(SEEN)} seen, {len(UNSEEN)} unseen, all {len(PAIRS)} offered on the same {_SCENES} scenes; ")
-    say(f"{_STEPS} steps, {seeds} seeds\n\n| who | seen mIoU | unseen mIoU |\n| --- | ---: | ---: |\n")
-    columns = list(zip(*rows, strict=True))
-    for title, at in (("words", 0), ("a private word for each pair", 2), ("colour only", 4), ("texture only", 6)):
-        say(f"| {title} | {_spread(columns[at])} | {_spread(columns[at + 1])} |\n")
-    ratios = [row[1] / row[0] for row in rows]
-    over = [row[1] / max(row[5], row[7]) for row in rows]
-    say(f"\nunseen / seen: {_spread(ratios)}; unseen / the better guesser: {_spread(over)}\n")
-
-
 def measure_steps(subject: Subject, say: Say) -> None:
-    """The shipped model, with steps of the algorithm left out."""
+    """The shipped model, with steps of the algorithm left out, and with steps that it does without."""
     scenes = mixed_scenes(101, _SCENES)
-    few = [scene for seed in range(6) for scene in mixed_scenes(200 + seed, 1, _few(seed))]
-    say("\n| left out | seen mIoU | unseen mIoU | false area per absent prompt |\n| --- | ---: | ---: | ---: |\n")
-    for without in ABLATED:
-        ious = _ious(subject, scenes, without)
-        false = np.mean([_false_area(subject, scene, _few(seed), without) for seed, scene in enumerate(few)])
-        numbers = f"{mean_over(ious, SEEN):.3f} | {mean_over(ious, UNSEEN):.3f} | {100 * false:.2f} %"
-        say(f"| {', '.join(without) or 'nothing'} | {numbers} |\n")
+    say("\n| steps | seen mIoU | unseen mIoU | false area per absent prompt |\n| --- | ---: | ---: | ---: |\n")
+    rows: list[tuple[str, Subject, tuple[str, ...]]]
+    rows = [(f"without {', '.join(without)}" if without else "as shipped", subject, without) for without in ABLATED]
+    for change in ADDED:
+        ((name, value),) = change.items()
+        rows.append((f"with {name} {value}", replace(subject, settings=replace(subject.settings, **change)), ()))
+    every = replace(subject, names=tuple(", ".join(pair_phrases(pair)) for pair in PAIRS))
+    rows.append(("with all synonyms of each pair", every, ()))
+    for title, asked, without in rows:
+        ious = _ious(asked, scenes, without)
+        false = false_areas(asked, 200, 6, without)
+        say(f"| {title} | {mean_over(ious, SEEN):.3f} | {mean_over(ious, UNSEEN):.3f} | {100 * false:.3f} % |\n")
 
 
 def measure_absent(subject: Subject, say: Say) -> None:
     """False area of prompts for what a scene lacks: all pairs are asked for, a few are there."""
-    found = {}
-    for without in ((), ("gate",)):
-        scenes = [(_few(seed), mixed_scenes(300 + seed, 1, _few(seed))[0]) for seed in range(10)]
-        found[without] = [_false_area(subject, scene, there, without) for there, scene in scenes]
-    gated, plain = (100 * float(np.mean(found[key])) for key in ((), ("gate",)))
+    gated, plain = (100 * false_areas(subject, 300, 10, without) for without in ((), ("gate",)))
     say(f"\nabsent prompts, mean area each on 10 scenes of 6 pairs with all {len(PAIRS)} asked for: ")
     say(f"{gated:.3f} % with the gate, {plain:.3f} % without it ({plain / max(gated, 1e-9):.1f} times)\n")
 
@@ -109,23 +101,5 @@ def measure_order(subject: Subject, say: Say) -> None:
     say(f"\norder of prompts: {sum(same)} of {len(same)} permutations give the same map\n")
 
 
-def _few(seed: int) -> tuple[int, ...]:
-    """Six pairs, of all colours, and textures as they come."""
-    textures = np.random.default_rng([seed, 6]).integers(0, len(TEXTURES), 6)
-    return tuple(int(colour * len(TEXTURES) + texture) for colour, texture in enumerate(textures))
-
-
-def _false_area(subject: Subject, scene: Attributes, there: Sequence[int], without: Sequence[str]) -> float:
-    """Mean share of a scene that goes to a prompt for a pair that it lacks."""
-    told = subject.ask(scene, PAIRS, without)
-    absent = [pair for pair in PAIRS if pair not in there]
-    return float(np.mean([(told == pair).mean() for pair in absent]))
-
-
 def _ious(subject: Subject, scenes: Sequence[Attributes], without: Sequence[str] = ()) -> Mapping[int, float]:
     return iou_by_pair([subject.ask(scene, PAIRS, without) for scene in scenes], scenes)
-
-
-def _spread(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return f"{statistics.fmean(values):.3f} ({low:.3f} to {high:.3f})"

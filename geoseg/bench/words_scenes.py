@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
 from geoseg.demo.attributes import COLOURS, OTHER, TEXTURES, Attributes, held_out, make_attributes, pair_name
 from geoseg.grid import Window
@@ -83,26 +85,36 @@ class Subject:
         return choose(total[inside] / weight[inside[1:]], plan.owners, plan.settings)
 
 
-def train_subject(seed: int, steps: int, *, private: bool = False) -> Subject:
+def train_subject(seed: int, steps: int, *, private: bool = False, folder: Path | None = None) -> Subject:
     """A network trained on the pairs that are seen: on their words, or on a private word for each.
 
     Args:
         seed: Of weights and scenes.
-        steps: Gradient steps.
+        steps: Gradient steps of the encoders; the mixing of classes is left as it begins, which adds nothing.
         private: The control.
+        folder: Where the weights are kept; what is there is not trained again.
     """
-    recipe = WordsRecipe(steps=steps, seed=seed)
+    recipe = WordsRecipe(steps=steps, mixing_steps=0, seed=seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     words = tuple(sorted(PRIVATE)) if private else vocabulary()
-    network = SmallWords(len(BANDS), words, recipe.width, recipe.widths)
+    network = SmallWords(len(BANDS), words, recipe.width, recipe.widths, recipe.tone_px)
 
     def lessons(rng: np.random.Generator) -> Iterator[Lesson]:
         kinds = 1 if private else 3
         for values, truth, names in attribute_lessons(rng, recipe.chip_px, SEEN, kinds):
             yield values, truth, {number: (PRIVATE[number],) for number in names} if private else names
 
-    return subject_of(fit_words(network, lessons, recipe), private=private)
+    kept = None if folder is None else folder / f"{'private' if private else 'words'}-{steps}.safetensors"
+    if kept is not None and kept.is_file():
+        network.load_state_dict(load_file(kept))
+        return subject_of(network.eval(), private=private)
+    fit_words(network, lessons, recipe)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_file(network.state_dict(), kept.with_suffix(".part"))
+        kept.with_suffix(".part").rename(kept)
+    return subject_of(network, private=private)
 
 
 def subject_of(network: SmallWords, settings: WordSettings | None = None, *, private: bool = False) -> Subject:
@@ -134,6 +146,29 @@ def iou_by_pair(made: Sequence[NDArray[np.uint8]], scenes: Sequence[Attributes])
 def mean_over(ious: Mapping[int, float], pairs: Sequence[int]) -> float:
     """Mean over pairs."""
     return float(np.mean([ious[number] for number in pairs if number in ious]))
+
+
+def few_pairs(seed: int) -> tuple[int, ...]:
+    """Six pairs, of all colours, and textures as they come."""
+    textures = np.random.default_rng([seed, 6]).integers(0, len(TEXTURES), 6)
+    return tuple(int(colour * len(TEXTURES) + texture) for colour, texture in enumerate(textures))
+
+
+def false_areas(subject: Subject, seed: int, count: int, without: Sequence[str] = ()) -> float:
+    """Mean share of a scene of six pairs that goes to a prompt for a pair that it lacks, all pairs being asked for.
+
+    Args:
+        subject: Who is asked.
+        seed: Of the first scene.
+        count: Scenes.
+        without: Steps that are left out.
+    """
+    shares = []
+    for number in range(count):
+        there = few_pairs(number)
+        told = subject.ask(mixed_scenes(seed + number, 1, there)[0], PAIRS, without)
+        shares += [float((told == pair).mean()) for pair in PAIRS if pair not in there]
+    return float(np.mean(shares))
 
 
 def guesses(scenes: Sequence[Attributes], part: str, rng: np.random.Generator) -> list[NDArray[np.uint8]]:

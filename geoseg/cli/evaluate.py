@@ -58,6 +58,14 @@ def evaluate_command(
             autocompletion=completion.models,
         ),
     ] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--detector",
+            help="Detector of change to hold against labels of two dates, as for geoseg run; repeat for several. "
+            "Default: those of the configuration.",
+        ),
+    ] = None,
     hold_out: HoldOut = None,
     conformal: Conformal = None,
     out: Out = None,
@@ -69,12 +77,12 @@ def evaluate_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Hold maps of labelled images against the labels: models by the road of geoseg run, beside baselines."""
+    """Hold maps of labelled images, of one date or two, against the labels: by the road of geoseg run, beside baselines."""
     del debug
-    if not model:
+    if not model and not detector:
         raise RequestError("geoseg evaluate without --model", "at least one model", "add --model NAME")
     settings = _settings(backend, device, max_memory, offline=offline)
-    record = _compare(config, model, hold_out or [], conformal, settings, quiet=quiet)
+    record = _compare(config, model or [], hold_out or [], conformal, settings, quiet=quiet, detectors=detector or [])
     _show(record, out, as_json=as_json, quiet=quiet)
 
 
@@ -218,6 +226,7 @@ def _compare(
     settings: Settings,
     *,
     quiet: bool,
+    detectors: Sequence[str] = (),
 ) -> EvaluationRecord:
     from geoseg.evaluation.task import Task, compare  # noqa: PLC0415  # the whole road
 
@@ -227,7 +236,7 @@ def _compare(
         names = models
     task = Task.read(config, hold_out)
     with _telling(quiet=quiet) as say:
-        return compare(task, folders, settings, miss=miss, names=names, say=say)
+        return compare(task, folders, settings, miss=miss, names=names, detectors=detectors, say=say)
 
 
 def _show(record: EvaluationRecord, out: Path | None, *, as_json: bool, quiet: bool) -> None:

@@ -185,8 +185,8 @@ Example = Annotated[
 Without = Annotated[
     str | None,
     _job(
-        "Steps of the prompts' algorithm to leave out: templates, synonyms, bias, gate, mixing, guide, reject; several with "
-        "commas. Default: none.",
+        "Steps of the prompts' algorithm to leave out: templates, synonyms, bias, generic, gate, mixing, guide, reject; several "
+        "with commas. Default: none.",
         "--without",
     ),
 ]

@@ -16,7 +16,7 @@ from geoseg.budget import Share
 from geoseg.cluster.sending import sendable
 from geoseg.composite import Composite
 from geoseg.errors import GeosegError, RequestError, WeightsError
-from geoseg.load import Rasters, local_fact, reading
+from geoseg.load import KeptBlocks, Rasters, local_fact, reading
 from geoseg.plan import TileTask
 from geoseg.remote import RemoteFiles, is_remote
 from geoseg.scenes import Scene
@@ -201,9 +201,10 @@ class TileRoom(WorkerPlugin):
             if self._recipe is None:
                 plan = self.plan
                 check(plan, get_worker())
-                facts, kept = plan.recipe.facts, plan.share.gdal_cache_bytes // 4
-                self._remote = RemoteFiles(kept, plan.connections, plan.sign, facts=facts)
-                self._recipe = replace(plan.recipe, rasters=Rasters(self._remote, facts))
+                facts, part = plan.recipe.facts, plan.share.gdal_cache_bytes // 4
+                self._remote = RemoteFiles(part, plan.connections, plan.sign, facts=facts)
+                rasters = Rasters(self._remote, facts, KeptBlocks(2 * part, plan.recipe.chips.overlap_px))
+                self._recipe = replace(plan.recipe, rasters=rasters, gdal_cache_bytes=part)
             return self._recipe
 
     def _predictor(self) -> Predictor:

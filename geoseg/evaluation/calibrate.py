@@ -94,6 +94,12 @@ def calibrate(task: Task, folder: ModelFolder, settings: Settings, say: Say = la
             "images that the model was not trained on",
             "name groups with --hold-out, or held_out in the data of the configuration",
         )
+    if task.held.dates != folder.spec.dates:
+        raise RequestError(
+            f"a calibration of {folder.spec.name}, which looks at {folder.spec.dates} date(s), on labels of {task.held.dates}",
+            "labels of as many dates",
+            "read the data with a reader of single images, or choose a network that compares two dates",
+        )
     with task.mapper(uncalibrated(folder), settings) as mapper:
         evaluation = evaluate(mapper, task.held, task.measures, say)
     single = folder.spec.hyperparameters.get("classes") == 1

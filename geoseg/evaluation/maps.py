@@ -61,7 +61,7 @@ class Mapper(Protocol):
 
     @property
     def kind(self) -> str:
-        """``network``, ``random forest`` or ``majority class``."""
+        """``network``, ``detector``, ``random forest`` or ``majority class``."""
         ...
 
     @property
@@ -126,7 +126,7 @@ class ModelMapper:
         )
         self._predictor: Predictor | None = None
         self._loader: ModelLoader | None = None
-        self._open = ExitStack()
+        self._open, self._running = ExitStack(), ExitStack()
         self._scratch = ""
         self._pixels, self._seconds, self._backend = 0, 0.0, ""
 
@@ -135,6 +135,7 @@ class ModelMapper:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._running.close()
         self._open.close()
         self._predictor = self._loader = None
 
@@ -159,33 +160,38 @@ class ModelMapper:
         """
         prepared, area = self._prepared(member)
         with prepared.remote:
-            recipe = recipe_of(prepared)
-            predictor, is_new = self._loaded(loader_of(prepared, recipe, keeps_scores=True), prepared)
-            for task in prepared.tasks.alike_together(area):
-                job = recipe.job(task)
-                with reading(recipe.gdal_cache_bytes):
-                    image = recipe.image(job)
-                start = time.perf_counter()
-                made = predictor.predict(task.tile, task.cells, image, job.window)
-                if not is_new:  # compilers and caches warm up on the first tile
-                    self._seconds += time.perf_counter() - start
-                    self._pixels += task.pixels
-                is_new = False
-                shared = task.tile.window & area
-                if not shared or made is None:
-                    continue
-                at = shared.within(task.tile.window)
-                window = Window(
-                    shared.row0 - area.row0, shared.col0 - area.col0, shared.row1 - area.row0, shared.col1 - area.col0
-                )
-                assert made.scores is not None  # noqa: S101  # the loader says that they are kept
-                yield MapPart(window, made.classes[at], made.scores[(slice(None), *at)])
+            yield from self._parts(prepared, area)
+
+    def _parts(self, prepared: Prepared, area: Window) -> Iterator[MapPart]:
+        """The tiles of one tile list, cut to the image."""
+        recipe = recipe_of(prepared)
+        predictor, is_new = self._loaded(loader_of(prepared, recipe, keeps_scores=True), prepared)
+        for task in prepared.tasks.alike_together(area):
+            job = recipe.job(task)
+            with reading(recipe.gdal_cache_bytes):
+                image = recipe.image(job)
+            start = time.perf_counter()
+            made = predictor.predict(task.tile, task.cells, image, job.window)
+            if not is_new:  # compilers and caches warm up on the first tile
+                self._seconds += time.perf_counter() - start
+                self._pixels += task.pixels
+            is_new = False
+            shared = task.tile.window & area
+            if not shared or made is None:
+                continue
+            at = shared.within(task.tile.window)
+            window = Window(
+                shared.row0 - area.row0, shared.col0 - area.col0, shared.row1 - area.row0, shared.col1 - area.col0
+            )
+            assert made.scores is not None  # noqa: S101  # the loader says that they are kept
+            yield MapPart(window, made.classes[at], made.scores[(slice(None), *at)])
 
     def _loaded(self, loader: ModelLoader, prepared: Prepared) -> tuple[Predictor, bool]:
         """What runs the network, and whether it is new: images of one kind share it."""
         if self._predictor is not None and loader == self._loader:
             return self._predictor, False
-        self._predictor = self._open.enter_context(loader.load(prepared.budget.passes_at_once))
+        self._running.close()
+        self._predictor = self._running.enter_context(loader.load(prepared.budget.passes_at_once))
         self._loader, self._backend = loader, prepared.backend.name
         return self._predictor, True
 
@@ -207,26 +213,29 @@ class ModelMapper:
     def _options(self, member: Labelled) -> dict[str, Any]:
         """Options of ``geoseg run`` that map an image."""
         own = member.path
-        scene = own if own is not None and _count_bands(own) == len(member.bands) else self._written(member)
+        scene = own if own is not None and count_bands(own) == len(member.bands) else self._written(member)
+        is_placed = member.crs is not None and scene == own
+        return {"model": str(self.folder.path), "scenes": (str(scene),), **self._read_as(member, is_placed=is_placed)}
+
+    def _read_as(self, member: Labelled, *, is_placed: bool) -> dict[str, Any]:
+        """Options that say what the numbers of an image's files are."""
         is_as_stored = (self._how.scale, self._how.offset) == (1.0, 0.0)
         return {
-            "model": str(self.folder.path),
-            "scenes": (str(scene),),
             "bands": member.bands,
             "sensor": self._how.sensor,
             "scale": None if is_as_stored else self._how.scale,
             "offset": None if is_as_stored else self._how.offset,
-            "pixel_grid": member.crs is None or scene != own,
+            "pixel_grid": not is_placed,
             "composite": "first",
         }
 
-    def _written(self, member: Labelled) -> Path:
+    def _written(self, member: Labelled, name: str = "image", bands: slice = slice(None)) -> Path:
         """An image of which there is no raster that holds just its bands, as one."""
-        path = Path(self._scratch) / "image.tif"
+        path = Path(self._scratch) / f"{name}.tif"
         path.unlink(missing_ok=True)
         rows, cols = member.shape
         first, _ = member.image(Window(0, 0, 1, 1))
-        profile = {"height": rows, "width": cols, "count": len(first), "dtype": first.dtype}
+        profile = {"height": rows, "width": cols, "count": len(first[bands]), "dtype": first.dtype}
         tiling = {"tiled": True, "blockxsize": 256, "blockysize": 256}
         with _quiet(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):  # noqa: SIM117  # the file is within the setting
             with rasterio.open(path, "w", driver="GTiff", **profile, **tiling) as file:
@@ -234,7 +243,7 @@ class ModelMapper:
                     strip = Window(row, 0, min(rows, row + _STRIP_ROWS), cols)
                     pixels, valid = member.image(strip)
                     at = rasterio.windows.Window(0, row, cols, strip.shape[0])
-                    file.write(pixels, window=at)
+                    file.write(pixels[bands], window=at)
                     file.write_mask(valid, window=at)
         return path
 
@@ -246,7 +255,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _count_bands(path: Path) -> int:
+def count_bands(path: Path) -> int:
+    """Bands of a raster."""
     with _quiet(), rasterio.open(path) as source:
         return int(source.count)
 

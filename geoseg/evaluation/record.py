@@ -135,6 +135,7 @@ class DataFacts(Facts):
     across_folds: int | None = Field(
         description="Folds, where baselines were trained on other groups of the same images."
     )
+    dates: int = Field(1, description="Images of each labelled place: 2 for labels of what changed between them.")
 
 
 class EvaluationRecord(Facts):
@@ -189,6 +190,7 @@ def make_record(
             classes=first.legend.classes,
             training_images=training_images,
             across_folds=across_folds,
+            dates=labels.dates,
         ),
         boundary_px=first.measures.boundary_px,
         object_iou=LEAST_IOU,

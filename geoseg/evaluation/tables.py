@@ -69,6 +69,12 @@ def class_rows(record: EvaluationRecord) -> list[tuple[str, ...]]:
     return rows
 
 
+def f1_rows(record: EvaluationRecord) -> list[tuple[str, ...]]:
+    """One row for each class: the F1 of each model, by which detectors of change are compared."""
+    rows = zip(*(model.classes for model in record.models), strict=True)
+    return [(facts[0].name, *(in_words(one.f1) for one in facts)) for facts in rows]
+
+
 def group_rows(record: EvaluationRecord) -> list[tuple[str, ...]]:
     """One row for each group: its pixels, then the mean IoU of each model with the number of classes it is over."""
     rows = []
@@ -83,7 +89,8 @@ def describe(record: EvaluationRecord) -> Iterable[str]:
     """Lines for a terminal."""
     data, names = record.data, [model.name for model in record.models]
     drawn = f"{record.units} {record.drawn}"
-    yield f"{data.images} images in {len(data.groups)} groups; intervals: {record.resamples} resamples of {drawn}"
+    things = "pairs" if data.dates > 1 else "images"
+    yield f"{data.images} {things} in {len(data.groups)} groups; intervals: {record.resamples} resamples of {drawn}"
     means = record.models[0].summaries["mean_iou"]
     yield f"means are over the {means.classes} classes that the reference has" + (
         f", not over {', '.join(means.left_out)}" if means.left_out else ""
@@ -92,6 +99,9 @@ def describe(record: EvaluationRecord) -> Iterable[str]:
     yield from aligned(HEADERS, model_rows(record))
     yield ""
     yield from aligned(("IoU of class", "share", *names), class_rows(record))
+    if data.dates > 1:
+        yield ""
+        yield from aligned(("F1 of class", *names), f1_rows(record))
     if len(data.groups) > 1:
         yield ""
         yield from aligned(("mean IoU of group", "pixels", *names), group_rows(record))

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
-from geoseg.errors import ModelMismatchError, RequestError
+from geoseg.change.detectors import DETECTORS
+from geoseg.errors import ModelMismatchError, RequestError, unknown_name
 from geoseg.evaluation.baselines import ForestMapper, MajorityMapper
 from geoseg.evaluation.class_sets import check_miss, make_class_sets
 from geoseg.evaluation.legend import Legend
 from geoseg.evaluation.maps import Mapper, ModelMapper, Reading
 from geoseg.evaluation.record import EvaluationRecord, make_record
 from geoseg.evaluation.scoring import Evaluation, Measures, evaluate
+from geoseg.evaluation.two_dates import DetectorMapper, change_mapper
 from geoseg.labels import LabelSet
 from geoseg.labels.base import joined
 from geoseg.labels.config import Strict, checked, read_data, read_yaml
+from geoseg.labels.pairs import CHANGE
 from geoseg.models import ModelFolder
 from geoseg.settings import Settings
+from geoseg.spec import POST_CLASSIFICATION, DetectorName
 
 type Say = Callable[[str], object]
 
@@ -35,6 +39,13 @@ class EvaluateConfig(Strict):
     boundary_px: int = Field(2, ge=1, le=64, description="Tolerance of borders.")
     folds: int = Field(4, ge=2, description="Folds of groups for the baselines, where nothing is held out.")
     seed: int = Field(0, ge=0, description="Of the pixels and resamples that are drawn.")
+    detectors: tuple[DetectorName, ...] = Field(
+        ("ir-mad", "change-vectors-standardised"),
+        description="Of pairs: detectors without weights that stand beside the models.",
+    )
+    align: Literal["correct", "measure"] = Field(
+        "correct", description="Of pairs: whether dates that lie apart are moved or refused, or taken as they lie."
+    )
 
 
 @dataclass(frozen=True)
@@ -94,10 +105,42 @@ class Task:
                 "reflectance, which it wants",
                 "say how it is made of the numbers: quantity, scale, offset and expects in the data of the configuration",
             )
+        if self.held.dates == 2:
+            return change_mapper(folder, self.held, self.config.crosswalk, settings, name, self.config.align)
+        if folder.spec.dates == 2:
+            raise ModelMismatchError(
+                f"the model {folder.spec.name}, which compares two dates, for images of one",
+                "pairs of images with the labels of what changed between them",
+                "read the data with a reader of pairs, or choose another model",
+            )
         network = [info.name for info in folder.spec.classes]
         labels = [entry.name for entry in self.held.classes]
         legend = Legend.between(network, labels, self.config.crosswalk)
         return ModelMapper(folder, legend, Reading.of(self.held), settings, name)
+
+    def detectors(self, settings: Settings, names: Sequence[str] = ()) -> list[ModelMapper]:
+        """What finds change in these pairs without weights; none where there are no pairs.
+
+        Args:
+            settings: Where they run.
+            names: Detectors instead of those of the configuration.
+
+        Raises:
+            RequestError: If detectors are named and there are no pairs.
+            ModelMismatchError: If they are named and the labels have kinds of change.
+        """
+        if self.held.dates == 1:
+            if names:
+                raise RequestError(
+                    f"the detector {names[0]} for images of one date", "pairs of images", "drop --detector"
+                )
+            return []
+        wanted = names or (self.config.detectors if len(self.held.classes) == len(CHANGE) else ())
+        for name in wanted:
+            if name not in DETECTORS:
+                todo = "name a land cover model with --model" if name == POST_CLASSIFICATION else "choose one of them"
+                raise unknown_name("the detector", name, DETECTORS, todo)
+        return [DetectorMapper(name, self.held, settings, self.config.align) for name in wanted]
 
     def baselines(self, say: Say = lambda _: None) -> list[Evaluation]:
         """What networks are held against, trained on other groups than they are tried on wherever there are others."""
@@ -136,6 +179,7 @@ def compare(
     *,
     miss: float | None = None,
     names: Sequence[str] = (),
+    detectors: Sequence[str] = (),
     say: Say = lambda _: None,
 ) -> EvaluationRecord:
     """Some models and the baselines on the same images.
@@ -146,6 +190,7 @@ def compare(
         settings: Where they run.
         miss: Make class sets that may lack the true class of such a share of pixels.
         names: Of the models, as they stand in tables; default their own.
+        detectors: Of pairs: detectors instead of those of the configuration.
         say: Told what is being done.
 
     Raises:
@@ -153,9 +198,9 @@ def compare(
     """
     if miss is not None:
         check_miss(miss)
-    mappers = [
-        task.mapper(folder, settings, name) for folder, name in zip(folders, names or [""] * len(folders), strict=True)
-    ]  # what does not fit is refused before anything is computed
+    called = names or [""] * len(folders)
+    mappers = [task.mapper(folder, settings, name) for folder, name in zip(folders, called, strict=True)]
+    mappers += task.detectors(settings, detectors)  # what does not fit is refused before anything is computed
     evaluations = []
     for mapper in mappers:
         with mapper:

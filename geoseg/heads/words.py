@@ -99,7 +99,7 @@ class WordsHead:
         rows, cols = cells.shape[:2]
         seen = valid.reshape(rows, stride, cols, stride).any(axis=(1, 3))
         mixed = None if "mixing" in self._plan.without else self._mixed(cells)
-        scores = cell_scores(cells, whole, seen, self._vectors, owners, settings, mixed, self._plan.taus)
+        scores = cell_scores(cells, whole, seen, self._vectors, owners, settings, mixed, self._generic)
         guide = None
         if "guide" not in self._plan.without:
             brightness = np.where(valid, pixels.mean(axis=0), 0) / np.float32(settings.guide_scale)
@@ -129,6 +129,16 @@ class WordsHead:
             parts = [] if not self._plan.phrases else [self._spoken(self._plan.phrases)]
             parts += [] if not self._plan.examples else [unit(example_vectors(self._plan.examples))]
             return np.concatenate(parts)
+
+    @cached_property
+    def _generic(self) -> NDArray[np.float32] | None:
+        """Mean vector of the phrases that mean nothing, as they are: sentences around them would mean something."""
+        asked = self._plan.settings.generic
+        if not asked:
+            return None
+        with self._speaking:
+            mean: NDArray[np.float32] = unit(self._loaded().encode_text(asked)).mean(axis=0)
+            return mean
 
     def _spoken(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         templates = self._plan.settings.templates

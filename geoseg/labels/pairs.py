@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import Field, model_validator
 
-from geoseg.errors import RequestError
+from geoseg.errors import RequestError, unknown_name
 from geoseg.grid import Window
-from geoseg.labels.base import LabelSet
+from geoseg.labels.base import IGNORE, LabelSet
+from geoseg.labels.config import LabelMapping
+from geoseg.labels.features import VectorTruth, meaning_of, read_features
 from geoseg.labels.files import found
 from geoseg.labels.members import Imagery, Truth
-from geoseg.labels.rasters import ImagesConfig, RasterTruth, check_labels, is_same
+from geoseg.labels.rasters import ImagesConfig, RasterImagery, RasterTruth, check_labels, is_same
+from geoseg.labels.vectors import NOTHING, VECTORS
 
 #: Legend of sets that say where something changed, and not what.
 CHANGE = ("no change", "change")
@@ -92,8 +95,17 @@ class PairsConfig(ImagesConfig):
     reader: Literal["pairs"] = "pairs"
     images: str = Field("A/*", description="Pattern of the earlier images below path.")
     after: str = Field("B/*", description="Pattern of the later images below path.")
-    labels: str = Field("label/*", description="Pattern of the label rasters below path.")
+    labels: str = Field(
+        "label/*", description="Pattern of the label rasters below path, or of vector files with polygons of change."
+    )
     label_band: int = Field(1, ge=1, description="Band of the label rasters.")
+    attribute: str = Field(
+        "", description="Field of polygons with the kind of change. Default: all are of the second class."
+    )
+    elsewhere: str = Field(
+        "",
+        description="Class of pixels that no polygon has; ignore where nothing is known of them. Default: the first class.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +133,25 @@ class PairsConfig(ImagesConfig):
                         "correct the patterns, or match of the data",
                     )
             imagery[key] = paired(before, later[key])
-            check_labels(labels[key], before, self.label_band)
-            truths[key] = RasterTruth(labels[key], before.grid, mapping, self.label_band)
+            truths[key] = self._truth(labels[key], before, mapping)
         return self.assembled(imagery, truths, root, mapping, dates=2)
+
+    def _truth(self, path: Path, before: RasterImagery, mapping: LabelMapping) -> Truth:
+        if path.suffix.lower() not in VECTORS:
+            check_labels(path, before, self.label_band)
+            return RasterTruth(path, before.grid, mapping, self.label_band)
+        if before.grid.crs is None:
+            raise RequestError(
+                f"{path} for {before.path}, an image without a place",
+                "an image with a CRS for labels that are polygons",
+                "give label rasters, or images with a place",
+            )
+        names = {entry.name: at for at, entry in enumerate(mapping.classes)}
+        numbers = {value: at for value, at in mapping.index.items() if isinstance(value, int)}
+        numbers |= {value: IGNORE for value in mapping.ignored if isinstance(value, int)}
+        meaning = meaning_of(names, numbers, None if self.attribute else 1)
+        elsewhere = {**names, "": 0, NOTHING: IGNORE}
+        if self.elsewhere not in elsewhere:
+            raise unknown_name("elsewhere:", self.elsewhere, [*names, NOTHING], "correct the name, or add the class")
+        features = read_features(path, self.attribute, meaning, layer=None, pixels=False)
+        return VectorTruth(features, before.grid, elsewhere[self.elsewhere])

@@ -16,8 +16,10 @@ from geoseg.labels.files import found
 from geoseg.labels.members import Block, Truth
 from geoseg.labels.rasters import ImagesConfig, grouped
 
-_NOTHING = "ignore"
-_KINDS = frozenset((
+#: Name of no class.
+NOTHING = "ignore"
+#: Ends of the names of vector files.
+VECTORS = frozenset((
     ".csv", ".fgb", ".geojson", ".geojsonl", ".geoparquet", ".gml", ".gpkg", ".json", ".kml", ".parquet", ".shp", ".sqlite",
 ))  # fmt: skip
 
@@ -51,7 +53,7 @@ class VectorsConfig(ImagesConfig):
     )
     label: str = Field("", description="Class of all features, where there is no attribute.")
     elsewhere: str = Field(
-        _NOTHING, description="Class of pixels that no feature has; ignore where nothing is known of them."
+        NOTHING, description="Class of pixels that no feature has; ignore where nothing is known of them."
     )
     all_touched: bool = Field(
         False, description="Whether polygons have every pixel that they touch, instead of those whose centre they have."
@@ -76,10 +78,10 @@ class VectorsConfig(ImagesConfig):
         if not self.classes:
             raise RequestError("vectors without classes", "the legend", "list classes of the data")
         mapping, meaning = self.mapping, self._meaning()
-        files = found(root / self.path, self.labels, "labels", _KINDS)
+        files = found(root / self.path, self.labels, "labels", VECTORS)
         area = None
         if self.area:
-            (file,) = found(root / self.path, self.area, "area", _KINDS)[:1]
+            (file,) = found(root / self.path, self.area, "area", VECTORS)[:1]
             area = read_features(file, "", meaning_of({}, {}, 0), layer=None, pixels=False)
         if self.scenes is not None:
             return self._of_scenes(files, area, meaning, mapping, root)
@@ -149,11 +151,11 @@ class VectorsConfig(ImagesConfig):
         return LabelSet(mapping.classes, grouped(members, self, root), **self.facts)
 
     def _class(self, name: str, field: str) -> int:
-        if name == _NOTHING:
+        if name == NOTHING:
             return IGNORE
         names = [entry.name for entry in self.classes]
         if name not in names:
-            raise unknown_name(f"{field}:", name, [*names, _NOTHING], "correct the name, or add the class")
+            raise unknown_name(f"{field}:", name, [*names, NOTHING], "correct the name, or add the class")
         return names.index(name)
 
     def _meaning(self) -> Meaning:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import dask
+import dask.threaded
 import numpy as np
 import odc.stac
 import pystac
@@ -21,13 +22,15 @@ from odc.geo.geobox import GeoBox
 
 from geoseg.grid import on_earth
 from geoseg.load.complaints import complaints_raised
+from geoseg.load.kept import KeptBlocks
 from geoseg.load.opening import Rasters, local_fact
-from geoseg.load.reader import COARSER, ExactDriver, ReadFailure, ReadLog
+from geoseg.load.reader import COARSER, TAKE, ExactDriver, ReadFailure, ReadLog
 from geoseg.load.seam import is_round
 from geoseg.scenes import BandSource, Item
 
 __all__ = [
     "COARSER",
+    "KeptBlocks",
     "Pixels",
     "Rasters",
     "ReadFailure",
@@ -145,6 +148,7 @@ def lazy_item(
             dtype=dtype,
             nodata=missing,
             driver=driver,
+            fuse_func=TAKE,
         )
         return {source: dataset[name].isel(time=0) for source, name in names.items()}
 
@@ -187,7 +191,8 @@ def pixels_of(lazy: LazyItem, rows: slice, threads: int) -> tuple[Pixels, tuple[
     """
     lazy.log.failures.clear()
     parts = [lazy.bands[source][rows].data for source in lazy.item.sources]
-    read = dask.compute(*parts, scheduler="threads", num_workers=threads)
+    # By its name the scheduler would be looked for among those of `distributed`, which is imported for it.
+    read = dask.compute(*parts, scheduler=dask.threaded.get, num_workers=threads)
     failures = tuple(lazy.log.failures)
     bands = dict(zip(lazy.item.sources, read, strict=True))
     return _judge(lazy, bands, lazy.geobox[rows, :], failures), failures

@@ -19,6 +19,7 @@ from rasterio.abc import FileContainer
 from rasterio.errors import RasterioError, RasterioIOError
 
 from geoseg.errors import AssetChangedError
+from geoseg.load.kept import KeptBlocks
 from geoseg.remote import RemoteFile, RemoteFiles, Trouble, is_remote
 from geoseg.scenes.raster_beside import crs_beside
 from geoseg.scenes.raster_ends import cut_short
@@ -38,9 +39,16 @@ class Rasters:
         remote: Files on servers; made when first needed where it is not given.
         facts: File to its version at planning, see ``local_fact`` and ``RemoteFiles.fact``. Files that are not in it
             are read as they are.
+        kept: Decoded blocks that neighbouring tiles will look at too.
     """
 
-    def __init__(self, remote: RemoteFiles | None = None, facts: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        remote: RemoteFiles | None = None,
+        facts: Mapping[str, str] | None = None,
+        kept: KeptBlocks | None = None,
+    ) -> None:
+        self.kept = kept or KeptBlocks()
         self._remote = remote
         self._facts = facts or {}
         self._making = threading.Lock()

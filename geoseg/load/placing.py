@@ -8,7 +8,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from geoseg.grid import Lattice
-from geoseg.load.shared import Roi
+from geoseg.load.kept import Roi
 
 # Source pixels around the destination that a resampling kernel may touch (cubic needs 2; the rest is for rotation).
 KERNEL_PAD_PX = 3

@@ -34,10 +34,11 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
+from geoseg.load.kept import Roi
 from geoseg.load.opening import Rasters
 from geoseg.load.placing import outline, padded, paste_rois, places
 from geoseg.load.seam import Placed, is_round, outline_round, placed_round, reach_round
-from geoseg.load.shared import Roi, SharedReads
+from geoseg.load.shared import SharedReads
 from geoseg.scenes import BandSource
 from geoseg.scenes.raster_checks import unusable, what_it_is
 from geoseg.scenes.scene import PIXEL_CRS, PIXEL_STEP
@@ -102,7 +103,7 @@ class ExactDriver(RioDriver):
         self._sources = sources
         self._log = log
         self._previews = previews
-        self._shared = SharedReads(sources.values())
+        self._shared = SharedReads(sources.values(), self._rasters.kept)
 
     def open(self, src: RasterSource, ctx: LocalContext) -> ExactReader:  # type: ignore[override]  # a narrower reader
         """A reader of one band of one file."""
@@ -196,10 +197,10 @@ class ExactReader:
             return self._read_round(file, src_geobox, cfg, dst_geobox, dst)
         plan = None if paste else compute_reproject_roi(src_geobox, dst_geobox)
         roi_src, roi = paste or _rois(plan)
-        out = _empty(file, cfg, roi, dst)
         if roi_is_empty(roi) or roi_is_empty(roi_src):
-            return roi, out
+            return roi, _empty(file, cfg, roi, dst)
         if plan is not None:
+            out = _empty(file, cfg, roi, dst)
             window = padded(roi_src, src_geobox.shape.yx)
             shrink = min(plan.read_shrink, *roi_shape(window)) if self._previews else 1
             here = dst_geobox[roi]
@@ -209,6 +210,7 @@ class ExactReader:
             self._warp(file, placed, shrink, kernel, cfg.fill_value, here, out)
             return roi, out
         pixels, failed, cause = self._shared.window(file, self._source, roi_src)
+        out = _unwritten(file, cfg, roi, dst)
         self._store(pixels, out, file)
         if failed is not None:
             self._log.add(ReadFailure(self._source.href, cause, dst_geobox[roi], failed))
@@ -312,7 +314,9 @@ class ExactReader:
         stated = self._source.nodata
         nodata = file.nodatavals[self._source.index - 1] if stated is None else stated
         if nodata is not None and not np.isnan(nodata):
-            out[raw == nodata] = np.nan
+            is_nodata = raw == nodata
+            if is_nodata.any():
+                out[is_nodata] = np.nan
         if raw.dtype.kind == "f":
             out[np.isinf(out)] = np.nan  # no sensor measures it, and one of it would fail every pixel in reach
         if self._source.offset:
@@ -321,9 +325,22 @@ class ExactReader:
 
 def _empty(file: rasterio.DatasetReader, cfg: RasterLoadParams, roi: Roi, dst: NDArray[Any] | None) -> NDArray[Any]:
     """Where a part of the target is written to, without a pixel yet."""
-    out = dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
+    out = _unwritten(file, cfg, roi, dst)
     out[...] = cfg.fill_value
     return out
+
+
+def _unwritten(file: rasterio.DatasetReader, cfg: RasterLoadParams, roi: Roi, dst: NDArray[Any] | None) -> NDArray[Any]:
+    """The same for who writes every pixel."""
+    return dst[roi] if dst is not None else np.empty(roi_shape(roi), dtype=cfg.dtype or file.dtypes[0])
+
+
+def take(target: NDArray[Any], source: NDArray[Any]) -> None:
+    """How odc-stac puts one read into the result, where each band of an item is one read: as it is."""
+    np.copyto(target, source)
+
+
+TAKE = f"{take.__module__}.{take.__qualname__}"
 
 
 def _shrunk(window: GeoBox, shrink: int) -> GeoBox:

@@ -20,8 +20,8 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from geoseg.grid import CENTRAL_MERIDIAN, meets_seam, round_of, typical_place
+from geoseg.load.kept import Roi
 from geoseg.load.placing import KERNEL_PAD_PX, outline
-from geoseg.load.shared import Roi
 
 # Points along each side of the lattice by which a target is measured.
 _POINTS = 33

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geoseg.load.complaints import complaints_raised
+from geoseg.load.kept import KeptBlocks, Roi
 from geoseg.scenes import BandSource
 
-Roi = tuple[slice, slice]
 # Raw pixels, which of them could not be read (None where all could), and why.
 WindowRead = tuple[NDArray[Any], NDArray[np.bool_] | None, str]
 _DRIVERS_OF_BLOCKS = {"GTiff", "COG", "JP2OpenJPEG"}
@@ -43,9 +45,11 @@ class SharedReads:
     Args:
         sources: Everything that the load will read. What one band's read brings along is kept until the other bands
             have taken it.
+        kept: Blocks that other tiles have decoded.
     """
 
-    def __init__(self, sources: Iterable[BandSource]) -> None:
+    def __init__(self, sources: Iterable[BandSource], kept: KeptBlocks | None = None) -> None:
+        self._kept = kept or KeptBlocks()
         wanted: dict[str, set[int]] = {}
         for source in sources:
             wanted.setdefault(source.href, set())
@@ -66,7 +70,7 @@ class SharedReads:
         """
         bands = self._wanted[source.href]
         if source.index == 0 or len(bands) == 1 or not _keeps_bands_together(file, bands):
-            return _read_alone(file, source.index, roi, shrink)
+            return self._read_alone(file, source, roi, shrink)
         rows, cols = roi
         key = (source.href, rows.start, rows.stop, cols.start, cols.stop, shrink)
         with self._lock:
@@ -75,7 +79,7 @@ class SharedReads:
             is_first = not entry.is_tried
             if is_first:
                 entry.is_tried = True
-                entry.read = _read_all(file, bands, roi, shrink)
+                entry.read = self._read_all(file, source.href, bands, roi, shrink)
             read = entry.read
             entry.left.discard(source.index)
             if not entry.left:
@@ -85,7 +89,40 @@ class SharedReads:
             return read[0][bands.index(source.index)], *read[1:]
         if is_first and not _fails_by_blocks(file):
             return _nothing_of(file, source.index, roi, _words_of_all(file))
-        return _read_alone(file, source.index, roi, shrink)
+        return self._read_alone(file, source, roi, shrink)
+
+    def _read_all(
+        self, file: rasterio.DatasetReader, href: str, bands: tuple[int, ...], roi: Roi, shrink: int
+    ) -> WindowRead | None:
+        """All bands of a window; ``None`` where something fails, which each band then finds out for itself."""
+        try:
+            if shrink > 1:
+                return _read_small(file, bands, roi, shrink)
+            if _has_jpeg_blocks(file):
+                return _read_blocks(file, bands, roi)
+            return self._read_plainly(file, href, bands, roi), None, ""
+        except RasterioError:
+            return None
+
+    def _read_alone(self, file: rasterio.DatasetReader, source: BandSource, roi: Roi, shrink: int) -> WindowRead:
+        if shrink > 1:
+            pixels, failed, cause = _read_small(file, (source.index,), roi, shrink)
+            return pixels[0], failed, cause
+        if source.index and not _has_jpeg_blocks(file):
+            with suppress(RasterioError):  # what fails is found below
+                return self._read_plainly(file, source.href, (source.index,), roi)[0], None, ""
+        return read_window(file, source.index, roi)
+
+    def _read_plainly(self, file: rasterio.DatasetReader, href: str, bands: tuple[int, ...], roi: Roi) -> NDArray[Any]:
+        """Pixels (band, y, x) of a window, with what is known of it already.
+
+        Raises:
+            RasterioError: If something cannot be read, or decoded.
+        """
+        found = None
+        if _fails_by_blocks(file):
+            found = self._kept.window(file, href, bands, roi, partial(_raw, file, bands))
+        return _raw(file, bands, RasterWindow.from_slices(*roi)) if found is None else found
 
 
 def _fails_by_blocks(file: rasterio.DatasetReader) -> bool:
@@ -113,28 +150,9 @@ def _keeps_bands_together(file: rasterio.DatasetReader, bands: tuple[int, ...]) 
     return same_type and file.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") != "BAND"
 
 
-def _read_all(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> WindowRead | None:
-    """All bands of a window; ``None`` where something fails, which each band then finds out for itself."""
-    try:
-        if shrink > 1:
-            return _read_small(file, bands, roi, shrink)
-        if _has_jpeg_blocks(file):
-            return _read_blocks(file, bands, roi)
-        return _raw(file, bands, RasterWindow.from_slices(*roi)), None, ""
-    except RasterioError:
-        return None
-
-
 def _has_jpeg_blocks(file: rasterio.DatasetReader) -> bool:
     """Whether it matters that each block is decoded in a read of its own: the complaint does not say which it was."""
     return file.driver == "GTiff" and "JPEG" in file.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "")
-
-
-def _read_alone(file: rasterio.DatasetReader, index: int, roi: Roi, shrink: int) -> WindowRead:
-    if shrink > 1:
-        pixels, failed, cause = _read_small(file, (index,), roi, shrink)
-        return pixels[0], failed, cause
-    return read_window(file, index, roi)
 
 
 def _read_small(file: rasterio.DatasetReader, bands: tuple[int, ...], roi: Roi, shrink: int) -> WindowRead:

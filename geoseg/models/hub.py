@@ -135,12 +135,15 @@ def files_of_hub(reference: str, names: Sequence[str], *, cache: Path | None, of
     return repository.root / listing.commit, listing.commit
 
 
-def wanted_files_of_hub(reference: str, names: Sequence[str], *, cache: Path | None, offline: bool) -> tuple[Path, str]:
+def wanted_files_of_hub(
+    reference: str, layouts: Sequence[Sequence[str]], *, cache: Path | None, offline: bool
+) -> tuple[Path, str]:
     """Those of some files that a repository of another kind of model has; a full commit is never asked for twice.
 
     Args:
         reference: As for ``hub_folder``.
-        names: Paths in the repository; the first two are needed.
+        layouts: Paths in the repository, for each way to lay it out; the first two of one of them are needed, the first
+            layout that is there is taken.
         cache: As for ``hub_folder``.
         offline: As for ``hub_folder``.
 
@@ -152,14 +155,15 @@ def wanted_files_of_hub(reference: str, names: Sequence[str], *, cache: Path | N
     """
     repository = _Repository.named(reference, cache, offline=offline)
     folder = repository.root / repository.revision
-    if all((folder / name).is_file() for name in names[:2]):
+    if any(all((folder / name).is_file() for name in names[:2]) for names in layouts):
         return folder, repository.revision
     if repository.offline:
         raise repository.never_used(f"its files at a full commit, as in hf:{repository.name}@COMMIT")
     listing = repository.listing()
-    for name in names[:2]:
-        if name not in listing.files:
-            raise repository.lacks(name, listing)
+    lacking = [[name for name in names[:2] if name not in listing.files] for names in layouts]
+    if all(lacking):
+        raise repository.lacks(lacking[0][0], listing)
+    names = layouts[lacking.index([])]
     for name in (*_small(listing), *(name for name in names if name in listing.files)):
         repository.get(listing, name, _MAX_BYTES)
     return repository.root / listing.commit, listing.commit

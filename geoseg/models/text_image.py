@@ -1,12 +1,12 @@
 """Text-image models of others, in their own format, as model folders: what their configuration says becomes a spec.
 
 A reference begins with ``words:`` for satellite imagery (reflectance) or ``words-rgb:`` for pictures (numbers from 0 to
-255), and goes on with a folder that ``save_pretrained`` of transformers wrote, or with ``hf:ORG/NAME[@REVISION]``.
+255), and goes on with a folder that ``save_pretrained`` of transformers or ``save_for_hf`` of open_clip wrote, or with
+``hf:ORG/NAME[@REVISION]``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.errors import ModelSpecError, WeightsError
+from geoseg.models.digests import digest_of_file
 from geoseg.models.folder import SMP_CONFIG as CONFIG
 from geoseg.models.folder import ModelFolder, read_document
 from geoseg.models.spec import WORDS, ClassInfo, ModelSpec, WeightsRef
@@ -22,6 +23,8 @@ from geoseg.models.steps import JSON, Step
 #: How references to such models begin, and whether they are given reflectance.
 PREFIXES: Mapping[str, bool] = {"words:": True, "words-rgb:": False}
 FAMILY = "transformers"
+#: Architecture of the checkpoints of open_clip: a vision transformer beside a text transformer.
+OPEN_CLIP = "open_clip:vit"
 #: How references to classifiers begin whose features are wanted, not their classes.
 EMBEDDING = "embedding:"
 #: Architecture whose features they are.
@@ -33,6 +36,9 @@ WANTED = (
     "config.json", _WEIGHTS, _PREPROCESSING, "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model",
     "special_tokens_map.json", "vocab.json", "merges.txt",
 )  # fmt: skip
+#: The same of repositories of open_clip; its tokenizer comes with the library, unless the configuration names another.
+OPEN_CONFIG, OPEN_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+OPEN_WANTED = (OPEN_CONFIG, OPEN_WEIGHTS, *WANTED[3:])
 # Without one of them the library makes a tokenizer of no words, and says nothing.
 _TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json")
 # Reflectance that is white in a picture: bright land is near it, snow and cloud are beyond.
@@ -52,6 +58,7 @@ class _Kind:
         title: For people.
         temperature: Of its training.
         bias: See ``geoseg.words.WordSettings``.
+        generic: As well.
         mean: What pictures from 0 to 1 are less, where the folder does not say.
         std: And divided by.
         draws: Whether it draws masks for phrases; logits of 0 then stand for none of them.
@@ -60,22 +67,45 @@ class _Kind:
     title: str
     temperature: float
     bias: float = 0.0
+    generic: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     draws: bool = False
 
 
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_NOTHING = ("", "image", "texture")
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 #: The kind of models that draw masks for a phrase, and have no features to be kept.
 MASKS = "sam3"
 _KINDS: Mapping[str, _Kind] = {
     "tipsv2": _Kind("TIPSv2", 0.005),
-    "clip": _Kind("CLIP", 0.01, 0.3, *_CLIP),
-    "siglip": _Kind("SigLIP", 0.0085, 0.0, *_HALF),
-    "siglip2": _Kind("SigLIP 2", 0.0085, 0.0, *_HALF),
-    MASKS: _Kind("SAM 3", 1.0, 0.0, *_HALF, draws=True),
+    "clip": _Kind("CLIP", 0.01, 0.3, _NOTHING, *_CLIP),
+    "siglip": _Kind("SigLIP", 0.0085, 0.0, (), *_HALF),
+    "siglip2": _Kind("SigLIP 2", 0.0085, 0.0, (), *_HALF),
+    MASKS: _Kind("SAM 3", 1.0, 0.0, (), *_HALF, draws=True),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the files of a folder say, whichever library wrote them.
+
+    Attributes:
+        kind: What is known of such models.
+        architecture: Of the spec.
+        vision: Facts of the image network, with ``patch_size`` and ``image_size``.
+        constants: ``image_mean``, ``image_std`` and ``do_normalize``, where they are stated.
+        config: The file that says so.
+        weights: The file of numbers.
+    """
+
+    kind: _Kind
+    architecture: str
+    vision: Mapping[str, Any]
+    constants: Mapping[str, Any]
+    config: Path
+    weights: Path
 
 
 def embedding_folder(folder: ModelFolder) -> ModelFolder:
@@ -131,22 +161,34 @@ def text_image_folder(reference: str, *, search: tuple[Path, ...], cache: Path |
         from geoseg.models.hub import endpoint, wanted_files_of_hub  # noqa: PLC0415  # HTTP, where it is needed
 
         name = place.removeprefix(_HUB)
-        path, revision = wanted_files_of_hub(name, WANTED, cache=cache, offline=offline)
+        path, revision = wanted_files_of_hub(name, (WANTED, OPEN_WANTED), cache=cache, offline=offline)
         href = f"{endpoint()}/{name.partition('@')[0]}"
-    missing = [name for name in (CONFIG, _WEIGHTS) if not (path / name).is_file()]
-    missing += [] if any((path / name).is_file() for name in _TOKENIZERS) else [_TOKENIZERS[0]]
-    if missing:
+    if missing := _missing(path):
         raise WeightsError(
             f"--model {reference}: no {', '.join(missing)} in {path}",
-            "a folder that save_pretrained of transformers wrote, or hf:ORG/NAME",
+            "a folder that save_pretrained of transformers or save_for_hf of open_clip wrote, or hf:ORG/NAME",
             "fetch the model (docs/howto/words.md says which, and its licence), or use the small one: --model small-words",
         )
     spec = _spec(path, href, reflectance=PREFIXES[prefix])
     return ModelFolder(path, spec, search, cache, offline, href=href, revision=revision)
 
 
-def _spec(path: Path, href: str, *, reflectance: bool) -> ModelSpec:
-    """What the configuration says."""
+def _missing(path: Path) -> list[str]:
+    """Files that a folder lacks."""
+    if (path / OPEN_CONFIG).is_file() and not (path / CONFIG).is_file():
+        return [] if (path / OPEN_WEIGHTS).is_file() else [OPEN_WEIGHTS]
+    missing = [name for name in (CONFIG, _WEIGHTS) if not (path / name).is_file()]
+    return missing + ([] if any((path / name).is_file() for name in _TOKENIZERS) else [_TOKENIZERS[0]])
+
+
+def _layout_of(path: Path) -> _Layout:
+    """What the configuration says.
+
+    Raises:
+        ModelSpecError: If it is that of another kind of model.
+    """
+    if not (path / CONFIG).is_file():
+        return _layout_of_open_clip(path)
     config = read_document(path / CONFIG)
     kind = _KINDS.get(str(config.get("model_type")))
     vision = config.get("vision_config")
@@ -157,9 +199,35 @@ def _spec(path: Path, href: str, *, reflectance: bool) -> ModelSpec:
             f"one of {', '.join(_KINDS)}, in the layout of transformers (text_config and vision_config)",
             "name a revision with that layout, or another model",
         )
-    with (path / _WEIGHTS).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    patch, window_px = _lattice(path, vision.get("backbone_config") or vision, whole=kind.draws)
+    constants = read_document(path / _PREPROCESSING) if (path / _PREPROCESSING).is_file() else {}
+    architecture = f"{FAMILY}:{config['model_type']}"
+    vision = vision.get("backbone_config") or vision
+    return _Layout(kind, architecture, vision, constants, path / CONFIG, path / _WEIGHTS)
+
+
+def _layout_of_open_clip(path: Path) -> _Layout:
+    """Of a checkpoint of open_clip, if both of its networks are its own transformers."""
+    config = read_document(path / OPEN_CONFIG)
+    parts = config.get("model_cfg")
+    vision, text = (parts.get(name) if isinstance(parts, dict) else None for name in ("vision_cfg", "text_cfg"))
+    plain = isinstance(vision, dict) and isinstance(text, dict) and isinstance(vision.get("layers"), int)
+    if not plain or "timm_model_name" in vision or "hf_model_name" in text or vision.get("attentional_pool"):
+        raise ModelSpecError(
+            f"{path / OPEN_CONFIG} without a vision transformer and a text transformer of open_clip itself",
+            "model_cfg with vision_cfg and text_cfg, as those of ViT-B-16, ViT-B-32 or ViT-L-14",
+            "name another model",
+        )
+    own = config.get("preprocess_cfg")
+    own = own if isinstance(own, dict) else {}
+    constants = {"image_mean": own.get("mean"), "image_std": own.get("std")}
+    return _Layout(_KINDS["clip"], OPEN_CLIP, vision, constants, path / OPEN_CONFIG, path / OPEN_WEIGHTS)
+
+
+def _spec(path: Path, href: str, *, reflectance: bool) -> ModelSpec:
+    """What the folder says, as a spec."""
+    layout = _layout_of(path)
+    kind, weights = layout.kind, layout.weights
+    patch, window_px = _lattice(layout.config, layout.vision, whole=kind.draws)
     return ModelSpec(
         name=path.name if not href else href.rpartition("/")[2],
         title=f"{kind.title}, {'reflectance' if reflectance else 'numbers from 0 to 255'} as a picture",
@@ -167,7 +235,7 @@ def _spec(path: Path, href: str, *, reflectance: bool) -> ModelSpec:
         source=href,
         bands=("B04", "B03", "B02") if reflectance else ("red", "green", "blue"),
         quantity="reflectance" if reflectance else "digital-number",
-        transform=_transform(path, kind, reflectance=reflectance),
+        transform=_transform(kind, layout.constants, reflectance=reflectance),
         classes=(ClassInfo(0, "background", "#e4e2dc"), ClassInfo(1, "prompt", "#0072b2")),
         kind="global",
         stride_px=patch,
@@ -175,23 +243,23 @@ def _spec(path: Path, href: str, *, reflectance: bool) -> ModelSpec:
         chip_px=window_px,
         chip_step_px=window_px // 2,
         workspace_bytes_per_px=_WORKSPACE_BYTES_PER_PX,
-        architecture=f"{FAMILY}:{config['model_type']}",
+        architecture=layout.architecture,
         head=WORDS,
         head_settings=_settings(kind, reflectance=reflectance),
         notes=(
             "scores of this model were not calibrated here: --without and the report's margins show what it is sure of",
         ),
-        weights=WeightsRef(_WEIGHTS, digest, (path / _WEIGHTS).stat().st_size, _WEIGHTS, "safetensors"),
+        weights=WeightsRef(weights.name, digest_of_file(weights), weights.stat().st_size, weights.name, "safetensors"),
     )
 
 
-def _lattice(path: Path, vision: Mapping[str, Any], *, whole: bool) -> tuple[int, int]:
+def _lattice(config: Path, vision: Mapping[str, Any], *, whole: bool) -> tuple[int, int]:
     """Side of a patch, and of a window: an even number of patches near the size that the model was trained on, or that."""
     try:
         patch, size = int(vision["patch_size"]), int(vision.get("image_size") or _LEAST_WINDOW_PX)
     except (KeyError, TypeError, ValueError) as err:
         raise ModelSpecError(
-            f"{path / CONFIG} without patch_size of its vision_config", "a vision transformer", "name another model"
+            f"{config} without patch_size of its image network", "a vision transformer", "name another model"
         ) from err
     if whole:
         return patch, 2 * patch * (size // (2 * patch))
@@ -199,15 +267,13 @@ def _lattice(path: Path, vision: Mapping[str, Any], *, whole: bool) -> tuple[int
     return patch, 2 * patch * max(1, wanted // (2 * patch))
 
 
-def _transform(path: Path, kind: _Kind, *, reflectance: bool) -> tuple[Step, ...]:
-    """Physical values to what the model was trained on; its own file of constants goes before what is known of its kind."""
+def _transform(kind: _Kind, own: Mapping[str, Any], *, reflectance: bool) -> tuple[Step, ...]:
+    """Physical values to what the model was trained on; its own constants go before what is known of its kind."""
     mean, std = kind.mean, kind.std
-    if (path / _PREPROCESSING).is_file():
-        own = read_document(path / _PREPROCESSING)
-        if own.get("do_normalize") is False:
-            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        elif _are_numbers(own.get("image_mean")) and _are_numbers(own.get("image_std")):
-            mean, std = tuple(own["image_mean"]), tuple(own["image_std"])
+    if own.get("do_normalize") is False:
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    elif _are_numbers(own.get("image_mean")) and _are_numbers(own.get("image_std")):
+        mean, std = tuple(own["image_mean"]), tuple(own["image_std"])
     white = _WHITE if reflectance else 255.0
     scale = (Step.of("divide", by=white), Step.of("clip", minimum=0.0, maximum=1.0))
     return (*scale, Step.of("zscore", mean=mean, std=std))
@@ -229,6 +295,7 @@ def _settings(kind: _Kind, *, reflectance: bool) -> dict[str, JSON]:
         "background": list(_OTHERS),
         "templates": list(_TEMPLATES),
         "bias": kind.bias,
+        "generic": list(kind.generic),
         "gate": 1.0,
         "gate_scale": 5 * kind.temperature,
         "guide_scale": _WHITE if reflectance else 255.0,

@@ -5,7 +5,6 @@ A file is used only when its SHA-256 is the spec's. A fetched file gets its fina
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from geoseg.errors import RequestError, WeightsError
+from geoseg.models.digests import digest_of_file
 from geoseg.models.fetching import fetch, temporary_beside
 from geoseg.models.folder import ModelFolder
 from geoseg.models.registry import BUILTIN
@@ -126,18 +126,13 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _files(Path(entry.path), depth + 1)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _matches(path: Path, reference: WeightsRef) -> bool:
-    return _digest(path).startswith(reference.sha256)
+    return digest_of_file(path).startswith(reference.sha256)
 
 
 def _verify(path: Path, reference: WeightsRef, name: str | None = None) -> None:
     """Raise ``WeightsError`` unless the file is what the spec says."""
-    size, digest = path.stat().st_size, _digest(path)
+    size, digest = path.stat().st_size, digest_of_file(path)
     if digest.startswith(reference.sha256):
         return
     wanted = f" and {reference.size_bytes:,} bytes" if reference.size_bytes is not None else ""

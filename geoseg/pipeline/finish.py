@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +85,16 @@ def finish(
     tally = Tally.of_lists(tallies)
     prepared, mosaic = mosaic_of(prepared, tallies, store)
     progress.stage("writing rasters and polygons")
+    has_room = prepared.budget.finish_bytes >= _BESIDE_BYTES
     with (
         Rasters(prepared, mosaic, _sieved(prepared, mosaic), out) as rasters,
-        ThreadPoolExecutor(1, "rasters") as beside,
+        ThreadPoolExecutor(2 if has_room else 1, "rasters") as beside,
     ):
         counts, areas = rasters.counts, rasters.areas
+        look = beside.submit(_look, prepared).result if has_room else partial(_look, prepared)
         polygons, files, gathering = _write_polygons(prepared, rasters, out)
-        finishing = beside.submit(_finish_rasters, prepared, mosaic, rasters, out)
-        if prepared.budget.finish_bytes < _BESIDE_BYTES:
+        finishing = beside.submit(_finish_rasters, prepared, mosaic, rasters, out, look, at_once=2 if has_room else 1)
+        if not has_room:
             finishing.result()
             release_memory()
         remarks = _write_exports(prepared, out, files, polygons.count)
@@ -128,15 +131,27 @@ class _Picture:
     dates: tuple[Imagery, ...] = ()
 
 
+def _look(prepared: Prepared) -> list[Imagery | None]:
+    """The scenes of each date on the small geobox of the report."""
+    small = preview_geobox(prepared.geobox)
+    return [preview_imagery(prepared, small, later=later) for later in (False, True)[: len(prepared.coverages)]]
+
+
 def _finish_rasters(
-    prepared: Prepared, mosaic: Blocks, rasters: Rasters, out: Path
+    prepared: Prepared,
+    mosaic: Blocks,
+    rasters: Rasters,
+    out: Path,
+    look: Callable[[], list[Imagery | None]],
+    *,
+    at_once: int,
 ) -> tuple[WrittenRaster, list[str], _Picture]:
     """Classes and confidence, which were written already, what else was asked for, and the preview."""
-    classes = rasters.close()
+    classes = rasters.close(at_once)
     further = _write_layers(prepared, mosaic, out)
     small = preview_geobox(prepared.geobox)
     pixels = read_preview(out / "classes.tif", small.shape.yx)
-    shown = [preview_imagery(prepared, small, later=later) for later in (False, True)[: len(prepared.coverages)]]
+    shown = look()
     imagery, valid = shown[-1] or (None, None)
     write_preview(out / "preview.png", pixels, prepared.classes, imagery, valid)
     dates = tuple(one for one in shown if one is not None)

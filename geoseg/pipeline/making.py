@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from geoseg.cluster import ModelLoader
+from geoseg.load import KeptBlocks, Rasters
 from geoseg.machine import usable_cores
 from geoseg.pipeline.prepare import Prepared
 from geoseg.pipeline.sizes import kept_layers
@@ -12,6 +13,8 @@ from geoseg.work import Recipe
 def recipe_of(prepared: Prepared) -> Recipe:
     """What all tiles of a job share."""
     budget = prepared.budget
+    cache_bytes = budget.gdal_cache_bytes - prepared.remote.cache_bytes
+    kept = KeptBlocks(cache_bytes * 3 // 4, prepared.chips.overlap_px)
     return Recipe(
         coverage=prepared.coverage,
         chips=prepared.chips,
@@ -19,8 +22,8 @@ def recipe_of(prepared: Prepared) -> Recipe:
         facts=prepared.asset_facts,
         strip_bytes=budget.strip_bytes,
         read_threads=usable_cores(),
-        gdal_cache_bytes=budget.gdal_cache_bytes - prepared.remote.cache_bytes,
-        rasters=prepared.rasters,
+        gdal_cache_bytes=cache_bytes // 4,
+        rasters=Rasters(prepared.remote, prepared.asset_facts, kept),
         later=None if prepared.later is None else prepared.later.coverage,
         moved=prepared.moved,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,11 +111,12 @@ class Rasters(OverSource):
                     _count_features(self.prepared.region, window, rows, cols, classes, self.areas)
         return classes, confidence
 
-    def close(self) -> WrittenRaster:
-        """Finishes both files; what is known of the classes."""
-        classes = self._classes.close()
-        self._confidence.close()
-        return classes
+    def close(self, at_once: int = 1) -> WrittenRaster:
+        """Finishes both files, one after the other or at once; what is known of the classes."""
+        with ThreadPoolExecutor(at_once, "close") as pool:
+            classes, confidence = (pool.submit(file.close) for file in (self._classes, self._confidence))
+            confidence.result()
+            return classes.result()
 
 
 def _count_features(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from geoseg.words.prompts import BACKGROUND, Prompt, parse_prompts, unknown_word
 from geoseg.words.settings import WordSettings
 
 #: Raised whenever the scores of some job change.
-WORDS_VERSION = 1
+WORDS_VERSION = 2
 #: Layers that every map of prompts keeps beside its classes.
 LAYERS = ("phrase", "cosine")
 _BACKGROUND_COLOUR = "#e4e2dc"
@@ -98,11 +97,6 @@ class WordsPlan:
         return (*(owner for _, owner in self._phrases), *(example.owner for example in self.examples))
 
     @property
-    def taus(self) -> tuple[float | None, ...]:
-        """What the gate holds each phrase, and each prompt's examples, against."""
-        return (*(self.settings.tau_of(phrase) for phrase in self.phrases), *(None for _ in self.examples))
-
-    @property
     def names(self) -> tuple[str, ...]:
         """What wins a pixel, by number: the phrases, then the examples."""
         return (*self.phrases, *(example.name for example in self.examples))
@@ -166,11 +160,6 @@ _DONE_LATER = ("mixing", "guide")
 def example_vectors(examples: Sequence[Example]) -> NDArray[np.float32]:
     """Directions of examples, (example, width)."""
     return np.array([example.vector for example in examples], np.float32)
-
-
-def text_key(made_by: str, template: str, phrase: str) -> str:
-    """Under which the vector of a sentence is kept."""
-    return hashlib.sha256(f"text {made_by}\0{template}\0{phrase}".encode()).hexdigest()
 
 
 def _colour(number: int) -> str:

@@ -17,7 +17,7 @@ from geoseg.pixels import NO_CONFIDENCE
 from geoseg.words.settings import WordSettings
 
 Floats = NDArray[np.float32]
-_TOP_SHARE = 0.02
+_TOP_SHARE, _HALF = 0.02, 0.5
 
 
 def cell_scores(
@@ -28,7 +28,7 @@ def cell_scores(
     owners: Sequence[int],
     settings: WordSettings,
     mixed: Floats | None = None,
-    taus: Sequence[float | None] = (),
+    generic: Floats | None = None,
 ) -> Floats:
     """Scores of a window's cells: cosines, less the window's own answer, and less for prompts that are not there.
 
@@ -40,39 +40,90 @@ def cell_scores(
         owners: Number of the prompt of each phrase.
         settings: Of the model and the job.
         mixed: What class mixing adds to every prompt, (prompt, rows, cols).
-        taus: ``WordSettings.tau_of`` each phrase, where they are not all the same.
+        generic: Mean vector (width,) of phrases that mean nothing; what a cell says to them is taken off all.
 
     Returns:
         (phrase, rows, cols), in units of a cosine.
     """
     scores: Floats = np.einsum("ijd,kd->kij", cells, phrases, optimize=True).astype(np.float32)
+    if generic is not None:
+        scores -= (cells @ generic)[None]
     members = _members(owners)
     if settings.bias:
         own = phrases @ whole
         for numbers in members:
             scores[numbers] -= np.float32(settings.bias) * own[numbers].max()
-    if settings.gate and seen.any():
-        for numbers in members:
-            if owners[numbers[0]] < 0:
-                continue  # what stands for none of the prompts is always there
-            tau = taus[numbers[0]] if taus else settings.gate_tau
-            presence = _presence(scores[numbers].max(axis=0)[seen], tau, settings.gate_scale)
-            scores[numbers] += np.float32(
-                settings.gate * settings.temperature * np.log(max(presence, settings.gate_floor))
-            )
     if mixed is not None:
         scores += mixed[np.asarray(owners)]
+    if settings.gate and seen.any():
+        for numbers, presence in zip(members, presences(scores, members, owners, seen, settings), strict=True):
+            lowered = settings.gate * settings.temperature * np.log(max(presence, settings.gate_floor))
+            scores[numbers] += np.float32(lowered)
     return scores
 
 
-def _presence(scores: Floats, tau: float | None, scale: float) -> float:
-    """How likely a prompt is somewhere among some cells, by the highest of them."""
+def presences(
+    scores: Floats,
+    members: Sequence[Sequence[int]],
+    owners: Sequence[int],
+    seen: NDArray[np.bool_],
+    settings: WordSettings,
+) -> list[float]:
+    """How likely each prompt is somewhere in a window, 0 to 1; 1 for the phrases that stand for none of the prompts.
+
+    Args:
+        scores: (phrase, rows, cols).
+        members: Numbers of the phrases of each prompt.
+        owners: Number of the prompt of each phrase.
+        seen: (rows, cols): cells that count.
+        settings: Of the model and the job.
+    """
+    best = np.stack([scores[numbers].max(axis=0) for numbers in members])
+    if settings.gate_side:
+        tau = _HALF if settings.gate_tau is None else settings.gate_tau
+        found = [(float(top), tau) for top in strongholds(best, seen, settings)]
+    else:
+        found = [_highest(rows[seen], settings.gate_tau) for rows in best]
+    is_prompt = [owners[numbers[0]] >= 0 for numbers in members]
+    return [
+        float(1 / (1 + np.exp(-(top - least) / settings.gate_scale))) if asked else 1.0
+        for asked, (top, least) in zip(is_prompt, found, strict=True)
+    ]
+
+
+def strongholds(best: Floats, seen: NDArray[np.bool_], settings: WordSettings) -> Floats:
+    """The highest mean probability that each answer has in some neighbourhood of a window.
+
+    What a window has is the likeliest answer of a whole patch; what it only resembles wins a thin line where two things
+    meet, or is second best everywhere. The highest cosines cannot tell these apart, their neighbourhood does.
+
+    Args:
+        best: Score of each answer (answer, rows, cols).
+        seen: (rows, cols): cells that count.
+        settings: Temperature, null and the side of a neighbourhood.
+
+    Returns:
+        (answer,), 0 to 1.
+    """
+    stands = best if settings.null is None else np.concatenate([best, np.full_like(best[:1], settings.null)])
+    likely = np.where(seen, _softmax(stands / np.float32(settings.temperature))[: len(best)], 0).astype(np.float32)
+    side = settings.gate_side
+    size, cells = (0, side, side), side * side
+    sums = uniform_filter(likely, size, mode="constant") * cells
+    count = uniform_filter(seen.astype(np.float32), size[1:], mode="constant") * cells
+    means = sums / np.maximum(count, cells / 2)  # half a neighbourhood at the rim is enough, less counts less
+    highest: Floats = means.reshape(len(best), -1).max(axis=1)
+    return highest
+
+
+def _highest(scores: Floats, tau: float | None) -> tuple[float, float]:
+    """Mean of the highest of some cosines, and what it has to reach."""
     count = max(1, round(_TOP_SHARE * scores.size))
     top = float(np.sort(scores)[-count:].mean(dtype=np.float64))
     if tau is None:
         middle = float(np.median(scores))
         tau = middle + 2 * float(np.median(np.abs(scores - np.float32(middle))))
-    return float(1 / (1 + np.exp(-(top - tau) / scale)))
+    return top, tau
 
 
 def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) -> Floats:

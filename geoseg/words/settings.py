@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from geoseg.errors import ModelSpecError
 
 #: Steps of the algorithm that can be left out; see docs/decisions/032-words.md for what each is for.
-Step = Literal["templates", "synonyms", "bias", "gate", "mixing", "guide", "reject"]
+Step = Literal["templates", "synonyms", "bias", "generic", "gate", "mixing", "guide", "reject"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
 
@@ -23,13 +23,15 @@ class WordSettings:
         background: Phrases that stand for none of the prompts.
         templates: Sentences around a phrase, with ``{}`` where it stands.
         bias: Share of the window's own cosine that is taken off every cell of it.
+        generic: Phrases that mean nothing; the mean cosine of a cell with them is taken off all its cosines.
         gate: How many times the logarithm of the presence is added, in temperatures; 0 for none.
         gate_floor: Least presence, so that a wrong gate does not put out what is seen plainly.
-        gate_tau: Mean of the highest cosines of a window without the prompt, 95th percentile; ``None`` takes the
-            window's median and twice its median absolute deviation.
-        gate_words: The same for single words of the vocabulary that have another one; a phrase takes the highest of its
-            words.
-        gate_scale: Over how much of a cosine the presence rises.
+        gate_side: Side in cells of the neighbourhood in which a prompt has to be likely for a window to have it; 0 asks
+            for high cosines of single cells instead.
+        gate_tau: Mean probability of such a neighbourhood at which a prompt is as likely there as not; of single cells
+            their mean cosine. ``None`` takes a half, and of cosines the window's median and twice its median absolute
+            deviation.
+        gate_scale: Over how much of that the presence rises.
         guide_scale: Value of the bands that counts as white when edges are looked for.
         guide_eps: Below what variance of the guide there is no edge.
         least: Least probability of a prompt.
@@ -42,10 +44,11 @@ class WordSettings:
     background: tuple[str, ...] = ()
     templates: tuple[str, ...] = ("{}",)
     bias: float = 0.0
+    generic: tuple[str, ...] = ()
     gate: float = 0.0
     gate_floor: float = 0.05
+    gate_side: int = 0
     gate_tau: float | None = None
-    gate_words: Mapping[str, float] = field(default_factory=dict)
     gate_scale: float = 0.05
     guide_scale: float = 1.0
     guide_eps: float = 1e-3
@@ -84,6 +87,7 @@ class WordSettings:
         nothing: dict[str, dict[str, Any]] = {
             "templates": {"templates": ("{}",)},
             "bias": {"bias": 0.0},
+            "generic": {"generic": ()},
             "gate": {"gate": 0.0},
             "reject": {"least": 0.0, "lead": 0.0},
         }
@@ -91,11 +95,6 @@ class WordSettings:
         for step in steps:
             changed |= nothing.get(step, {})
         return replace(self, **changed)
-
-    def tau_of(self, phrase: str) -> float | None:
-        """See ``gate_tau``; of a phrase."""
-        own = [self.gate_words[word] for word in phrase.casefold().split() if word in self.gate_words]
-        return max(own) if own else self.gate_tau
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in an item."""

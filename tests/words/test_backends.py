@@ -1,6 +1,7 @@
 """Large text-image models: the contract that each keeps, shown with tiny random ones of the same architecture.
 
-They are written by the library's own ``save_pretrained`` and read offline. Nothing here says anything about quality.
+They are written by the library's own ``save_pretrained`` (open_clip: ``save_for_hf``) and read offline. Nothing here says
+anything about quality.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 
 from geoseg.errors import GeosegError, ModelSpecError, WeightsError
 from geoseg.models import resolve
+from geoseg.models.networks.text_image.hub import KINDS as KINDS_OF_HUB
 from geoseg.models.networks.text_image.loading import load_text_image
 
 transformers = pytest.importorskip("transformers")
@@ -47,6 +49,22 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
 }
 
 
+#: Names of an image network of CLIP in transformers, and in open_clip.
+NAMES = (
+    ("embeddings.class_embedding", "class_embedding"),
+    ("embeddings.patch_embedding", "conv1"),
+    ("embeddings.position_embedding.weight", "positional_embedding"),
+    ("pre_layrnorm", "ln_pre"),
+    ("post_layernorm", "ln_post"),
+    ("encoder.layers", "transformer.resblocks"),
+    ("self_attn", "attn"),
+    ("layer_norm", "ln_"),
+    ("mlp.fc1", "mlp.c_fc"),
+    ("mlp.fc2", "mlp.c_proj"),
+    ("visual_projection.weight", "proj"),
+)
+
+
 def write_tokenizer(folder: Path) -> None:
     """Words to numbers, with an end of sentence that has the highest one."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -63,18 +81,46 @@ def write_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def pretrained(request, tmp_path_factory) -> tuple[Path, int]:
-    """A tiny random model in a folder, and the side of its patches."""
-    prefix, text, vision, patch = KINDS[request.param]
-    config = getattr(transformers, f"{prefix}Config")(text_config=text, vision_config=vision, projection_dim=16)
+def stir(model: torch.nn.Module) -> torch.nn.Module:
+    """The same with other random numbers: the start of training has zeros that would hide what is left out."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp(request.param) / request.param
-    model = getattr(transformers, f"{prefix}Model")(config).eval()
-    with torch.no_grad():  # the start of training has zeros that would hide what is left out
+    with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
-    model.save_pretrained(folder)
+    return model.eval()
+
+
+OPEN = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 16, "head_width": 8, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+def write_open_clip(folder: Path) -> None:
+    """A tiny random model of open_clip, with the tokenizer that comes with the library."""
+    open_clip = pytest.importorskip("open_clip")
+    from open_clip.push_to_hf_hub import save_for_hf
+
+    class Nothing:
+        def save_pretrained(self, _folder):
+            """The library's own tokenizer needs no file."""
+
+    model = stir(open_clip.CLIP(**OPEN))
+    model.visual.image_mean, model.visual.image_std = (0.5, 0.4, 0.3), (0.2, 0.2, 0.3)
+    save_for_hf(model, Nothing(), OPEN, str(folder), safe_serialization=True)
+
+
+@pytest.fixture(scope="module", params=[*KINDS, "open_clip"])
+def pretrained(request, tmp_path_factory) -> tuple[Path, int]:
+    """A tiny random model in a folder, and the side of its patches."""
+    folder = tmp_path_factory.mktemp(request.param) / request.param
+    if request.param == "open_clip":
+        write_open_clip(folder)
+        return folder, 16
+    prefix, text, vision, patch = KINDS[request.param]
+    config = getattr(transformers, f"{prefix}Config")(text_config=text, vision_config=vision, projection_dim=16)
+    stir(getattr(transformers, f"{prefix}Model")(config)).save_pretrained(folder)
     write_tokenizer(folder)
     return folder, patch
 
@@ -125,12 +171,14 @@ def test_bands_and_lattice_come_from_the_reference_and_the_configuration(pretrai
     assert land.chip_px % (2 * patch) == 0
     assert land.chip_step_px == land.chip_px // 2
     assert land.digest != picture.digest
-    assert land.weights.size_bytes == (folder / "model.safetensors").stat().st_size
+    assert land.weights.size_bytes == (folder / land.weights.file_name).stat().st_size
 
 
 @pytest.mark.parametrize("lost", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_missing_files_are_said_in_three_parts(pretrained, tmp_path, lost):
     folder, _ = pretrained
+    if folder.name == "open_clip":
+        lost = {"config.json": "open_clip_config.json"}.get(lost, "open_clip_model.safetensors")
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in folder.iterdir():
@@ -145,11 +193,49 @@ def test_missing_files_are_said_in_three_parts(pretrained, tmp_path, lost):
 
 def test_code_of_the_repository_is_not_run(pretrained, tmp_path):
     folder, _ = pretrained
+    if folder.name == "open_clip":
+        pytest.skip("its layout has no place for code")
     config = json.loads((folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "evil.Model"}}))
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(ModelSpecError, match="not run"):
+        resolve(f"words:{tmp_path}")
+
+
+def test_cells_of_open_clip_are_those_of_the_same_weights_in_the_other_library(tmp_path):
+    write_open_clip(tmp_path)
+    ours = load_text_image(resolve(f"words:{tmp_path}"))
+    visual = ours.module.visual
+    config = transformers.CLIPVisionConfig(
+        hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, patch_size=16, image_size=64,
+        projection_dim=16, hidden_act="gelu",
+    )  # fmt: skip
+    other = transformers.CLIPVisionModelWithProjection(config).eval()
+    own, state = visual.state_dict(), {}
+    for name in other.state_dict():
+        at = name.removeprefix("vision_model.")
+        for long, short in NAMES:
+            at = at.replace(long, short)
+        part = next((n for n, letter in enumerate("qkv") if f".{letter}_proj." in at), None)
+        found = own[at if part is None else at.replace(f"{'qkv'[part]}_proj.", "in_proj_")]
+        state[name] = (found if part is None else found.chunk(3)[part]).reshape(other.state_dict()[name].shape)
+    state["visual_projection.weight"] = own["proj"].T
+    other.load_state_dict(state)
+    theirs = KINDS_OF_HUB["clip"](ours.spec, other, None, "cpu")
+    for one, same in zip(ours.encode_image(*seen((64, 64))), theirs.encode_image(*seen((64, 64))), strict=True):
+        assert one == pytest.approx(same, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"vision_cfg": {"timm_model_name": "vit"}}, {"text_cfg": {"hf_model_name": "bert"}}, {"vision_cfg": None}],
+)
+def test_other_networks_of_open_clip_are_refused(tmp_path, change):
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"")
+    parts = {name: {**OPEN[name], **more} if more else more for name, more in change.items()}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {**OPEN, **parts}}))
+    with pytest.raises(ModelSpecError, match="open_clip"):
         resolve(f"words:{tmp_path}")
 
 

@@ -49,6 +49,48 @@ def test_gate_lowers_what_is_nowhere_near_and_leaves_what_is_there():
     assert np.allclose(change[1], 2 * 0.07 * np.log(0.05), atol=1e-5)  # the floor: never more
 
 
+def thin_and_wide() -> tuple[np.ndarray, np.ndarray]:
+    """Cells of two things side by side, with a line of what resembles a third where they meet; phrases of the three."""
+    cells = np.zeros((20, 20, 3), "float32")
+    cells[:, :10, 0] = cells[:, 10:, 1] = 1
+    cells[:, 10] = (0, 0, 1)
+    return cells, np.eye(3, dtype="float32")
+
+
+def test_a_gate_of_neighbourhoods_lowers_what_wins_a_line_and_leaves_what_wins_a_patch():
+    cells, phrases = thin_and_wide()
+    gated = replace(SETTINGS, gate=2.0, gate_side=5, gate_tau=0.5, gate_scale=0.05)
+    change = scores_of(gated, cells, phrases, (0, 1, 2)) - scores_of(SETTINGS, cells, phrases, (0, 1, 2))
+    assert np.abs(change[:2]).max() < 0.01
+    assert np.allclose(change[2], 2 * 0.07 * np.log(0.05), atol=1e-3)
+    cells[:4, 10:13] = (0, 0, 1)  # half a neighbourhood at the rim
+    wider = scores_of(gated, cells, phrases, (0, 1, 2)) - scores_of(SETTINGS, cells, phrases, (0, 1, 2))
+    assert wider[2].min() > change[2].max()
+
+
+def test_a_gate_of_neighbourhoods_knows_no_order_and_no_unseen_cell():
+    cells, phrases = vectors(9, 12, 8), vectors(5, 8, seed=1)
+    gated = replace(SETTINGS, gate=2.0, gate_side=3, gate_tau=0.3)
+    owners = (0, 0, 1, 2, -1)
+    made = scores_of(gated, cells, phrases, owners)
+    turned = np.array([1, 0, 3, 2, 4])
+    assert scores_of(gated, cells, phrases[turned], (0, 0, 1, 2, -1))[turned] == pytest.approx(made, abs=1e-6)
+    seen = np.ones((9, 12), bool)
+    seen[:, :4] = False
+    whole = vectors(8, seed=2)
+    first = cell_scores(cells, whole, seen, phrases, owners, gated)
+    cells[:, :4] = vectors(9, 4, 8, seed=3)
+    assert (cell_scores(cells, whole, seen, phrases, owners, gated)[:, :, 4:] == first[:, :, 4:]).all()
+
+
+def test_what_a_cell_says_to_phrases_that_mean_nothing_is_taken_off():
+    cells, phrases, generic = vectors(4, 4, 8), vectors(3, 8, seed=1), vectors(8, seed=2)
+    seen, whole = np.ones((4, 4), bool), vectors(8)
+    plain = cell_scores(cells, whole, seen, phrases, (0, 1, -1), SETTINGS)
+    less = cell_scores(cells, whole, seen, phrases, (0, 1, -1), SETTINGS, generic=generic)
+    assert np.allclose(plain - less, (cells @ generic)[None], atol=1e-6)
+
+
 def test_guided_scores_follow_the_edges_of_the_image():
     scores = np.zeros((1, 8, 8), "float32")
     scores[:, :, 4:] = 1

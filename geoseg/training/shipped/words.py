@@ -30,16 +30,19 @@ from geoseg.training.shipped.words_fit import (
     TEMPERATURE,
     Lesson,
     WordsRecipe,
-    cell_truth,
     fit_words,
     pair_phrases,
 )
 from geoseg.words import WordSettings
+from geoseg.words.scoring import strongholds
 
 _LOG = logging.getLogger(__name__)
 _BUILTIN = Path(__file__).parents[2] / "models" / "builtin"
 NAME, BANDS = "small-words", ("B04", "B03", "B02")
-RECIPE = WordsRecipe(steps=800)
+RECIPE = WordsRecipe(steps=900)
+#: How much the gate takes off, and the side in cells of the neighbourhood that it asks about.
+GATE, GATE_SIDE = 2.0, 5
+_THERE = 0.02  # share of a window from which a prompt should be found in it
 #: Side of a window, and of the step from one to the next.
 WINDOW_PX, STEP_PX = 128, 64
 #: Names of the classes of generated land cover.
@@ -54,6 +57,7 @@ LAND: tuple[tuple[str, ...], ...] = (
 )
 _LAND_SEEDS = (301, 302, 303)
 _SCENES = 60
+_EVERY = 97  # pixels of a class of which one may be the middle of a chip
 _NOTE = (
     "small-words was trained on generated scenes alone and knows the words of its card; for real imagery use a large "
     "text-image model (docs/howto/words.md)"
@@ -82,10 +86,17 @@ def attribute_lessons(rng: np.random.Generator, side_px: int, pairs: Sequence[in
 
 
 def _chip(
-    rng: np.random.Generator, values: Floats, truth: NDArray[np.uint8], side_px: int
+    rng: np.random.Generator,
+    values: Floats,
+    truth: NDArray[np.uint8],
+    side_px: int,
+    holds: NDArray[np.int64] | None = None,
 ) -> tuple[Floats, NDArray[np.uint8]]:
-    """A random square of a scene, turned at random, each band a little brighter or darker."""
+    """A random square of a scene, or one that holds a pixel; turned at random, each band a little brighter or darker."""
     top, left = (int(rng.integers(length - side_px + 1)) for length in truth.shape)
+    if holds is not None:
+        offset = rng.integers(0, side_px, 2)
+        top, left = (int(np.clip(v, 0, n - side_px)) for v, n in zip(holds - offset, truth.shape, strict=True))
     at = np.s_[top : top + side_px, left : left + side_px]
     turns = int(rng.integers(4))
     gains = (1 + 0.04 * rng.standard_normal((3, 1, 1))).astype(np.float32)
@@ -93,12 +104,17 @@ def _chip(
 
 
 def land_lessons(rng: np.random.Generator, side_px: int, seeds: Sequence[int] = _LAND_SEEDS) -> Iterator[Lesson]:
-    """Chips of generated Sentinel-2 scenes, asked for by the names of their classes."""
+    """Chips of generated Sentinel-2 scenes, as often of each class, however rare, asked for by the names of the classes."""
     samples = [sample for seed in seeds for sample in landcover_samples(seed, (768, 768), BANDS)]
     names = dict(enumerate(LAND))
+    places = [
+        [np.argwhere(sample.truth == value)[::_EVERY] for value in names if (sample.truth == value).sum() > _EVERY]
+        for sample in samples
+    ]
     while True:
-        sample = samples[int(rng.integers(len(samples)))]
-        values, truth = _chip(rng, sample.values, sample.truth, side_px)
+        at = int(rng.integers(len(samples)))
+        sample, wanted = samples[at], places[at][int(rng.integers(len(places[at])))]
+        values, truth = _chip(rng, sample.values, sample.truth, side_px, wanted[int(rng.integers(len(wanted)))])
         seen = np.isfinite(values).all(axis=0)
         truth[~seen] = IGNORED
         values[:, ~seen] = MEAN
@@ -112,24 +128,34 @@ def _lessons(rng: np.random.Generator) -> Iterator[Lesson]:
         yield next(both[int(rng.random() < 0.5)])
 
 
-def absent_scores(
-    network: SmallWords, scenes: Iterator[Lesson], count: int, words: Sequence[str] = ()
+def evidence(
+    network: SmallWords, scenes: Iterator[Lesson], count: int, settings: WordSettings, words: Sequence[str] = ()
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of the highest 2 % of the cosines of a window, for prompts that it lacks and for prompts that it has."""
+    """What the gate goes by, ``strongholds``, for prompts that a window lacks and for prompts that it has.
+
+    Args:
+        network: Trained.
+        scenes: Windows.
+        count: How many of them.
+        settings: Of the scores.
+        words: A prompt for each number, where it is not the first phrase of the lesson.
+    """
     absent, present = [], []
     for _ in range(count):
         values, truth, names = next(scenes)
-        cells = cell_truth(truth)
         with torch.inference_mode():
             features = network(torch.from_numpy(((values - MEAN) / STD).astype(np.float32))[None])[0]
             phrases = network.phrases([words[number] if words else names[number][0] for number in names])
-            cosines = torch.einsum("dij,kd->kij", features, phrases).flatten(1).numpy()
-        top = np.sort(cosines, axis=1)[:, -max(1, round(0.02 * cosines.shape[1])) :].mean(axis=1)
-        for number, score in zip(names, top, strict=True):
-            if (truth == number).sum() == 0:
-                absent.append(float(score))
-            elif (cells == number).mean() > 0.03:
-                present.append(float(score))
+            cosines = torch.einsum("dij,kd->kij", features, phrases)
+            cosines = cosines + network.mixing(cosines, features.permute(1, 2, 0), phrases)
+        rows, cols = cosines.shape[1:]
+        seen = (truth != IGNORED).reshape(rows, STRIDE, cols, STRIDE).any(axis=(1, 3))
+        for number, top in zip(names, strongholds(cosines.numpy(), seen, settings), strict=True):
+            share = float((truth == number).mean())
+            if share == 0:
+                absent.append(float(top))
+            elif share > _THERE:
+                present.append(float(top))
     return np.array(absent), np.array(present)
 
 
@@ -144,28 +170,37 @@ def settings_of(
         names: Prompt of each pair, where it is not that of ``pair_name``.
         known: Its vocabulary, where it is not the shipped one.
     """
-    rng = np.random.default_rng(seed)
-    pairs = [number for number in range(len(COLOURS) * len(TEXTURES)) if number not in held_out()]
-    absent, present = absent_scores(network, attribute_lessons(rng, WINDOW_PX, pairs, 1), 60, names)
-    if not names:
-        land = absent_scores(network, land_lessons(rng, WINDOW_PX, _LAND_SEEDS[:1]), 60)
-        _LOG.info(
-            "land cover: 95th percentile %.3f; with it: median %.3f", np.quantile(land[0], 0.95), np.median(land[1])
-        )
-    tau = float(np.quantile(absent, 0.95))
-    scale = max(0.01, (float(np.median(present)) - tau) / 4)
-    _LOG.info("highest cosines without the prompt: 95th percentile %.3f; with it: median %.3f", tau, np.median(present))
-    return WordSettings(
+    settings = WordSettings(
         temperature=TEMPERATURE,
         null=round(float(network.null.detach()), 4),
-        gate=2.0,
-        gate_tau=round(tau, 3),
-        gate_scale=round(scale, 3),
+        gate=GATE,
+        gate_side=GATE_SIDE,
         guide_scale=0.35,
         least=0.4,
         lead=0.05,
         vocabulary=tuple(known) or vocabulary(),
     )
+    rng = np.random.default_rng(seed)
+    pairs = [number for number in range(len(COLOURS) * len(TEXTURES)) if number not in held_out()]
+    absent, present = evidence(network, attribute_lessons(rng, WINDOW_PX, pairs, 1), 60, settings, names)
+    tau, scale = _between(absent, present)
+    _LOG.info(
+        "gate: %.3f, %.3f; patches reach it: %.3f without, %.3f with", tau, scale, *_reaching(tau, absent, present)
+    )
+    if not names:
+        land = evidence(network, land_lessons(rng, WINDOW_PX, _LAND_SEEDS[:1]), 60, settings)
+        _LOG.info("land cover reaches it: %.3f without, %.3f with", *_reaching(tau, *land))
+    return replace(settings, gate_tau=round(tau, 3), gate_scale=round(scale, 3))
+
+
+def _between(absent: NDArray[np.float64], present: NDArray[np.float64]) -> tuple[float, float]:
+    """Where the gate opens, and over how much: what hardly any absent prompt reaches, or few present ones fail to."""
+    low, high = float(np.quantile(absent, 0.99)), float(np.quantile(present, 0.05))
+    return (low + high) / 2, max(0.02, abs(high - low) / 6)
+
+
+def _reaching(tau: float, *found: NDArray[np.float64]) -> list[float]:
+    return [float((values > tau).mean()) for values in found]
 
 
 def spec_of(settings: WordSettings, recipe: WordsRecipe) -> ModelSpec:
@@ -187,7 +222,7 @@ def spec_of(settings: WordSettings, recipe: WordsRecipe) -> ModelSpec:
         workspace_bytes_per_px=700.0,
         resolution_m=10.0,
         architecture="geoseg:small-words",
-        hyperparameters={"width": recipe.width, "widths": list(recipe.widths)},
+        hyperparameters={"width": recipe.width, "widths": list(recipe.widths), "tone_px": recipe.tone_px},
         head=WORDS,
         head_settings={key: value for key, value in settings.to_json().items() if value is not None},
         notes=(_NOTE,),
@@ -200,7 +235,8 @@ def train(folder: Path, recipe: WordsRecipe = RECIPE) -> None:
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(True)
     _LOG.info("recipe: %s", asdict(recipe))
-    network = fit_words(SmallWords(len(BANDS), vocabulary(), recipe.width, recipe.widths), _lessons, recipe)
+    untrained = SmallWords(len(BANDS), vocabulary(), recipe.width, recipe.widths, recipe.tone_px)
+    network = fit_words(untrained, _lessons, recipe)
     made = save_model(folder, spec_of(settings_of(network), recipe), network)
     _LOG.info("%s: %d bytes of weights", folder, made.spec.weights.size_bytes)
 

@@ -41,6 +41,7 @@ class WordsRecipe:
         dropped: Share of the prompts of a step that are not asked for, so that what they mean is to be left over.
         width: Of features and phrases.
         widths: Channels of the image network.
+        tone_px: See ``SmallWords``.
         seed: Of weights, scenes and prompts.
     """
 
@@ -52,6 +53,7 @@ class WordsRecipe:
     dropped: float = 0.15
     width: int = 64
     widths: tuple[int, int] = field(default=(24, 64))
+    tone_px: int = 8
     seed: int = 1
 
 
@@ -152,6 +154,8 @@ def _loss(
     null = network.null.expand(1, *cosines.shape[1:])
     logits = torch.cat([null, cosines]) / TEMPERATURE
     wanted = torch.from_numpy(target[cell_truth(truth)])
-    # A chip under cloud has no cell that counts.
-    total = functional.cross_entropy(logits[None], wanted[None], ignore_index=-1, reduction="sum")
-    return total / (wanted >= 0).sum().clamp_min(1)
+    losses = functional.cross_entropy(logits[None], wanted[None], ignore_index=-1, reduction="none")[0]
+    # Rare classes of a chip count more, by the root of their rarity. A chip under cloud has no cell that counts.
+    counts = torch.bincount(wanted[wanted >= 0], minlength=len(logits)).clamp_min(1)
+    weights = torch.where(wanted >= 0, counts.sqrt().reciprocal()[wanted.clamp_min(0)], 0.0)
+    return (losses * weights).sum() / weights.sum().clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""Text-image models of the transformers library: what of each is comparable with its text vectors, cell by cell."""
+"""Text-image models of transformers and open_clip: what of each is comparable with its text vectors, cell by cell."""
 
 from __future__ import annotations
 
@@ -101,6 +101,41 @@ class Clip(HubTextImage):
         return project(tokens[:, 1:]), project(made.pooler_output)
 
 
+class OpenClip(HubTextImage):
+    """CLIP of open_clip: as ``Clip``, with that library's names, and places of patches that fit the window."""
+
+    @torch.inference_mode()
+    def encode_text(self, sentences: Sequence[str]) -> Floats:
+        """See ``geoseg.words.TextImage``."""
+        return array(self.module.encode_text(self._tokenizer(list(sentences)).to(self.device)))
+
+    def _features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        visual = self.module.visual
+        tokens = _placed(visual, seen)
+        *blocks, last = visual.transformer.resblocks
+        for block in blocks:
+            tokens = block(tokens)
+        normed, attention = last.ln_1(tokens), last.attn
+        width = normed.shape[-1]
+        query, _, value = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias).split(width, -1)
+        alone = last.ls_1(attention.out_proj(_alike(query, value, attention.num_heads)))
+        whole, _ = visual._pool(last(tokens))  # noqa: SLF001  # its forward pass would do the blocks again
+        return visual.ln_post(alone)[:, 1:] @ visual.proj, whole @ visual.proj
+
+
+def _placed(visual: Any, seen: Tensor) -> Tensor:
+    """Tokens (1, 1 + patch, width) of an image of any size, as the network's own of the size that it was trained on."""
+    patches = visual.conv1(seen)
+    rows, cols = patches.shape[2:]
+    first, places = visual.positional_embedding[:1], visual.positional_embedding[1:]
+    if (rows, cols) != tuple(visual.grid_size):
+        grid = places.view(1, *visual.grid_size, -1).permute(0, 3, 1, 2)
+        grid = functional.interpolate(grid, (rows, cols), mode="bicubic", antialias=True, align_corners=False)
+        places = grid.permute(0, 2, 3, 1).reshape(rows * cols, -1)
+    tokens = torch.cat([visual.class_embedding.view(1, 1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+    return cast(Tensor, visual.ln_pre(tokens + torch.cat([first, places])))
+
+
 class Sam3(HubTextImage):
     """SAM 3: draws masks for a phrase instead of giving features, so its phrases are asked one by one and none is kept."""
 
@@ -126,15 +161,17 @@ class Sam3(HubTextImage):
 
 def _self_like(attention: Any, tokens: Tensor) -> Tensor:
     """Attention of tokens (b, n, width) by the likeness of queries; the first token is attended by itself alone."""
-    heads, shape = attention.num_heads, tokens.shape
-    query, value = (
-        part(tokens).view(shape[0], shape[1], heads, -1).transpose(1, 2)
-        for part in (attention.q_proj, attention.v_proj)
-    )
-    likeness = query @ query.transpose(2, 3) * attention.scale
+    mixed = _alike(attention.q_proj(tokens), attention.v_proj(tokens), attention.num_heads)
+    return cast(Tensor, attention.out_proj(mixed))
+
+
+def _alike(query: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Means of values (b, n, width), weighted by the likeness of queries; the first one counts for itself alone."""
+    shape = query.shape
+    query, value = (part.view(shape[0], shape[1], heads, -1).transpose(1, 2) for part in (query, value))
+    likeness = query @ query.transpose(2, 3) * query.shape[-1] ** -0.5
     likeness[:, :, 1:, 0] = -torch.inf
-    mixed = likeness.softmax(dim=-1) @ value
-    return cast(Tensor, attention.out_proj(mixed.transpose(1, 2).reshape(shape)))
+    return (likeness.softmax(dim=-1) @ value).transpose(1, 2).reshape(shape)
 
 
 class Siglip(HubTextImage):

@@ -15,7 +15,7 @@ from geoseg.models.networks.text_image.embedding import PixelEmbedding
 from geoseg.models.networks.text_image.own import OwnTextImage, SmallWords
 from geoseg.models.spec import ModelSpec
 from geoseg.models.state import put_state, read_state
-from geoseg.models.text_image import EMBEDS, FAMILY
+from geoseg.models.text_image import EMBEDS, FAMILY, OPEN_CLIP
 from geoseg.models.weights import find_weights, guard_pickle
 
 if TYPE_CHECKING:
@@ -44,12 +44,14 @@ def load_text_image(
     family, _, kind = spec.architecture.partition(":")
     if family == FAMILY:
         return _of_transformers(folder, kind, device)
+    if spec.architecture == OPEN_CLIP:
+        return _of_open_clip(folder, device)
     if spec.architecture == EMBEDS:
         return PixelEmbedding(spec, _filled(build(spec), folder), device)
     if spec.architecture != OWN:
         raise ModelSpecError(
             f"model {spec.name!r}: the text-image architecture {spec.architecture!r}",
-            f"{OWN}, {EMBEDS} or {FAMILY}:…",
+            f"{OWN}, {EMBEDS}, {OPEN_CLIP} or {FAMILY}:…",
             "correct mlm:architecture in the model's item.json",
         )
     return OwnTextImage(spec, _filled(own_network(spec), folder), device)
@@ -73,11 +75,7 @@ def _of_transformers(folder: ModelFolder, kind: str, device: str) -> HubTextImag
     try:
         from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  # an extra
     except ImportError as err:
-        raise RequestError(
-            f"the text-image model {folder.spec.name}, for which transformers is not installed",
-            "the extra for large text-image models",
-            "pip install 'geoseg[words]', or use the small one: --model small-words",
-        ) from err
+        raise _not_installed(folder, "transformers") from err
     from geoseg.models.networks.text_image.hub import KINDS  # noqa: PLC0415
 
     find_weights(folder)
@@ -85,12 +83,47 @@ def _of_transformers(folder: ModelFolder, kind: str, device: str) -> HubTextImag
         model = AutoModel.from_pretrained(folder.path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as err:
-        raise WeightsError(
-            f"{folder.path}: {str(err).strip().splitlines()[0][:200]}",
-            f"a {kind} model with its tokenizer, as save_pretrained writes it",
-            "fetch the folder again (docs/howto/words.md)",
-        ) from err
+        raise _unreadable(folder, err, f"a {kind} model with its tokenizer, as save_pretrained writes it") from err
     return KINDS[kind](folder.spec, model, tokenizer, device)
+
+
+def _of_open_clip(folder: ModelFolder, device: str) -> HubTextImage:
+    """A checkpoint of open_clip, read from its folder alone.
+
+    Raises:
+        RequestError: If open_clip is not installed.
+        WeightsError: If the library cannot read the folder.
+    """
+    try:
+        import open_clip  # noqa: PLC0415  # an extra
+    except ImportError as err:
+        raise _not_installed(folder, "open_clip") from err
+    from geoseg.models.networks.text_image.hub import OpenClip  # noqa: PLC0415
+
+    find_weights(folder)
+    place = f"local-dir:{folder.path}"
+    try:
+        model = open_clip.create_model(place, require_pretrained=True)
+        tokenizer = open_clip.get_tokenizer(place)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as err:
+        raise _unreadable(folder, err, "a CLIP of open_clip, as its save_for_hf writes it") from err
+    return OpenClip(folder.spec, model, tokenizer, device)
+
+
+def _not_installed(folder: ModelFolder, library: str) -> RequestError:
+    return RequestError(
+        f"the text-image model {folder.spec.name}, for which {library} is not installed",
+        "the extra for large text-image models",
+        "pip install 'geoseg[words]', or use the small one: --model small-words",
+    )
+
+
+def _unreadable(folder: ModelFolder, err: Exception, expected: str) -> WeightsError:
+    return WeightsError(
+        f"{folder.path}: {(str(err).strip().splitlines() or ['?'])[0][:200]}",
+        expected,
+        "fetch the folder again (docs/howto/words.md)",
+    )
 
 
 def own_network(spec: ModelSpec) -> SmallWords:

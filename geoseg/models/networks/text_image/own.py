@@ -30,16 +30,23 @@ class SmallWords(nn.Module):
         words: The vocabulary.
         width: Of features and phrases.
         widths: Channels of the branch of patterns at 1/2 and 1/4 of the resolution.
+        tone_px: Side of the square around a cell whose mean tone counts: 4, 8, 12 ...; where it is wider than a pattern's
+            period, no pattern shows in it.
     """
 
     def __init__(
-        self, in_channels: int, words: Sequence[str], width: int = 64, widths: tuple[int, int] = (24, 64)
+        self,
+        in_channels: int,
+        words: Sequence[str],
+        width: int = 64,
+        widths: tuple[int, int] = (24, 64),
+        tone_px: int = 8,
     ) -> None:
         super().__init__()
         self._number = {word: number for number, word in enumerate(words)}
         half, quarter = widths
         self.tone = nn.Sequential(
-            nn.AvgPool2d(3 * STRIDE, STRIDE, STRIDE, count_include_pad=False),
+            nn.AvgPool2d(tone_px, STRIDE, (tone_px - STRIDE) // 2, count_include_pad=False),
             nn.Conv2d(in_channels, width, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 1),

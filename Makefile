@@ -9,7 +9,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-services demo page wheel test hunt fuzz guards check format bench bench-efficiency bench-memory bench-peers oddities reference clean
+.PHONY: help setup setup-services demo page wheel test hunt fuzz soak guards audit check format bench bench-efficiency bench-memory bench-peers oddities reference clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -26,11 +26,19 @@ test: $(STAMP) ## Run the tests in two processes (ARGS="tests/polygons -x" for s
 	@$(MAKE) --no-print-directory page || echo "The tests of the map page are skipped." >&2
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-hunt: $(STAMP) ## Kill 200 runs at random moments, and read through 200 schedules of faults (takes an hour)
+hunt: $(STAMP) ## Kill runs, servers and workers 200 times at random moments, and read through 200 schedules of faults (takes an hour)
 	$(PY) -m pytest tests/faults/test_g_hunt.py tests/faults/test_c_remote.py -k "hunt or schedules" --hunts 200 --schedules 200 $(ARGS)
 
 fuzz: $(STAMP) ## Spoil what comes from outside, a quarter of an hour for each door (ARGS="--fuzz-seed 1")
 	$(PY) -m pytest tests/fuzzing -n 2 -rP --fuzz-seconds 900 $(ARGS)
+
+soak: $(STAMP) ## Do mixed jobs for an hour and see that nothing grows (ARGS="--hours 0.25")
+	$(PY) -u -m geoseg.bench soak $(ARGS)
+
+audit: $(STAMP) ## Ask the network whether a pinned version has a known hole, in an environment of its own
+	$(PY) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --disable-pip-version-check -q pip-audit
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt $(ARGS)
 
 guards: $(STAMP) ## Take each guard of docs/security.md away, and see its test fail
 	$(PY) tests/guards.py $(ARGS)
@@ -82,7 +90,7 @@ wheel: $(STAMP) $(PAGE)/LICENSE.txt ## Build the wheel with the map page into di
 	$(PY) -m build --wheel --no-isolation
 
 clean: ## Remove what the other targets made, .venv included
-	rm -rf $(VENV) $(PEERS) $(PAGE) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) .venv-audit $(PAGE) demo-data geoseg-out bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find geoseg api tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough, tried by running it: a launcher may be on the PATH without its Python.

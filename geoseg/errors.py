@@ -30,6 +30,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 
+def printable(text: str) -> str:
+    """A text without what a terminal would obey, line breaks among it: names come from strangers, words from libraries."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """The same, with a space for each line break."""
+    return printable(" ".join(text.split()))
+
+
 class GeosegError(Exception):
     """Base of all geoseg errors.
 
@@ -48,8 +58,7 @@ class GeosegError(Exception):
         super().__init__(given, expected, todo)
 
     def __str__(self) -> str:
-        # Words of libraries may have line breaks; ours are three lines.
-        given, expected, todo = (" ".join(part.split()) for part in (self.given, self.expected, self.todo))
+        given, expected, todo = (one_line(part) for part in (self.given, self.expected, self.todo))
         return f"given:    {given}\nexpected: {expected}\nto do:    {todo}"
 
 

@@ -135,7 +135,11 @@ def open_job(out: Path, spec: JobSpec, *, fresh: bool, update: bool) -> JobFolde
         OutputOccupiedError: If the folder holds something else.
         RequestError: If it is a file, cannot be read or written, or lies in a folder that does not exist.
     """
-    if out.exists() and not out.is_dir():
+    try:
+        is_there = out.exists()
+    except OSError as err:  # a name that is too long, or a loop of links
+        raise RequestError(f"--out {out}: {err.strerror}", "a folder", "choose another --out") from err
+    if is_there and not out.is_dir():
         raise RequestError(f"--out {out}, a file", "a folder", "choose another --out")
     _check_place(out, may_make_parents=out == default_out(spec))
     folder, asked = out / _FOLDER, spec
@@ -224,6 +228,12 @@ def _check_place(out: Path, *, may_make_parents: bool) -> None:
             f"--out {out}, in a folder that does not exist",
             f"the folder {out.parent}",
             "make it, or choose another --out",
+        )
+    if (out / _FOLDER).is_symlink():  # whoever put it there chose where we would write
+        raise RequestError(
+            f"--out {out}, whose folder {_FOLDER} is a link",
+            "a folder of its own",
+            "choose another --out, or remove the link",
         )
     nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:

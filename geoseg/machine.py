@@ -20,7 +20,8 @@ _CHILDREN_EVERY = 8  # samples
 _GROWTH = 1.01
 _GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
-_ALLOCATOR = ((-3, 2**30), (-1, 2**31 - 1), (-8, 1))
+_ARENAS = -8
+_ALLOCATOR = ((-3, 2**30), (-1, 2**31 - 1), (_ARENAS, 1))
 _COLLECT_AFTER = (50_000, 20, 50)
 
 
@@ -44,6 +45,20 @@ def tune_allocator() -> bool:
     except (OSError, AttributeError):
         return False
     return all(mallopt(option, value) == 1 for option, value in _ALLOCATOR)
+
+
+def limit_arenas(most: int) -> bool:
+    """Let glibc keep at most so many heaps for threads: each keeps what was once freed in it.
+
+    Meant for a server, whose many threads each hold a large answer now and then; before its first thread.
+
+    Returns:
+        Whether the C library is glibc and took the setting.
+    """
+    try:
+        return bool(ctypes.CDLL(None).mallopt(_ARENAS, most) == 1)
+    except (OSError, AttributeError):
+        return False
 
 
 def tune_collector() -> None:

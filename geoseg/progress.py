@@ -17,8 +17,8 @@ class Progress(Protocol):
     def tiles(self, total: int, pixels: int) -> None:
         """Tiles will be computed: how many, and how many pixels they hold."""
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
-        """A tile is finished."""
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
+        """A tile is finished, or was found so; ``place`` is its row and column on the tile lattice."""
 
 
 class Silent:
@@ -33,5 +33,5 @@ class Silent:
     def tiles(self, total: int, pixels: int) -> None:
         """Nothing."""
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
         """Nothing."""

@@ -13,11 +13,13 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from geoseg.errors import RequestError, wrong_value
+from geoseg.plainfiles import check_words
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"max_area_km2": "--max-area"}
+_MOST_BYTES = 2**60
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -32,7 +34,10 @@ def parse_size(text: str | int) -> int:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][0-9]+)?)\s*([KMGT]?I?)B?\s*", text, re.IGNORECASE)
     if match is None:
         raise RequestError(f"the size {text!r}", "a number with a unit, such as 4GB or 512MiB", "write it that way")
-    return round(float(match[1]) * _UNITS[match[2].upper()])
+    size = float(match[1]) * _UNITS[match[2].upper()]
+    if size >= _MOST_BYTES:
+        raise RequestError(f"the size {text!r}", "less than an exbibyte", "write a smaller one")
+    return round(size)
 
 
 def _size(value: str | int) -> int:
@@ -140,6 +145,8 @@ class Settings(BaseSettings):
     @classmethod
     def with_options(cls, **options: object) -> Self:
         """Settings from the environment, with the options that are not ``None`` on top."""
+        for name, value in options.items():
+            check_words(_OPTIONS.get(name, f"--{name.replace('_', '-')}"), value)
         try:
             return cls(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]  # pydantic validates
         except ValidationError as err:

@@ -24,6 +24,7 @@ from pydantic import (
 from geoseg.aoi import AOI
 from geoseg.aoi.examples import read_examples
 from geoseg.errors import RequestError, unknown_name, wrong_value
+from geoseg.plainfiles import check_words
 from geoseg.timerange import in_days, last_twelve_months, parse_time_range
 
 Rule = Literal["first", "least-cloudy", "median", "mean-scores", "per-date"]
@@ -258,7 +259,8 @@ class JobSpec(BaseModel):
             InvalidAOIError: If the region cannot be read.
         """
         given = {name: _as_typed(name, value) for name, value in options.items() if not _is_nothing(value)}
-        for name in given:
+        for name, value in given.items():
+            check_words(option_of(name), value)
             if name not in cls.model_fields:
                 raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
         workflow = str(given.pop("workflow", "prompt" if given.keys() & {"prompt", "example"} else "landcover"))
@@ -349,6 +351,10 @@ def _as_typed(name: str, value: Any) -> Any:  # whatever a caller gives
 def _absolute_scenes(scenes: Any) -> Any:  # whatever a caller gives
     if not isinstance(scenes, list | tuple):
         return scenes  # refused with the other values
+    if any(
+        str(scene) == "" for scene in scenes
+    ):  # of a variable that is not set: not the folder that one happens to be in
+        raise RequestError("--scenes without a name", "rasters, or folders of them", "name one")
     return tuple(s if "://" in s else str(Path(s).absolute()) for s in map(str, scenes))
 
 

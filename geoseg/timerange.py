@@ -67,10 +67,12 @@ def parse_time_range(text: str | None, option: str = "--datetime") -> tuple[dt.d
             end = in_utc(dt.datetime.fromisoformat(last))
             if len(last) == len("2022-01-31"):
                 end += dt.timedelta(days=1) - dt.timedelta(microseconds=1)
-    except ValueError as err:
+    except (ValueError, OverflowError) as err:
         raise RequestError(
             f"{option} {text}", "START/END, such as 2022-01-01/2022-06-30", "write dates as YYYY-MM-DD"
         ) from err
+    if start > end:
+        raise RequestError(f"{option} {text}", "a start that is not after the end", "swap the two")
     return start, end
 
 

@@ -63,6 +63,10 @@ class TileJob:
         return (*_items(self.scenes), *_items(self.later))
 
 
+def _place(task: TileTask) -> tuple[int, int]:
+    return task.tile.row, task.tile.col
+
+
 def _items(scenes: Sequence[Scene]) -> list[Item]:
     return [item for scene in scenes for item in scene.items]
 
@@ -199,7 +203,7 @@ class TileWorkers:
         """
         tally = Tally()
         progress.tiles(len(tasks), sum(task.pixels for task in tasks))
-        pending: set[Future[int]] = set()
+        pending: set[Future[TileTask]] = set()
         predictor: Predictor | None = None
         with (
             ExitStack() as stack,
@@ -211,7 +215,7 @@ class TileWorkers:
                 for task in tasks:
                     job = self._missing(task, tally)
                     if job is None:
-                        progress.tile_done(task.pixels, reused=True)
+                        progress.tile_done(task.pixels, reused=True, place=_place(task))
                         continue
                     pending = self._settle(pending, self._in_flight - 1, progress)
                     image = None if self._recipe.is_mean else readers.submit(self._read, job, tally)
@@ -230,12 +234,13 @@ class TileWorkers:
     def _stopping(self) -> bool:
         return self._failed.is_set() or self._should_stop()
 
-    def _settle(self, pending: set[Future[int]], most: int, progress: Progress) -> set[Future[int]]:
+    def _settle(self, pending: set[Future[TileTask]], most: int, progress: Progress) -> set[Future[TileTask]]:
         """Wait until at most so many tiles are under way, and report those that finished."""
         while len(pending) > most:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                progress.tile_done(future.result(), reused=False)
+                task = future.result()
+                progress.tile_done(task.pixels, reused=False, place=_place(task))
         if self._stopping():
             raise _Stopped
         return pending
@@ -288,13 +293,13 @@ class TileWorkers:
         job: TileJob,
         result: Future[tuple[TileResult, Composite]],
         tally: Tally,
-    ) -> int:
+    ) -> TileTask:
         made, composite = result.result()
         with self._timed("store", tally):
             done = keep(self._recipe, self._store, job, made, composite)
         with self._lock:
             tally.add(done)
-        return job.task.pixels
+        return job.task
 
     @contextmanager
     def _timed(self, stage: str, tally: Tally) -> Iterator[None]:

@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How long to hunt; a moment unless asked."""
     parser.addoption("--fuzz-seconds", type=float, default=1.0, help="seconds for each door (make fuzz)")
     parser.addoption("--fuzz-seed", type=int, default=0, help="another seed tries other bytes")
-    parser.addoption("--hunts", type=int, default=3, help="runs that are killed (make hunt)")
+    parser.addoption("--hunts", type=int, default=12, help="kills of runs, servers and workers (make hunt)")
+    parser.addoption("--hunt-seed", type=int, default=0, help="another seed strikes at other moments")
     parser.addoption("--schedules", type=int, default=12, help="schedules of faults (make hunt)")
 
 

@@ -297,6 +297,27 @@ def test_members_that_lie_elsewhere_are_refused_and_not_read(tmp_path, name, wor
     assert words in refused.value.given
 
 
+@pytest.mark.fault(91)
+def test_a_member_that_would_fill_the_disk_is_refused_and_not_read(tmp_path, monkeypatch):
+    """20 MB of zeros, of which the manifest says nothing wrong."""
+    files = {**FILES, "models/m/zeros.bin": bytes(20 * 2**20)}
+    members = {f"b/{name}": content for name, content in {**files, "manifest.json": manifest_of(files)}.items()}
+    path = write_archive(tmp_path / "b.zip", members)
+    assert path.stat().st_size < 100_000
+    read, opened = [], zipfile.ZipFile.open
+
+    def watched(archive, member, *words, **options):
+        read.append(member.filename)
+        return opened(archive, member, *words, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", watched)
+    with pytest.raises(BundleError) as refused:
+        check_bundle(path)
+    assert "zeros.bin would grow more than 200-fold" in refused.value.given
+    assert "b/models/m/w.bin" in read
+    assert "b/models/m/zeros.bin" not in read
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_member_that_is_there_twice_is_refused(tmp_path):
     path = write_archive(tmp_path / "b.zip", {f"b/{n}": content for n, content in bundle_files({}).items()})

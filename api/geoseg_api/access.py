@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from geoseg_api.problems import Problem, no_job
 from geoseg_api.service import Service
@@ -37,26 +38,30 @@ class Caller:
         return None if "admin" in self.scopes else self.owner
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # nothing to wait for, so no thread is taken for it
     """The state of the server."""
+    return _service_of(request)
+
+
+def _service_of(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Who asks.
 
     Raises:
         Problem: 401 without a good key where one is needed; 429 where requests come too fast.
     """
-    service = service_of(request)
+    service = _service_of(request)
     settings = service.settings
     caller = Caller("", frozenset({"read", "run"}), settings.km2_per_day, settings.jobs_in_flight)
     name = request.client.host if request.client else ""
     if settings.needs_keys:
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         given = text.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
-        key = service.keys.check(given) if given else None
+        key = await run_in_threadpool(service.keys.check, given) if given else None
         if key is None:
             _slow_down(service, f"wrong {name}")
             raise Problem(

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from geoseg import __version__
 from geoseg_api.metrics import Metrics
 from geoseg_api.middleware import Guard
-from geoseg_api.problems import MEDIA_TYPE, NO_PROCESS, Problem
+from geoseg_api.problems import MEDIA_TYPE, NO_PROCESS, Problem, no_job
 from geoseg_api.routes import events, features, jobs, landing, page, processes, results, stac, tiles
 from geoseg_api.service import Service
 from geoseg_api.settings import ServiceSettings
@@ -104,6 +104,8 @@ def _refuse_in_one_way(app: FastAPI) -> None:
         problem = Problem(err.status_code, given, "one of the paths of /openapi.json", "see /docs")
         if err.status_code == 404 and request.url.path.startswith("/processes/"):
             problem.type = NO_PROCESS
+        if err.status_code in words and b"%2f" in request.scope.get("raw_path", b"").lower().partition(b"/jobs/")[2]:
+            problem = no_job(request.url.path.removeprefix("/jobs/"))  # an id with slashes in it
         problem.headers = dict(err.headers or {})
         return problem_response(request, problem)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geoseg.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
+_NICE = 5
 
 
 class _Voice:
@@ -42,8 +43,8 @@ class _Voice:
     def tiles(self, total: int, pixels: int) -> None:
         self.say(type="tiles", total=total, pixels=pixels)
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
-        self.say(type="tile", pixels=pixels, reused=reused)
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
+        self.say(type="tile", pixels=pixels, reused=reused, place=place)
 
 
 class _Orders:
@@ -78,15 +79,17 @@ def main() -> None:
     """Take orders until the parent is gone."""
     kind, parent = sys.argv[1], int(sys.argv[2])
     _end_with(parent)
+    if kind == "compute":
+        os.nice(_NICE)  # the server and the lease's clock have the core when they want it
     voice = _Voice(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # what libraries print is no message
     guard_connections()
     orders = _Orders()
-    is_warm = False
+    is_warm = _get_ready()
     while (order := orders.next()).get("type") != "stop":
         try:
             if not is_warm:
-                check_drivers()
+                check_drivers()  # tells why
                 is_warm = True
             done = _compute(order, voice, orders.stopped) if kind == "compute" else _plan(order)
         except BaseException as err:  # noqa: BLE001  # the job boundary: the parent is told of everything
@@ -94,6 +97,17 @@ def main() -> None:
         else:
             voice.say(type="done", **done)
     os._exit(0)
+
+
+def _get_ready() -> bool:
+    """Load what every order needs before the first one comes; whether all is well."""
+    try:
+        check_drivers()
+    except RuntimeError:
+        return False
+    import geoseg.pipeline  # noqa: F401, PLC0415  # after the check: it loads rasterio
+
+    return True
 
 
 def _end_with(parent: int) -> None:

@@ -44,10 +44,14 @@ class Child:
         """Of the process, while there is one."""
         return None if self._process is None else self._process.pid
 
-    def order(self, content: Message) -> None:
-        """Send an order; starts the process where there is none."""
+    def start(self) -> None:
+        """Start the process where there is none; it loads what it needs before it is asked."""
         if self._process is None or self._process.poll() is not None:
             self._start()
+
+    def order(self, content: Message) -> None:
+        """Send an order; starts the process where there is none."""
+        self.start()
         self._say(content)
 
     def answer(self, timeout_s: float) -> Message | None:
@@ -127,7 +131,7 @@ class Child:
         """How the process ended, in words."""
         assert self._process is not None  # noqa: S101
         code = self._process.wait()
-        self._process = None
+        self.kill()  # closes its pipe
         if code >= 0:
             return f"the computing process ended with status {code}"
         why = ", likely for want of memory" if -code == signal.SIGKILL else ""

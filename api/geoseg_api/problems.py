@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from geoseg.errors import GeosegError, NothingToDoError, RequestError
 from geoseg.remote import redacted
+from geoseg.spec import JobSpec
 
 MEDIA_TYPE = "application/problem+json"
 OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 NO_PROCESS, NO_JOB, NOT_READY = OGC + "no-such-process", OGC + "no-such-job", OGC + "result-not-ready"
 NO_OUTPUT = OGC + "no-such-output"
+_OPTION = re.compile(r"--([a-z][a-z-]*)")
+_INPUTS = {name: name for name in JobSpec.model_fields} | {"min_area": "min_area_m2", "simplify": "simplify_m"}
 
 
 @dataclass
@@ -39,7 +43,8 @@ class Problem(Exception):  # noqa: N818  # it is called what the standard calls 
 
     def document(self, instance: str = "") -> dict[str, Any]:
         """The body of the answer."""
-        given, expected, hint = (redacted(" ".join(text.split())) for text in (self.given, self.expected, self.hint))
+        words = (self.given, self.expected, self.hint)
+        given, expected, hint = (naming_inputs(redacted(" ".join(text.split()))) for text in words)
         detail = f"{given}; expected {expected}" if expected else given
         error = {"pointer": self.pointer, "given": given, "expected": expected, "hint": hint}
         return {
@@ -51,6 +56,22 @@ class Problem(Exception):  # noqa: N818  # it is called what the standard calls 
             **({"instance": instance} if instance else {}),
             "errors": [error],
         }
+
+
+def naming_inputs(text: str) -> str:
+    """A text for the command line, whose options are called as the inputs are."""
+
+    def name_of(option: re.Match[str]) -> str:
+        name = _INPUTS.get(option[1].replace("-", "_"))
+        return option[0] if name is None else f"'{name}'"
+
+    return _OPTION.sub(name_of, text)
+
+
+def place_of(text: str) -> str:
+    """JSON pointer of the first input that a text for the command line names; of all inputs where it names none."""
+    named = (_INPUTS.get(option.replace("-", "_")) for option in _OPTION.findall(text))
+    return "/".join(["/inputs", *filter(None, [next(filter(None, named), None)])])
 
 
 def problem_of(err: GeosegError, hidden: tuple[str, ...] = ()) -> dict[str, Any]:

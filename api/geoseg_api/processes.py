@@ -7,6 +7,7 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.spec import JobSpec, list_workflows, load_workflow
+from geoseg_api.problems import naming_inputs
 from geoseg_api.results import COG, OUTPUTS
 
 EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
@@ -51,7 +52,8 @@ def _words(process_id: str) -> dict[str, str]:
     from geoseg.spec import workflow_folder  # noqa: PLC0415
 
     document = yaml.safe_load((workflow_folder() / f"{process_id}.yaml").read_text(encoding="utf-8"))
-    return {"title": str(document.get("title", process_id)), "description": str(document.get("description", ""))}
+    title, said = str(document.get("title", process_id)), str(document.get("description", ""))
+    return {"title": title, "description": naming_inputs(said)}
 
 
 def _inputs(process_id: str) -> dict[str, Any]:
@@ -67,14 +69,35 @@ def _inputs(process_id: str) -> dict[str, Any]:
             shape = {"type": "string", "enum": [process_id], "default": process_id}
         elif name in fixed:
             shape = {**shape, "default": fixed[name]}
+        shape = _as_published(shape)
         is_list = _is_list(shape)
         found[name] = {
             "title": name.replace("_", " "),
-            "description": field.description or "",
+            "description": naming_inputs(field.description or ""),
             "schema": shape["items"] if is_list and "items" in shape else shape,
             "minOccurs": 0,
             "maxOccurs": "unbounded" if is_list else 1,
         }
+    return found
+
+
+def _as_published(shape: dict[str, Any]) -> dict[str, Any]:
+    """A JSON Schema in the words of OpenAPI 3.0, which are those of the standard's ``schema.yaml``: no null, no const."""
+    options = [option for option in shape.get("anyOf", []) if option.get("type") != "null"]
+    if len(options) == 1:
+        shape = {name: value for name, value in shape.items() if name != "anyOf"} | options[0] | {"nullable": True}
+    found: dict[str, Any] = {}
+    for name, value in shape.items():
+        if name == "const":
+            found["enum"] = [value]
+        elif name in {"exclusiveMinimum", "exclusiveMaximum"}:
+            found |= {name.removeprefix("exclusive").lower(): value, name: True}
+        elif name in {"anyOf", "oneOf", "allOf"}:
+            found[name] = [_as_published(one) for one in value]
+        elif name == "items":
+            found[name] = _as_published(value)
+        elif (name, value) != ("default", None):
+            found[name] = value
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import subprocess
@@ -9,17 +10,22 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi.concurrency import run_in_threadpool
+
 from geoseg.spec import JobSpec
 from geoseg_api.children import Child
-from geoseg_api.problems import Problem
+from geoseg_api.problems import Problem, place_of
 from geoseg_api.settings import ServiceSettings
 from geoseg_api.store import Database, JobStore, KeyStore, open_database
 
 _LOG = logging.getLogger(__name__)
 _PLANS_KEPT = 256
+_PLANNED_AT_ONCE = 4  # only one of them asks the process; others may find their plan known
+_MOST_WAITING = 100
 
 
 class Service:
@@ -51,8 +57,17 @@ class Service:
         self.database.close()
 
 
+def too_busy() -> Problem:
+    """Others are asking for plans, too many of them."""
+    words = ("one more plan", f"at most {_MOST_WAITING} requests that wait for one", "try again in some seconds")
+    return Problem(503, *words, headers={"Retry-After": "10"})
+
+
 class Planner:
     """What jobs take, worked out by a process that reads what requests name.
+
+    Requests that wait for it wait in a line of their own (`in_turn`), so that they never take the threads by which the
+    server answers everything else.
 
     Args:
         settings: Of the service.
@@ -63,17 +78,52 @@ class Planner:
         self._child = Child("plan", settings)
         self._lock = threading.Lock()
         self._known: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._line = asyncio.Semaphore(_PLANNED_AT_ONCE)
+        self._in_line = 0
+
+    def get_ready(self) -> None:
+        """Start the process that plans, so that the first request does not wait for it."""
+        with self._lock:
+            self._child.start()
+
+    async def in_turn[T](self, work: Callable[[], T]) -> T:
+        """Do what needs a plan, in a thread, once it is its turn.
+
+        Raises:
+            Problem: If too many wait already.
+        """
+        if self._in_line >= _MOST_WAITING:
+            raise too_busy()
+        self._in_line += 1
+        try:
+            async with self._line:
+                return await run_in_threadpool(work)
+        finally:
+            self._in_line -= 1
 
     def plan(self, spec: JobSpec) -> dict[str, Any]:
         """The plan of a job, as ``geoseg plan --json`` prints it.
 
         Raises:
-            Problem: If the job cannot be done, or the plan takes too long.
+            Problem: If the job cannot be done, the plan takes too long, or other plans do.
         """
         key = spec.key
-        known = self._known.get(key)
-        if known is not None:
+        if (known := self._known.get(key)) is not None:
             return known
+        if not self._lock.acquire(timeout=self._settings.plan_seconds):
+            raise too_busy()
+        try:
+            if (known := self._known.get(key)) is not None:  # of whoever was here before
+                return known
+            plan: dict[str, Any] = self._answered(spec)["plan"]
+            self._known[key] = plan
+            while len(self._known) > _PLANS_KEPT:
+                self._known.popitem(last=False)
+        finally:
+            self._lock.release()
+        return plan
+
+    def _answered(self, spec: JobSpec) -> dict[str, Any]:
         order = {
             "type": "plan",
             "spec": spec.model_dump(mode="json"),
@@ -81,21 +131,16 @@ class Planner:
             "max_pixels": round(self._settings.max_megapixels * 1e6),
             "price": self._settings.price_per_hour,
         }
-        with self._lock:
-            try:
-                answer = self._child.ask(order, self._settings.plan_seconds)
-            except TimeoutError as err:
-                words = (f"a plan that takes longer than {self._settings.plan_seconds:g} s", "a shorter one")
-                raise Problem(503, *words, "try again, or ask for less", headers={"Retry-After": "30"}) from err
-            except ChildProcessError as err:
-                raise Problem(400, "inputs that ended the planning process", "rasters that can be read") from err
-            if answer["type"] == "problem":
-                raise self._refused(answer)
-            plan: dict[str, Any] = answer["plan"]
-            self._known[key] = plan
-            while len(self._known) > _PLANS_KEPT:
-                self._known.popitem(last=False)
-        return plan
+        try:
+            answer = self._child.ask(order, self._settings.plan_seconds)
+        except TimeoutError as err:
+            words = (f"a plan that takes longer than {self._settings.plan_seconds:g} s", "a shorter one")
+            raise Problem(503, *words, "try again, or ask for less", headers={"Retry-After": "30"}) from err
+        except ChildProcessError as err:
+            raise Problem(400, "inputs that ended the planning process", "rasters that can be read") from err
+        if answer["type"] == "problem":
+            raise self._refused(answer)
+        return answer
 
     def _refused(self, answer: dict[str, Any]) -> Problem:
         status = {"request": 400, "nothing": 400, "fault": 500}.get(str(answer["kind"]), 502)
@@ -105,7 +150,9 @@ class Planner:
             return Problem(
                 500, "a fault of the service while it planned", "", "tell the operator the time of the request"
             )
-        return Problem(status, words[0], words[1], words[2], f"urn:geoseg:{answer['name']}", "/inputs")
+        return Problem(
+            status, words[0], words[1], words[2], f"urn:geoseg:{answer['name']}", place_of(f"{words[0]} {words[2]}")
+        )
 
     def close(self) -> None:
         """End the process that plans."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import uvicorn
 
+from geoseg.machine import limit_arenas
 from geoseg_api.app import create_app
 from geoseg_api.logs import log_as_json
 from geoseg_api.problems import Problem
@@ -23,6 +24,7 @@ from geoseg_api.settings import ServiceSettings
 _LOG = logging.getLogger(__name__)
 _PAUSE_S = 1.0
 _GRACE_S = 15.0
+_ARENAS = 2
 
 
 class Workers:
@@ -79,6 +81,7 @@ def serve(settings: ServiceSettings) -> None:
         settings: Of the service.
     """
     log_as_json(settings.log_level)
+    limit_arenas(_ARENAS)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -96,6 +99,7 @@ def serve(settings: ServiceSettings) -> None:
     )
     workers = Workers(settings)
     workers.start()
+    app.state.service.planner.get_ready()
     threading.Thread(target=_make_demo, args=(app.state.service,), name="writing the demo", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):  # what uvicorn gives back to when it has ended
         signal.signal(number, lambda *_: None)

@@ -113,6 +113,11 @@ class ServiceSettings(BaseSettings):
         return not self.is_local if self.keys is None else self.keys
 
     @property
+    def kept_s(self) -> float:
+        """How long finished jobs are kept, in seconds."""
+        return self.retention_days * 86_400
+
+    @property
     def results(self) -> Path:
         """Folder of finished jobs."""
         return self.data / "results"

@@ -59,6 +59,10 @@ class Worker:
         self.name = worker_name()
         self.stopping = threading.Event()
 
+    def get_ready(self) -> None:
+        """Start the process that computes, so that the first job does not wait for it."""
+        self._child.start()
+
     def run(self) -> None:
         """Work until `stopping` is set."""
         _LOG.info("worker ready", extra={"worker": self.name})
@@ -73,7 +77,7 @@ class Worker:
             while not self.stopping.is_set():
                 try:
                     self._look_around()
-                    lease = self._store.claim(self.name)
+                    lease = self._store.claim(self.name, self._settings.kept_s)
                     if lease is None:
                         self.stopping.wait(_IDLE_S)
                     else:
@@ -112,7 +116,7 @@ class Worker:
             _LOG.exception("a fault", extra=extra)
             self._child.kill()
             problem = _told(500, "a fault of the service; the operator's log has it under the job's id")
-            outcome = "failed" if self._store.finish(lease, "failed", problem, None) else "lost"
+            outcome = "failed" if self._store.finish(lease, "failed", problem, self._settings.kept_s) else "lost"
         self._computed += 1
         if outcome in {"dismissed", "lost"}:
             self._child.kill()
@@ -164,13 +168,9 @@ class _Attempt:
                 return self._why_not()
             self._settings.results.mkdir(parents=True, exist_ok=True)
             self._work.rename(final)
-        if self._store.finish(self._lease, "successful", None, self._kept_s):
+        if self._store.finish(self._lease, "successful", None, self._settings.kept_s):
             return "successful"
         return self._why_not()
-
-    @property
-    def _kept_s(self) -> float:
-        return self._settings.retention_days * 86_400
 
     def _why_not(self) -> str:
         job = self._store.get(self._lease.job.id)
@@ -219,10 +219,10 @@ class _Attempt:
                 _LOG.info("stage: %s", name, extra={"job": self._lease.job.id})
             case {"type": "tiles", "total": total}:
                 self._tiles, self._done = max(1, int(total)), 0
-            case {"type": "tile", "reused": reused}:
+            case {"type": "tile", "reused": reused, "place": [row, column]}:
                 self._done += 1
                 how = "found finished" if reused else "computed"
-                _LOG.info("tile %s", how, extra={"job": self._lease.job.id, "tile": self._done})
+                _LOG.info("tile %s", how, extra={"job": self._lease.job.id, "tile": f"{row}/{column}"})
             case {"type": "done", "failed_share": share, "allowed": allowed}:
                 return "made" if share <= allowed else self._holes(float(share))
             case {"type": "problem", "kind": "stopped"}:
@@ -249,7 +249,9 @@ class _Attempt:
         return self._failed(problem_of(GeosegError(*words)))
 
     def _failed(self, problem: dict[str, Any]) -> str:
-        return "failed" if self._store.finish(self._lease, "failed", problem, self._kept_s) else self._why_not()
+        return (
+            "failed" if self._store.finish(self._lease, "failed", problem, self._settings.kept_s) else self._why_not()
+        )
 
     def _lost_child(self, words: str) -> str:
         """The child died: the job is begun again, until that was tried often enough."""
@@ -351,6 +353,7 @@ def run_worker(settings: ServiceSettings, *, tied: bool = False) -> None:
         signal.signal(number, stop)
     if tied:
         threading.Thread(target=_wait_for_end, args=(worker.stopping,), name="tie", daemon=True).start()
+    worker.get_ready()
     worker.run()
     database.close()
 

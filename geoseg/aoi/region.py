@@ -135,7 +135,9 @@ class AOI:
             InvalidAOIError: If the four numbers do not make a box.
         """
         text = text or ",".join(str(number) for number in bounds)
-        outline: BaseGeometry = shapely.box(*parse_box(bounds, text))
+        box = shapely.box(*parse_box(bounds, text))
+        check_range([box], f"the box {text}")  # before vertices are added along it
+        outline: BaseGeometry = box
         west, _, east, _ = outline.bounds
         if east - west > _LONGEST_EDGE:
             outline = shapely.segmentize(outline, _LONGEST_EDGE)

@@ -41,6 +41,12 @@ def _kill_service(words: argparse.Namespace, folder: Path) -> None:
     sys.exit(0 if kill_service(folder, words.kills, sys.stdout.write) else 1)
 
 
+def _soak(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.soak import soak  # noqa: PLC0415  # starts a server
+
+    sys.exit(0 if soak(folder, words.hours, sys.stdout.write) else 1)
+
+
 def _tabulate_oddities(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
@@ -163,6 +169,7 @@ _MEASURES = {
     "service": _measure_service,
     "large-results": _measure_large_results,
     "kills": _kill_service,
+    "soak": _soak,
     "efficiency": _measure_efficiency,
     "memory": _measure_memory,
     "planning": _measure_planning,
@@ -205,6 +212,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=200, help="service: jobs that are queued at once")
     parser.add_argument("--requests", type=int, default=10_000, help="service: requests over which memory is looked at")
     parser.add_argument("--kills", type=int, default=20, help="kills: how many")
+    parser.add_argument("--hours", type=float, default=1.0, help="soak: how long")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     parser.add_argument("--data", type=Path, help="words: folder of shared data, ../shared/data")
     parser.add_argument("--seeds", type=int, default=5, help="words: networks that are trained")

@@ -20,6 +20,8 @@ from geoseg.errors import BundleError, RequestError
 
 _CHUNK_BYTES = 2**20
 _SHOWN = 5  # problems in a message
+# Weights and rasters hardly shrink when they are packed, texts twentyfold: what would grow more is made to fill memory or time.
+_MOST_FOLD, _SMALL_BYTES = 200, 10 * 2**20
 # What reading a member of a damaged or unusual archive raises.
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
@@ -147,6 +149,10 @@ def _of_archive(place: Path, archive: zipfile.ZipFile) -> _Contents:
             found.problems.append(f"{member.filename} is no plain file")
         elif member.is_dir():
             continue
+        elif member.file_size > max(_SMALL_BYTES, _MOST_FOLD * member.compress_size):
+            found.problems.append(
+                f"{member.filename} would grow more than {_MOST_FOLD}-fold, to {member.file_size:,} bytes"
+            )
         elif not name or name in files:
             found.problems.append(f"{member.filename} is {'there twice' if name else 'in no folder'}")
         else:

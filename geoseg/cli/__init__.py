@@ -76,9 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as err:  # the job boundary: whatever is left is a fault of geoseg's own
         if "--debug" in words:
             raise
+        from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
+
         fault = GeosegError(
-            " ".join(words),
-            f"no {type(err).__name__}: {err}",
+            redacted(" ".join(words)),
+            redacted(f"no {type(err).__name__}: {err}"),
             "this is a fault in geoseg; run again with --debug and report what it prints",
         )
         typer.echo(str(fault), err=True)

@@ -176,7 +176,7 @@ def _show(found: Assessment) -> None:
         f"overall accuracy {_percent(whole)}, 95 % interval {whole.low:.1%} … {whole.high:.1%}, "
         f"{found.labelled} samples"
     )
-    Console(width=160).print(table)
+    Console(width=160, markup=False).print(table)
     for note in found.notes:
         typer.echo(f"note: {note}")
 

@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from geoseg.errors import printable
 
 if TYPE_CHECKING:
     from geoseg.progress import Progress as Receiver
@@ -21,7 +24,15 @@ _PLAIN_EVERY_S = 10.0
 
 def console() -> Console:
     """Where everything but results is written."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Plain(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+class _Plain(Console):
+    """Names of classes, scenes and files are text, whatever brackets and codes they hold."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text of a line or of a cell."""
+        return super().render_str(printable(text), **options)
 
 
 @contextmanager
@@ -99,7 +110,8 @@ class _Lines:
         self._rate.begin(total, pixels)
         self._said = time.monotonic()
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
+        del place  # people want to know how many
         self._rate.advance(pixels, reused=reused)
         now, rate = time.monotonic(), self._rate
         if now - self._said >= _PLAIN_EVERY_S or rate.done == rate.total:
@@ -109,7 +121,7 @@ class _Lines:
 
     @staticmethod
     def _say(text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
 
@@ -146,6 +158,7 @@ class _Bar:
         self._rate.begin(total, pixels)
         self._progress.reset(self._task, total=total, facts=f"0/{total} tiles")
 
-    def tile_done(self, pixels: int, *, reused: bool) -> None:
+    def tile_done(self, pixels: int, *, reused: bool, place: tuple[int, int]) -> None:
+        del place  # people want to know how many
         self._rate.advance(pixels, reused=reused)
         self._progress.update(self._task, completed=self._rate.done, facts=str(self._rate))

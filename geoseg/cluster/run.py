@@ -27,7 +27,7 @@ from geoseg.budget import Share
 from geoseg.cluster.loading import ModelLoader
 from geoseg.cluster.losing import lose
 from geoseg.cluster.room import VERSIONS, RoomPlan, TileRoom, check_on, compute_tile, skewed
-from geoseg.cluster.team import GPU, Team
+from geoseg.cluster.team import GONE, GPU, Team
 from geoseg.errors import GeosegError
 from geoseg.pixels import layer_names
 from geoseg.plan import TileTask
@@ -106,7 +106,7 @@ class ClusterWorkers:
         left = self.recipe.left_of(job, older)
         if left is None and older is not None:
             tally.reuse(older)
-            progress.tile_done(task.pixels, reused=True)
+            progress.tile_done(task.pixels, reused=True, place=(task.tile.row, task.tile.col))
         return left
 
     def _lose(self, task: TileTask, why: str) -> Done:
@@ -149,12 +149,17 @@ class ClusterWorkers:
             undo.callback(self.store.forget, plan.probe)
             team.client.run(check_on, plan=plan, workers=list(threads))
             team.client.subscribe_topic(_EVENTS, flight.heard)
-            undo.callback(team.client.unsubscribe_topic, _EVENTS)
+            undo.callback(team.tidy, team.client.unsubscribe_topic, _EVENTS)
             team.client.register_plugin(TileRoom(plan))
-            undo.callback(team.client.unregister_worker_plugin, plan.name)
-            undo.callback(flight.cancel)
+            undo.callback(team.tidy, team.client.unregister_worker_plugin, plan.name)
+            undo.callback(team.tidy, flight.cancel)
             progress.stage("computing tiles")
-            yield flight
+            try:
+                yield flight
+            except (GeosegError, *GONE) as err:
+                if team.is_there:
+                    raise
+                raise team.gone() from err
 
 
 def _check_versions(team: Team) -> None:
@@ -291,7 +296,7 @@ class _Flight:
         for done in self._fetched([future for future, _ in landed if future.status == "finished"]):
             self.team.is_well()
             self.tally.add(done)
-            self.progress.tile_done(done.pixels, reused=False)
+            self.progress.tile_done(done.pixels, reused=False, place=done.place)
         for future, task in landed:
             if future.status in {"lost", "cancelled"}:
                 self._hand_out_again(task)
@@ -347,7 +352,7 @@ class _Flight:
         why = f"worker processes ended with it {2 * (error.allowed_failures + 1)} times, at last with no other tile beside it"
         self.tally.lost[place] = f"{why}: the system may have ended them for want of memory"
         self.tally.add(self.lose(task, why))
-        self.progress.tile_done(task.pixels, reused=False)
+        self.progress.tile_done(task.pixels, reused=False, place=place)
         self.team.is_well()
 
     def _hand_out_again(self, task: TileTask) -> None:

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from distributed import Client, LocalCluster
+from distributed.client import ClosedClientError
 
 from geoseg.budget import Share
 from geoseg.cluster.loading import ModelLoader
@@ -23,6 +25,8 @@ from geoseg.errors import GeosegError, RequestError
 
 GPU = "GPU"  # resource of workers that have one
 
+#: What is raised of a connection that is no more: by the client itself, by what it no longer has, and by its loop.
+GONE = (OSError, AttributeError, RuntimeError, ClosedClientError, CancelledError)
 _LOOPBACK = "127.0.0.1"
 _ANSWER_S, _START_S = 10.0, 60.0
 # A tile with which so many workers end beyond the first is put aside.
@@ -41,11 +45,13 @@ class Team:
         client: Connected to the scheduler.
         device: ``cpu`` or ``cuda``: workers that count are those with the resource ``GPU`` for the latter.
         crew: Worker processes of this machine; ``None`` where they are others'.
+        address: Of a scheduler that somebody named; "" for our own.
     """
 
     client: Client
     device: str
     crew: _Crew | None = None
+    address: str = ""
     _models: list[tuple[ModelLoader, str]] = field(default_factory=list)
 
     def model(self, loader: ModelLoader, share: Share) -> str:
@@ -63,12 +69,33 @@ class Team:
 
     def __exit__(self, *_: object) -> None:
         for _loader, name in self._models:
-            self.client.unregister_worker_plugin(name)
+            self.tidy(self.client.unregister_worker_plugin, name)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the scheduler answers."""
+        return bool(self.client.status == "running")
+
+    def tidy(self, call: Callable[..., object], *words: object) -> None:
+        """Let the scheduler forget something; one that is gone has forgotten it."""
+        if self.is_there:
+            with suppress(*GONE):
+                call(*words)
+
+    def gone(self) -> GeosegError:
+        """What to say of a scheduler that is no longer there."""
+        return GeosegError(
+            f"--scheduler {self.address}, which ended in the middle of the job",
+            "a scheduler that runs for as long as the job does",
+            "start it and its workers, then run the same command again: finished tiles are kept",
+        )
 
     @property
     def workers(self) -> dict[str, int]:
         """Address of each worker that counts, to its threads."""
-        known = self.client.scheduler_info(n_workers=-1)["workers"]
+        known = self.client.scheduler_info(n_workers=-1).get("workers")
+        if known is None:
+            raise self.gone()
         wanted = {name: facts for name, facts in known.items() if self.device == "cpu" or facts["resources"].get(GPU)}
         return {name: int(facts["nthreads"]) for name, facts in wanted.items()}
 
@@ -81,8 +108,10 @@ class Team:
         """Replace processes of ours that have ended.
 
         Raises:
-            GeosegError: If they end again and again.
+            GeosegError: If they end again and again, or the scheduler is gone for good.
         """
+        if self.client.status == "closed":
+            raise self.gone()
         if self.crew is not None:
             self.crew.replace_ended()
 
@@ -99,7 +128,7 @@ def scheduler_at(address: str, device: str) -> Iterator[Team]:
         RequestError: If it does not answer, or has no worker.
     """
     with _connected(address) as client:
-        team = Team(client, device)
+        team = Team(client, device, address=address)
         if not team.workers:
             lacking = "no worker" if device == "cpu" else "no worker with the resource GPU"
             start = f"dask worker {address}" + " --resources GPU=1" * (device != "cpu")

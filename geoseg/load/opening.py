@@ -6,6 +6,7 @@ GDAL returns: then it is raised, whether GDAL noticed anything or not.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from geoseg.errors import AssetChangedError
 from geoseg.load.kept import KeptBlocks
+from geoseg.plainfiles import check_plain
 from geoseg.remote import RemoteFile, RemoteFiles, Trouble, is_remote
 from geoseg.scenes.raster_beside import crs_beside
 from geoseg.scenes.raster_ends import cut_short
@@ -85,6 +87,7 @@ def local_fact(path: str) -> str:
 @contextmanager
 def _opened_here(path: str, fact: str | None) -> Iterator[rasterio.DatasetReader | _Placed]:
     _refuse_changed(path, fact)
+    _refuse_pipe(path)
     part, words = cut_part(path)
     if part:
         raise RasterioIOError(words if part == path else f"made of {part}, {words}")
@@ -109,6 +112,15 @@ class _Placed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dataset, name)
+
+
+def _refuse_pipe(path: str) -> None:
+    """GDAL would wait for what comes out of it; names that only GDAL knows are GDAL's to judge."""
+    try:
+        check_plain(path)
+    except OSError as err:
+        if err.errno == errno.EINVAL:
+            raise RasterioIOError(f"{path}: {err.strerror}") from err
 
 
 def _refuse_changed(path: str, fact: str | None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from geoseg.errors import ModelSpecError, UnknownModelError
 from geoseg.models.folder import ITEM, ModelFolder
 from geoseg.models.text_image import EMBEDDING, embedding_folder, is_text_image, text_image_folder
+from geoseg.plainfiles import is_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def resolve(
 
         return https_folder(reference, search=search, cache=cache, offline=offline, measured=measured)
     for path in _candidates(reference, search, cache):
-        if (path / ITEM).is_file():
+        if is_file(path / ITEM):
             return ModelFolder.open(path, search=search, cache=cache, offline=offline, measured=measured)
     if _is_path(reference):
         raise UnknownModelError(

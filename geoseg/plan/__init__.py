@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 _METRES_PER_DEGREE = 111_320.0
+_FINEST = 1e-12  # pixel in units of a CRS
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,10 @@ def choose_lattice(spec: JobSpec, items: Sequence[Item], aoi: AOI | None, like: 
             return lattice, "the scenes' own grid"
     crs = crs_of(spec.crs) if spec.crs else _main_crs(items, aoi)
     resolution = spec.resolution or min(_resolution_in(grid, crs) for grid in grids_of(items))
+    if not _FINEST <= resolution <= 1 / _FINEST:  # a grid of them has no numbers
+        raise RequestError(
+            f"--resolution {resolution:g}", f"{_FINEST:g} to {1 / _FINEST:g} units of the CRS", "correct it"
+        )
     origin = (
         "--crs" if spec.crs else "the zone that holds most of the region" if len(_systems(items)) > 1 else "the scenes"
     )

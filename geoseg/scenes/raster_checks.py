@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ _LARGE_PX = 25_000_000
 _WIDE_PX = 1024
 _PARTS_SHOWN = 3
 _FIRST_BYTES = 40
+_MOST_SHOWN = 300  # letters of a path in a message
 # Of a pixel of a grid in degrees that may lie beyond a pole: half of one does where its rows are centred on it.
 _BEYOND_POLE_PX = 0.51
 # Of a grid in metres whose rows run along parallels: its extent is rounded to whole pixels.
@@ -76,15 +78,21 @@ def _shown(first: bytes) -> str:
     return ascii(first.decode("latin-1"))
 
 
-def refuse_unnamed(path: str) -> RequestError:
-    """The refusal of what is no file of this machine and no address."""
+def refuse_unnamed(path: str, err: OSError | None = None) -> RequestError:
+    """The refusal of what is no file of this machine and no address.
+
+    Args:
+        path: What was given.
+        err: What the system said of it; ``None`` where it does not know it.
+    """
     if is_gdal_name(path):
         return RequestError(
             f"--scenes {path}, a name of GDAL's",
             "a file or folder on this machine, or an address that begins with https://",
             "write what it means to a file, gdal_translate NAME raster.tif (or unpack the archive), and name that file",
         )
-    return RequestError(f"--scenes {path}", "a raster file that exists", "check the path")
+    why = "" if err is None or err.errno in {errno.ENOENT, errno.ENOTDIR} else f": {err.strerror}"
+    return RequestError(f"--scenes {path[:_MOST_SHOWN]}{why}", "a raster file that exists", "check the path")
 
 
 def is_address(path: str) -> bool:

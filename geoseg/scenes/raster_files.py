@@ -13,9 +13,10 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from geoseg.errors import RequestError
+from geoseg.plainfiles import check_plain
 from geoseg.remote import unsigned
 from geoseg.scenes.raster_bands import band_described, name_in_path
-from geoseg.scenes.raster_checks import is_address
+from geoseg.scenes.raster_checks import is_address, refuse_unnamed
 
 # Opens a file or an address; files on servers come through the job's own reader, see ``geoseg.load``.
 type Opener = Callable[[str], AbstractContextManager[Any]]
@@ -80,7 +81,13 @@ def group_files(
 
 def _opened(path: str) -> list[tuple[str, bool]]:
     """The rasters of a folder; of a Sentinel-2 product those of its bands."""
-    if is_address(path) or not Path(path).is_dir():
+    if is_address(path):
+        return [(path, False)]
+    try:
+        check_plain(path)
+    except OSError as err:
+        raise refuse_unnamed(path, err) from err
+    if not Path(path).is_dir():
         return [(path, False)]
     inside = sorted(p for p in Path(path).rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     inside = [p for p in inside if "IMG_DATA" in p.parts] or inside

@@ -14,8 +14,11 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from geoseg.errors import AssetReadError, ModelMismatchError
+from geoseg.plainfiles import check_plain
+from geoseg.remote import unsigned
 from geoseg.scenes.choose import square_of
 from geoseg.scenes.packed import PackedDocument
+from geoseg.scenes.raster_checks import is_address, what_it_is
 from geoseg.scenes.scene import BandSource, Item
 from geoseg.scenes.sensors import Sensor, sentinel2_offset
 from geoseg.scenes.stated import moment_of, own_href, stated_by
@@ -291,7 +294,8 @@ def _band_place(document: Mapping[str, Any], names: Sequence[str]) -> tuple[str,
 
 def _is_picture(asset: Mapping[str, Any]) -> bool:
     """Whether an asset is there to be looked at: its numbers are no measurements."""
-    return bool({"visual", "overview", "thumbnail"} & set(asset.get("roles") or ()))
+    roles = asset.get("roles")
+    return isinstance(roles, list) and any(role in {"visual", "overview", "thumbnail"} for role in map(str, roles))
 
 
 def _listed(*values: object) -> list[Any]:
@@ -315,18 +319,31 @@ def _stated_bands(document: Mapping[str, Any], asset: Mapping[str, Any]) -> list
     ]
 
 
+def _named(href: str) -> str:
+    """A file that cannot be opened; one of this machine with what it is."""
+    if is_address(href):
+        return unsigned(href)
+    try:
+        check_plain(href)
+    except OSError as err:
+        return f"{href}, {err.strerror}"
+    return f"{href}, {what_it_is(href)[0]}"
+
+
 def _finest_geobox(
     stated: _Stated, sources: Iterable[BandSource], grids: Mapping[str, GeoBox | None], opener: Opener | None
 ) -> GeoBox:
     geoboxes = {}  # in their order; assets share theirs
+    href = ""
     for source in sources:
+        href = source.href
         grid = grids[source.asset]
         grid = _geobox_of_file(source, opener) if grid is None else grid
         if grid is not None:
             geoboxes[id(grid)] = grid
     if not geoboxes:
         raise AssetReadError(
-            f"item {stated.id} without proj:transform and proj:shape, and with files that cannot be opened",
+            f"item {stated.id} without proj:transform and proj:shape, and with files that cannot be opened: {_named(href)}",
             "one of the two: leaving it out would let another scene stand in unannounced",
             "repair the files, or leave the item out with --datetime",
         )
@@ -353,7 +370,7 @@ def claimed_geobox(document: Mapping[str, Any], asset: str) -> GeoBox | None:
         return None
     try:
         return _geobox_of(code, tuple(shape), tuple(transform[:6]))
-    except TypeError:  # then the file itself says
+    except (TypeError, KeyError):  # then the file itself says
         return None
 
 
@@ -364,7 +381,7 @@ def _geobox_of(code: Any, shape: tuple[Any, ...], place: tuple[Any, ...]) -> Geo
         rows, cols = map(int, shape)
         transform = Affine(*map(float, place))
         crs = CRS(code)
-    except (TypeError, ValueError, CRSError):  # then the file itself says
+    except (TypeError, ValueError, OverflowError, CRSError):  # then the file itself says
         return None
     usable = min(rows, cols) > 0 and all(map(math.isfinite, transform[:6])) and transform.determinant
     return GeoBox((rows, cols), transform, crs) if usable else None

@@ -106,7 +106,8 @@ def strongholds(best: Floats, seen: NDArray[np.bool_], settings: WordSettings) -
         (answer,), 0 to 1.
     """
     stands = best if settings.null is None else np.concatenate([best, np.full_like(best[:1], settings.null)])
-    likely = np.where(seen, _softmax(stands / np.float32(settings.temperature))[: len(best)], 0).astype(np.float32)
+    logits: Floats = (stands / np.float32(settings.temperature)).astype(np.float32)
+    likely = np.where(seen, _softmax(logits)[: len(best)], 0).astype(np.float32)
     side = settings.gate_side
     size, cells = (0, side, side), side * side
     sums = uniform_filter(likely, size, mode="constant") * cells

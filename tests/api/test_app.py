@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
+from fastapi.concurrency import run_in_threadpool
+from prometheus_client.parser import text_string_to_metric_families
 
 import geoseg
 from geoseg_api import ServiceSettings
+from geoseg_api.problems import Problem
+from geoseg_api.service import Planner
 
 
 def test_health_names_the_version_that_runs(client):
     answer = client.get("/health")
     assert answer.status_code == 200
     assert answer.json() == {"status": "ok", "version": geoseg.__version__, "queued": 0, "running": 0}
+
+
+def test_numbers_for_prometheus(client):
+    for path in ("/health", "/health", "/no/such/path", "/jobs/none"):
+        client.get(path)
+    client.post("/processes/echo/execution", json={"inputs": {}}, headers={"Prefer": "respond-async"})
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = {
+        (one.name, *sorted(one.labels.items())): one.value
+        for family in text_string_to_metric_families(answer.text)
+        for one in family.samples
+    }
+    asked = {"/health": ("200", 2.0), "other": ("404", 1.0), "/jobs/{job_id}": ("404", 1.0)}
+    for route, (status, count) in asked.items():
+        labels = ("method", "GET"), ("route", route), ("status", status)
+        assert found["geoseg_requests_total", *labels] == count
+        assert found["geoseg_request_seconds_count", ("route", route)] == count
+    assert found["geoseg_jobs", ("status", "accepted")] == 1.0
 
 
 def test_every_link_of_the_landing_page_leads_somewhere(client):
@@ -55,6 +80,24 @@ def test_refusals_are_problem_documents(client, method, path, status):
     assert set(problem) >= {"type", "title", "detail", "instance", "errors"}
     if status == 405:
         assert answer.headers["allow"] == "GET"
+
+
+def test_those_who_wait_for_plans_take_no_threads_from_others_and_are_not_too_many(settings):
+    async def crowd():
+        planner, go_on = Planner(settings), threading.Event()
+        waiting = [asyncio.create_task(planner.in_turn(go_on.wait)) for _ in range(100)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(run_in_threadpool(lambda: "answered"), 30) == "answered"
+            with pytest.raises(Problem) as told:
+                await planner.in_turn(go_on.wait)
+        finally:
+            go_on.set()
+        assert all(await asyncio.gather(*waiting))
+        assert (told.value.status, told.value.headers) == (503, {"Retry-After": "10"})
+        assert await planner.in_turn(go_on.wait), "who was refused leaves no trace"
+
+    asyncio.run(crowd())
 
 
 def test_importing_the_service_does_not_need_its_framework():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -122,6 +123,7 @@ def test_the_same_job_by_http_and_by_command_line_makes_the_same_bytes(server, w
     assert [name for name in FILES if ours[name] != theirs[name]] == []
 
 
+@pytest.mark.fault(80)
 def test_the_client_of_the_command_line(server, world, tmp_path, capsys):
     url = ["--url", f"http://127.0.0.1:{server.port}"]
     assert (
@@ -146,6 +148,8 @@ def test_the_client_of_the_command_line(server, world, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("successful, 100 %")
     assert _cli(["results", job, "--out", str(tmp_path / "r"), *url]) == 0
     assert files(tmp_path / "r") == files(server.data / "results" / job)
+    report = json.loads((server.data / "results" / job / "report.json").read_text())
+    assert report["tiles"]["computed"] == 0, "another job of the same kind shares its tiles"
     assert _cli(["submit", "landcover", "--input", "colour=red", *url]) == 2
     assert "colour" in capsys.readouterr().err
     assert _cli(["status", "none", *url]) == 2
@@ -157,41 +161,30 @@ def _cli(words):
     return ended.value.code
 
 
+@pytest.mark.fault(84)
+def test_fault_84_a_large_result_is_streamed_in_little_memory_while_others_are_served(server, world):
+    job = server.wait(server.ask(world.inputs))["jobID"]
+    with (server.data / "results" / job / "classes.tif").open("r+b") as file:
+        file.truncate(500_000_000)
+    api = psutil.Process(server.process.pid)
+    idle = most = api.memory_info().rss
+    size = 0
+    with server.client.stream("GET", f"/jobs/{job}/results/classes") as answer:
+        for number, part in enumerate(answer.iter_raw()):
+            size += len(part)
+            if number % 500 == 0:
+                most = max(most, api.memory_info().rss)
+                assert server.client.get("/health").status_code == 200
+    assert size == 500_000_000
+    assert most - idle < 60e6
+
+
 @pytest.fixture(scope="module")
 def large(world):
     """A raster of some seconds, and what an undisturbed run makes of it."""
     path = world.folder / "scenes" / "large.tif"
     worlds.write_raster(path, worlds.landscape((1024, 1024), 3, 5).astype("uint8"), names=worlds.BANDS)
     return str(path.resolve())
-
-
-@pytest.mark.slow
-@pytest.mark.fault(63)
-@pytest.mark.fault(64)
-def test_faults_63_and_64_kills_of_server_worker_and_both_lose_nothing(server, world, large, tmp_path):
-    undisturbed = server.wait(server.ask({**world.inputs, "scenes": [large]}))
-    clean = files(server.data / "results" / undisturbed["jobID"])
-    for number, victims in enumerate(
-        (["geoseg_api.tied"], ["geoseg_api.child compute"], ["server"], ["geoseg_api.tied", "server"])
-    ):
-        job = server.ask({**world.inputs, "scenes": [large], "layers": ["margin"] if number % 2 else []})
-        waiting = server.ask(world.inputs)
-        server.wait(job, ("running", "successful"))
-        for victim in victims:
-            if victim == "server":
-                server.process.kill()
-                server.process.wait()
-            else:
-                for process in server.children(victim):
-                    process.kill()
-        if "server" in victims:
-            server.client.close()
-            server.start()
-        for one in (job, waiting):
-            assert server.wait(one)["status"] == "successful"
-        assert files(server.data / "results" / job) == clean
-    assert {job["status"] for job in server.client.get("/jobs?limit=100").json()["jobs"]} == {"successful"}
-    assert list((server.data / "work").iterdir()) == []
 
 
 @pytest.mark.fault(66)

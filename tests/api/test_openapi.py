@@ -46,6 +46,7 @@ def test_the_document_is_openapi(app):
     assert all(operation["summary"] and operation["tags"] for operation in operations)
 
 
+@pytest.mark.fault(76)
 def test_nothing_that_can_be_asked_is_a_fault(api):
     operations = [found.ok() for found in api.get_all_operations()]
     assert len(operations) > 25

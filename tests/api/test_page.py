@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -81,7 +82,7 @@ def site(tmp_path_factory):
     """The service, once it has made its first map; the processes that plan and compute are warm from then on."""
     folder = tmp_path_factory.mktemp("page")
     settings = ServiceSettings(data=folder / "data", price_per_hour=1.0)
-    demo = write_demo(settings.demo, shape=(192, 288), uav_shape=(256, 256))
+    demo = write_demo(settings.demo, shape=(192, 288), uav_shape=(256, 256), later=True)
     (feature,) = json.loads(demo.region.read_text())["features"]
     x, y = np.array(feature["geometry"]["coordinates"][0]).T
     url, service, end = serving(settings)
@@ -127,7 +128,7 @@ def visit(browser, site):
     """Opens the page; afterwards nothing may have gone wrong in it, and no other host may have been asked."""
     contexts, wrong = [], []
 
-    def open_page(url=site.url, path="", **options):
+    def open_page(url=site.url, path="", also=(), **options):
         options = {"viewport": {"width": 960, "height": 640}, **options}
         context = browser.new_context(locale="en-GB", timezone_id="UTC", **options)
         contexts.append(context)
@@ -135,7 +136,9 @@ def visit(browser, site):
         page = context.new_page()
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith((url, "data:", "blob:")) or wrong.append(asked.url))
+        page.on(
+            "request", lambda asked: asked.url.startswith((url, "data:", "blob:", *also)) or wrong.append(asked.url)
+        )
         page.goto(url + path)
         return page
 
@@ -294,21 +297,120 @@ def test_on_a_phone(site, visit, done):
 
 def test_two_pictures_are_compared(visit, done):
     page = visit(path=f"#job={done}")
+    left, right = swiped(page)
+    assert (np.abs(left - right).max(axis=-1) > 30).mean() > 0.5
+    page.locator("#compare").click()
+    assert page.locator("#swipe").is_hidden()
+
+
+def test_change_from_two_dates_to_before_and_after(site, visit):
+    page = visit()
+    page.select_option("#process", "change")
+    west, south, east, north = site.region
+    page.fill("#area-text", f"{west}, {south}, {east}, {north}")
+    page.click("#area-form button")
+    days = (("before", "2021-12-01", "2022-02-28"), ("after", "2023-12-01", "2023-12-31"))
+    for name, first, last in days:
+        page.fill(f"#input-{name}", first)
+        page.fill(f"#input-{name}-end", last)
+    assert page.locator("#input-datetime").is_hidden(), "what the workflow does not look at is folded away"
+    page.get_by_text("More inputs").click()
+    page.fill("#input-catalog", str(site.service.settings.demo / "catalog.json"))
+    page.click("#run")
+    page.locator("#legend").wait_for()
+    assert "change" in page.locator("#legend").inner_text().lower()
+    left, right = swiped(page)
+    assert [page.locator(f"#swipe-{side}").inner_text() for side in ("left", "right")] == ["Before", "After"]
+    assert (np.abs(left - right).max(axis=-1) > 10).mean() > 0.3
+
+
+def swiped(page):
+    """The middle of the map with all of the left picture, and with all of the right one."""
     page.locator("#compare").click()
     page.locator("#swipe").wait_for()
     page.wait_for_timeout(500)
     still(page)
-    view = page.locator("#view")
     cut = []
-    for percent in (0, 100):
+    for percent in (100, 0):
         page.locator("#swipe-at").fill(str(percent))
         page.wait_for_timeout(200)
-        cut.append(np.asarray(Image.open(io.BytesIO(view.screenshot())).convert("RGB")).astype(int))
+        shot = page.locator("#view").screenshot()
+        cut.append(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int))
     height, width, _ = cut[0].shape
     part = np.s_[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
-    assert (np.abs(cut[0][part] - cut[1][part]).max(axis=-1) > 30).mean() > 0.5
-    page.locator("#compare").click()
-    assert page.locator("#swipe").is_hidden()
+    return cut[0][part], cut[1][part]
+
+
+REGION = {"type": "Polygon", "coordinates": [[[9, 47], [9.1, 47], [9.1, 47.1], [9, 47]]]}
+
+
+def test_a_region_comes_in_by_a_file_that_is_dropped_or_opened(visit, tmp_path):
+    page = visit()
+    page.locator("#process option").first.wait_for(state="attached")
+    drop = """(text) => {
+        const files = new DataTransfer();
+        files.items.add(new File([text], "region.geojson", { type: "application/geo+json" }));
+        for (const name of ["dragover", "drop"]) {
+            const event = new DragEvent(name, { dataTransfer: files, bubbles: true, cancelable: true });
+            document.querySelector("#map").dispatchEvent(event);
+            if (!event.defaultPrevented) throw new Error(`${name} is left to the browser`);
+        }
+    }"""
+    page.evaluate(
+        drop, json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": REGION}]})
+    )
+    said = page.locator("#area-said")
+    said.get_by_text("Region of about 42").wait_for()
+    assert page.locator("#drop").is_hidden()
+    page.evaluate(drop, '{"type": "Point", "coordinates": [9, 47]}')
+    said.get_by_text("no polygon").wait_for()
+    (tmp_path / "region.json").write_text(json.dumps(REGION))
+    page.set_input_files("#area-file", tmp_path / "region.json")
+    said.get_by_text("Region of about 42").wait_for()
+    page.click("#area-clear")
+    assert said.inner_text() == "No region yet."
+
+
+@pytest.fixture
+def basemap():
+    """A host of tiles of one colour on loopback: the template of their address."""
+    body = io.BytesIO()
+    Image.new("RGB", (256, 256), (12, 140, 60)).save(body, "PNG")
+
+    class Tiles(BaseHTTPRequestHandler):
+        def do_GET(self):  # the name that the base class calls
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+            self.wfile.write(body.getvalue())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tiles) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_basemap_that_the_operator_names_lies_below_everything(site, visit, done, basemap):
+    changes = {"basemap": basemap + "{z}/{x}/{y}.png", "basemap_credit": "Example credit"}
+    url, _, end = serving(site.service.settings.model_copy(update=changes))
+    try:
+        page = visit(url, f"#job={done}", also=(basemap,))
+        page.locator("#legend").wait_for()
+        page.locator("input[name=overlay][value=none]").check()
+        still(page)
+        seen = Counter(map(tuple, picture(page).reshape(-1, 3).tolist()))
+        assert seen[12, 140, 60] > 10_000
+        assert len(seen) > 100, "and the map's own imagery above it"
+        assert "Example credit" in page.locator(".maplibregl-ctrl-attrib").text_content()
+        page.goto("about:blank")  # a page that still asks would miss the server
+    finally:
+        end()
 
 
 @pytest.fixture

@@ -43,6 +43,8 @@ def test_a_description_has_what_the_standard_requires(client, process):
     document = client.get(f"/processes/{process}").json()
     assert document["id"] == process
     assert document["version"]
+    said = [document["description"], *(value["description"] for value in document["inputs"].values())]
+    assert not any("--" in words for words in said), "inputs have names, options are the command line's"
     assert set(document["jobControlOptions"]) == {"sync-execute", "async-execute", "dismiss"}
     assert document["outputTransmission"] == ["reference", "value"]
     for value in document["inputs"].values():

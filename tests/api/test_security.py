@@ -134,7 +134,7 @@ socket.create_connection(("127.0.0.1", {port})).close()
     [
         "/vsicurl/http://127.0.0.1/a.tif", "/vsizip//etc/a.zip", "/vsistdin/", "/vsisubfile/0_10,/etc/passwd", " /vsimem/a",
         "/VSICURL/http://a", 'NETCDF:"/etc/passwd":x', "GTI:/etc/a.gpkg", "HDF5:a", "GTIFF_RAW:/etc/passwd", "PG:host=a",
-        "WMS:http://a", "<VRTDataset/>", '{"type": "x"}', "/etc/passwd", "../../etc/passwd", "~/.ssh/id", "//host/share", "a\0b", "",
+        "WMS:http://a", "file:///etc/passwd", "s3://bucket/a.tif", "<VRTDataset/>", '{"type": "x"}', "/etc/passwd", "../../etc/passwd", "~/.ssh/id", "//host/share", "a\0b", "",
     ],
 )  # fmt: skip
 def test_fault_88_no_path_leads_to_files_of_the_server(client, text):
@@ -151,37 +151,63 @@ def test_fault_88_no_path_leads_to_files_of_the_server(client, text):
         assert answer.status_code in {400, 403}, (field, answer.json())
 
 
+def documents(scene, canary):
+    """What GDAL knows by its content, whatever its name: each would open another file or a server, or run code."""
+    source = f"<SimpleSource><SourceFilename>{scene}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+    raster = '<VRTDataset rasterXSize="10" rasterYSize="10">{}</VRTDataset>'
+    code = f"def f(*a, **k):\n    open({str(canary)!r}, 'w').close()\n"
+    derived = (
+        '<VRTRasterBand dataType="Byte" band="1" subClass="VRTDerivedRasterBand"><PixelFunctionType>f</PixelFunctionType>'
+        f"<PixelFunctionLanguage>Python</PixelFunctionLanguage><PixelFunctionCode>{code}</PixelFunctionCode>{source}"
+        "</VRTRasterBand>"
+    )
+    address = "http://127.0.0.1:9/"
+    return {
+        "vrt": raster.format(f'<VRTRasterBand dataType="Byte" band="1">{source}</VRTRasterBand>'),
+        "python": raster.format(derived),
+        "wms": f'<GDAL_WMS><Service name="TMS"><ServerUrl>{address}${{z}}</ServerUrl></Service><DataWindow><SizeX>9</SizeX>'
+        "<SizeY>9</SizeY><TileLevel>1</TileLevel></DataWindow></GDAL_WMS>",
+        "wmts": f"<GDAL_WMTS><GetCapabilitiesUrl>{address}</GetCapabilitiesUrl><Layer>a</Layer></GDAL_WMTS>",
+        "wcs": f"<WCS_GDAL><ServiceURL>{address}</ServiceURL><CoverageName>a</CoverageName></WCS_GDAL>",
+        "gti": f"<GDALTileIndexDataset><IndexDataset>{scene}</IndexDataset></GDALTileIndexDataset>",
+        "stacit": '{"type": "FeatureCollection", "stac_version": "1.0.0", "features": [{"type": "Feature", "assets": '
+        f'{{"a": {{"href": "{address}a.tif"}}}}}}]}}',
+        "ogr-vrt": f"<OGRVRTDataSource><OGRVRTLayer name='a'><SrcDataSource>{address}a.geojson</SrcDataSource></OGRVRTLayer>"
+        "</OGRVRTDataSource>",
+    }
+
+
 @pytest.mark.fault(89)
 def test_fault_89_files_that_name_other_files_do_not_open(world, tmp_path):
     """By content, under the name of a GeoTIFF and of GeoJSON; in the environment of the processes that read."""
-    vrt = tmp_path / "x.tif"
-    vrt.write_text(
-        '<VRTDataset rasterXSize="10" rasterYSize="10"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
-        f"<SourceFilename>{world.scene}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
-    )
-    vector = tmp_path / "aoi.geojson"
-    vector.write_text(
-        "<OGRVRTDataSource><OGRVRTLayer name='a'><SrcDataSource>http://127.0.0.1:9/a.geojson</SrcDataSource></OGRVRTLayer>"
-        "</OGRVRTDataSource>"
-    )
+    canary = tmp_path / "canary"
+    for name, text in documents(world.scene, canary).items():
+        for suffix in ("tif", "geojson"):
+            (tmp_path / f"{name}.{suffix}").write_text(text)
     code = f"""
+from pathlib import Path
 from geoseg_api.gate import check_drivers
 check_drivers()
 import rasterio, pyogrio
 assert rasterio.open({world.scene!r}).count == 3
-for ask in (lambda: rasterio.open({str(vrt)!r}), lambda: rasterio.open(open({str(vrt)!r}).read()),
-            lambda: pyogrio.read_info({str(vector)!r}), lambda: rasterio.open("/vsicurl/http://127.0.0.1:9/a.tif")):
+asks = [lambda: rasterio.open("/vsicurl/http://127.0.0.1:9/a.tif")]
+for path in sorted(Path({str(tmp_path)!r}).glob("*.*")):
+    asks += [lambda path=path: rasterio.open(path).read(), lambda path=path: rasterio.open(path.read_text()).read()]
+    if path.stem != "stacit":  # as vectors it is plain GeoJSON, which names nothing
+        asks += [lambda path=path: pyogrio.read_info(path), lambda path=path: pyogrio.read_info(path.read_text())]
+for ask in asks:
     try:
         ask()
     except Exception:
         continue
-    raise SystemExit("opened")
+    raise SystemExit(f"opened {{ask.__defaults__}}")
 """
     settings = ServiceSettings(data=tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", code], check=False, env=child_environment(settings), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    assert not canary.exists()
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GDAL_")}
     again = subprocess.run(
         [sys.executable, "-c", "from geoseg_api.gate import check_drivers; check_drivers()"],
@@ -339,7 +365,7 @@ def test_fault_96_limits_of_bodies_requests_and_jobs(settings, tmp_path):
 
 
 @pytest.mark.fault(97)
-def test_fault_97_the_service_starts_no_cluster(repository):
+def test_fault_97_the_service_starts_no_cluster(repository, monkeypatch):
     """Nothing of it imports dask.distributed, and its processes compute by themselves."""
     names = set()
     for path in (repository / "api" / "geoseg_api").rglob("*.py"):
@@ -347,8 +373,8 @@ def test_fault_97_the_service_starts_no_cluster(repository):
             names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
             names |= {str(node.module)} if isinstance(node, ast.ImportFrom) else set()
     assert not [name for name in names if name.startswith(("distributed", "dask", "geoseg.cluster"))]
-    environment = child_environment(ServiceSettings(data=Path("/tmp")))
-    assert "GEOSEG_WORKERS" not in environment
+    monkeypatch.setenv("GEOSEG_WORKERS", "4")
+    assert "GEOSEG_WORKERS" not in child_environment(ServiceSettings(data=Path("/tmp")))
 
 
 @pytest.mark.fault(98)
@@ -372,6 +398,7 @@ def test_fault_15_a_region_that_is_a_bomb_costs_nothing(client):
     digits = b'{"inputs": {"aoi": [' + b"9" * 1_000_000 + b", 1, 2, 3]}}"
     many = json.dumps({"inputs": {"aoi": {"type": "Polygon", "coordinates": [[[0, 0]] * 150_000]}}}).encode()
     huge = b'{"inputs": {"aoi": {"type": "Polygon", "coordinates": [[[1e308, 0], [1, 1], [0, 1], [1e308, 0]]]}}}'
-    for body, status in ((nested, 413), (digits, 413), (many, 413), (huge, 400)):
+    long = b'{"inputs": {"aoi": [15, 45, 1e9, 46]}}'
+    for body, status in ((nested, 413), (digits, 413), (many, 413), (huge, 400), (long, 400)):
         answer = client.post("/processes/landcover/plan", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == status

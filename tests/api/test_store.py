@@ -116,10 +116,39 @@ def test_a_job_that_loses_every_worker_is_given_up(database):
     over = JobStore(database, lease_s=-1.0, attempts=3)
     new = over.add(job(), **PLENTY).job
     assert [over.claim(f"w{n}").epoch for n in range(3)] == [1, 2, 3]
-    assert over.claim("w4") is None
+    assert over.claim("w4", keep_s=60.0) is None
     ended = over.get(new.id)
     assert ended.status == "failed"
     assert "3 times" in ended.problem["detail"]
+    assert ended.expires == pytest.approx(ended.finished + 60, abs=5), "given up is no reason to be kept for ever"
+
+
+def test_the_reason_why_a_job_is_given_up_is_what_its_last_worker_said(database):
+    kept, over = JobStore(database, lease_s=30.0, attempts=2), JobStore(database, lease_s=-1.0, attempts=2)
+    new = kept.add(job(), **PLENTY).job
+    for words in ("ended by signal 11", "ended by signal 9"):
+        lease = over.claim("w")
+        assert over.beat(lease, message=words).holds
+    assert over.claim("w") is None
+    assert over.get(new.id).problem["detail"].endswith("last: ended by signal 9")
+
+
+def test_who_reads_waits_for_nobody_who_writes(database):
+    store, keys = JobStore(database), KeyStore(database)
+    new = store.add(job(), **PLENTY).job
+    done = store.claim("w")
+    other = database.connect()
+    with other.transaction():
+        other.run("UPDATE job SET message = 'not said yet'")
+        assert store.get(new.id).message == "started"
+        assert store.find(None)[0].id == new.id
+        assert store.counts() == {"running": 1}
+        assert store.events(new.id)
+        assert (store.expired(), keys.list(), keys.check("none")) == ([], [], None)
+        assert store.claim("idle") is None
+        assert store.free_lost(lambda worker: worker == "other") == 0
+    other.close()
+    assert store.finish(done, "successful", None, None)
 
 
 def test_a_lost_worker_of_this_machine_is_replaced_at_once(store):
@@ -181,6 +210,7 @@ def test_the_same_job_added_twice_is_one(store):
     assert store.add(job("you", idempotency="k"), **PLENTY).is_new
 
 
+@pytest.mark.fault(95)
 def test_keys_are_kept_as_hashes_and_can_be_revoked(database):
     keys = KeyStore(database)
     text = keys.add("me", ["read"], km2_per_day=5.0)
@@ -195,6 +225,7 @@ def test_keys_are_kept_as_hashes_and_can_be_revoked(database):
     assert not keys.revoke("none")
 
 
+@pytest.mark.fault(85)
 def test_a_restart_of_postgresql_loses_nothing(cluster, tmp_path):
     database = open_database(tmp_path, cluster.url)
     store = JobStore(database)

@@ -113,7 +113,7 @@ def progress_of(capsys: pytest.CaptureFixture[str], *reused: bool) -> str:
     with show_progress(quiet=False) as progress:
         progress.tiles(len(reused), 100 * len(reused))
         for was in reused:
-            progress.tile_done(100, reused=was)
+            progress.tile_done(100, reused=was, place=(0, 0))
     return capsys.readouterr().err.splitlines()[-1]
 
 
@@ -131,7 +131,7 @@ def test_loading_the_network_is_no_part_of_the_speed(capsys, monkeypatch):
         now[0] = 100.0
         progress.stage("computing tiles")
         now[0] = 104.0
-        progress.tile_done(2_000_000, reused=False)
+        progress.tile_done(2_000_000, reused=False, place=(0, 0))
     assert capsys.readouterr().err.splitlines()[-1] == "1/1 tiles, 0.50 Mpx/s"
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,13 @@ def s3() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def scheduler(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a scheduler with one worker of two threads."""
-    folder = tmp_path_factory.mktemp("cluster")
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as (address, _):
+        yield address
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A scheduler with one worker of two threads; gives its address and its process."""
     facts = folder / "scheduler.json"
     host = ["--host", "127.0.0.1"]
     commands = (
@@ -68,8 +75,19 @@ def scheduler(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
             with Client(scheduler_file=str(facts), timeout=_START_S, set_as_default=False) as client:
                 client.wait_for_workers(1, timeout=_START_S)
                 address = client.scheduler.address
-            yield address
+            yield address, processes[0]
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture
+def mortal(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A scheduler that a test may end, with a worker that loads the test's `preload.py`."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    (tmp_path / "preload.py").touch()
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str([str(tmp_path / "preload.py")]))
+    with running_cluster(folder) as found:
+        yield found

@@ -197,7 +197,7 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_leaves_the_workers_free(tm
         def note(self, text): ...
         def tiles(self, total, pixels): ...
 
-        def tile_done(self, pixels, *, reused):
+        def tile_done(self, pixels, **more):
             self.done += 1
 
     told = Told()

@@ -369,6 +369,14 @@ def test_fault_15_bombs_are_refused_soon_and_in_little_memory(tmp_path: Path) ->
 
 
 @pytest.mark.fault(15)
+@pytest.mark.parametrize("far", ["1e9", "1111111111111111111116", "-1e12"])
+def test_fault_15_a_box_longer_than_the_globe_is_refused_before_it_has_vertices(ends: Ends, far: str) -> None:
+    given, expected, _ = refused(ends, f"15,45,{far},46" if far[0] != "-" else f"{far},45,16,46")
+    assert far in given
+    assert "longitude -180 to 180" in expected
+
+
+@pytest.mark.fault(15)
 def test_fault_15_ends_with_2(ends: Ends, tmp_path: Path) -> None:
     path = written(tmp_path / "deep.geojson", '{"type":"Polygon","coordinates":' + "[" * 10_000 + "]" * 10_000 + "}")
     assert "nested" in refused(ends, path)[0]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import worlds
 
 import geoseg
 from geoseg.cli import main
 from geoseg.heads.semantic import SemanticHead
+from geoseg.machine import MemoryWatch
 from geoseg.pipeline import sizes
 
 FILES = ("classes.tif", "confidence.tif", "polygons.parquet", "areas.csv")
@@ -117,3 +122,23 @@ def test_fault_58_too_little_memory_names_what_is_enough(asks, tmp_path):
     least = re.search(r"at least ([0-9.]+) GB", expected)
     assert least is not None
     assert asks("--max-memory", f"{least[1]}GB")[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.fault(58)
+def test_fault_58_the_peak_stays_under_the_limit(world, tmp_path):
+    """Of the whole tree of processes, as the system counts it, a tenth above the least that is said to be enough."""
+    image = worlds.landscape((512, 512), 3).astype("uint8")
+    scene = worlds.write_raster(tmp_path / "scene.tif", image, names=worlds.BANDS)
+    words = [sys.executable, "-m", "geoseg", "run", "--scenes", str(scene), "--model", str(world / "model"), "--quiet"]
+    words += ["--min-area", "100000", "--out", str(tmp_path / "map"), "--max-memory"]
+    environment = {**os.environ, "GEOSEG_CACHE": str(tmp_path / "cache")}
+    refused = subprocess.run([*words, "20MB"], env=environment, capture_output=True, text=True, check=False)
+    least = re.search(r"at least ([0-9.]+) GB", refused.stderr)
+    assert least is not None
+    limit = 1.1 * float(least[1])
+    process = subprocess.Popen([*words, f"{limit}GB"], env=environment)
+    with MemoryWatch(process.pid) as memory:
+        process.wait()
+    assert process.returncode == 0
+    assert 0 < memory.peak_bytes <= limit * 1e9

@@ -87,6 +87,7 @@ def test_failed_sample_spreads_by_its_resampling_kernel(tmp_path: Path, finite: 
     assert failed.sum() == 130 * 130
 
 
+@pytest.mark.fault(27)
 def test_exit_status_tells_of_failed_pixels(
     tmp_path: Path, finite: ModelFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +103,7 @@ def test_exit_status_tells_of_failed_pixels(
     assert ended.value.code == 0
 
 
+@pytest.mark.fault(27)
 def test_repair_computes_the_touched_tiles_and_no_others(tmp_path: Path, finite: ModelFolder) -> None:
     """Two rasters side by side; the left one is broken, then repaired."""
     image = worlds.landscape((160, 512), 3, seed=4).astype("uint8")
@@ -153,6 +155,7 @@ def tiles_of(report: dict, side: int) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.fault(27)
 def test_a_failed_read_never_falls_through_to_another_scene(tmp_path: Path, finite: ModelFolder) -> None:
     new, old = blocky(tmp_path / "scene_20220601.tif"), blocky(tmp_path / "scene_20210601.tif")
     break_block(new, band=1, row=2, col=1)

@@ -75,7 +75,7 @@ def test_a_run_that_reuses_every_tile_loads_no_network(tmp_path: Path, scene: Pa
         "    def stage(self, name): self.stages.append(name)\n"
         "    def note(self, text): pass\n"
         "    def tiles(self, total, pixels): pass\n"
-        "    def tile_done(self, pixels, *, reused): pass\n"
+        "    def tile_done(self, pixels, **more): pass\n"
         "from geoseg.pipeline import run\n"
         f"run(*geoseg._understand(None, None, dict({words})), Told())\n"
         "print('torch' in sys.modules, 'loading the model' in Told.stages)\n"

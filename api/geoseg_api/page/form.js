@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 
 const HIDDEN = new Set(["aoi", "workflow"]); // the region is set on the map, the workflow by the list above
-const FIRST = ["prompt", "datetime", "before", "after"]; // what most people want to say; the others are folded away
+const FIRST = { change: ["before", "after"], prompt: ["prompt", "datetime"] }; // what most people want to say; the others are folded away
 const RANGES = new Set(["datetime", "before", "after"]);
 
 /** Fields for a description, and a function that reads them: only what differs from what the workflow would do anyway. */
@@ -11,7 +11,7 @@ export function makeForm(description) {
   const fields = Object.entries(description.inputs || {})
     .filter(([name]) => !HIDDEN.has(name))
     .map(([name, input]) => makeField(name, input));
-  const first = FIRST.map((name) => fields.find((field) => field.name === name)).filter(Boolean);
+  const first = (FIRST[description.id] || ["datetime"]).map((name) => fields.find((field) => field.name === name)).filter(Boolean);
   const others = fields.filter((field) => !first.includes(field));
   const elements = first.map((field) => field.element);
   if (others.length) {

@@ -104,7 +104,7 @@ def dismiss(request: Request, job_id: str, caller: CallerNow, service: ServiceNo
     """Stops a job that runs, and removes the results of one that is finished. Again and again is fine."""
     job_of(service, caller, job_id)
     needs(caller, "run")
-    job = service.jobs.dismiss(job_id, service.settings.retention_days * 86_400)
+    job = service.jobs.dismiss(job_id, service.settings.kept_s)
     if job is None:
         raise no_job(job_id)
     remove_folder(service.settings.results / job.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -85,7 +86,7 @@ async def plan(request: Request, process_id: str, caller: CallerNow, service: Se
     execution = read_execution(await _body(request), process_id)
     if process_id == "echo":
         return {"km2": 0.0, "tiles": 0, "synchronous": True, "inputs": echo_inputs(execution.inputs)}
-    spec, found = await run_in_threadpool(_planned, service, caller, process_id, execution)
+    spec, found = await service.planner.in_turn(partial(_planned, service, caller, process_id, execution))
     return {
         **found,
         "synchronous": _is_small(found, service),
@@ -110,7 +111,7 @@ async def execute(request: Request, process_id: str, caller: CallerNow, service:
     _check_process(process_id, service)
     execution = read_execution(await _body(request), process_id)
     later = "respond-async" in request.headers.get("prefer", "").lower()
-    new = await run_in_threadpool(_new_job, service, caller, process_id, execution, request)
+    new = await service.planner.in_turn(partial(_new_job, service, caller, process_id, execution, request))
     if not later and not _is_small(new.plan, service):
         raise Problem(
             413,

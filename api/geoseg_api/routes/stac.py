@@ -246,6 +246,8 @@ def _page(request: Request, caller: Caller, service: Service, path: str, asked: 
                 break
             before = jobs[-1].seq
     links = [link(f"{base}{path}", "self", _GEOJSON), link(f"{base}/stac", "root")]
+    if path.endswith("/items"):
+        links.append(link(f"{base}{path.removesuffix('/items')}", "collection"))
     if more is not None:
         links.append(_next(request, f"{base}{path}", more))
     document = {"type": "FeatureCollection", "features": features, "links": links, "numberReturned": len(features)}

@@ -54,6 +54,10 @@ class Connection(ABC):
         """Context of a transaction that writes; an error undoes it."""
 
     @abstractmethod
+    def snapshot(self) -> Any:
+        """Context of a transaction that only reads, and waits for nobody who writes."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close it."""
 
@@ -99,21 +103,32 @@ class Database(ABC):
         Raises:
             StoreUnavailableError: If it does not go well for some seconds.
         """
+        return self._tried(work, writes=True)
+
+    def read[T](self, work: Callable[[Connection], T]) -> T:
+        """The same for work that changes nothing: it never waits for a transaction that writes.
+
+        Raises:
+            StoreUnavailableError: If it does not go well for some seconds.
+        """
+        return self._tried(work, writes=False)
+
+    def _tried[T](self, work: Callable[[Connection], T], *, writes: bool) -> T:
         try:
             for attempt in stamina.retry_context(on=_TransientError, attempts=_TRIES, timeout=_WAIT_S, wait_max=1.0):
                 with attempt:
-                    return self._once(work)
+                    return self._once(work, writes=writes)
         except _TransientError as err:
             raise StoreUnavailableError(
                 f"the job store: {err}", "a database that answers", "try again in some seconds"
             ) from err
         raise AssertionError  # the last try raises
 
-    def _once[T](self, work: Callable[[Connection], T]) -> T:
+    def _once[T](self, work: Callable[[Connection], T], *, writes: bool) -> T:
         try:
             connection = self._taken()
             try:
-                with connection.transaction():
+                with connection.transaction() if writes else connection.snapshot():
                     result = work(connection)
             except Exception:
                 with suppress(Exception):
@@ -159,9 +174,15 @@ class _SqliteConnection(Connection):
     def rows(self, statement: str, **values: Any) -> list[Mapping[str, Any]]:
         return [dict(row) for row in self._raw.execute(statement, values).fetchall()]
 
+    def transaction(self) -> Any:
+        return self._between("BEGIN IMMEDIATE")
+
+    def snapshot(self) -> Any:
+        return self._between("BEGIN")  # in WAL mode whoever reads takes no lock that a writer has
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._raw.execute("BEGIN IMMEDIATE")
+    def _between(self, begin: str) -> Iterator[None]:
+        self._raw.execute(begin)
         try:
             yield
             self._raw.execute("COMMIT")
@@ -213,7 +234,7 @@ class SqliteDatabase(Database):
     def is_transient(self, err: Exception) -> bool:
         """Whether a fault may pass."""
         return isinstance(err, sqlite3.OperationalError) and any(
-            word in str(err) for word in ("locked", "busy", "unable to open", "disk I/O")
+            word in str(err) for word in ("locked", "busy", "unable to open", "disk I/O", "disk is full")
         )
 
     @property
@@ -240,6 +261,9 @@ class _PostgresConnection(Connection):
 
     def transaction(self) -> Any:
         return self._raw.transaction()
+
+    def snapshot(self) -> Any:
+        return self._raw.transaction()  # readers never wait for writers here
 
     def lock_for_migration(self) -> None:
         self._raw.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))

@@ -23,7 +23,7 @@ _CLAIM = """
     UPDATE job SET status = 'running', worker = :worker, epoch = epoch + 1, attempt = attempt + 1,
         lease_until = {{now}} + :lease_s, lease_boot = :boot,
         started = COALESCE(started, {{later}}(created, {{wall}})), updated = {{later}}(updated, {{wall}}),
-        message = CASE WHEN attempt = 0 THEN 'started'
+        message = CASE WHEN attempt = 0 THEN 'started' WHEN attempt >= :attempts THEN message
             ELSE 'begun again: the worker before was lost; finished tiles are kept' END
     WHERE id = (SELECT id FROM job WHERE {free} {order} LIMIT 1 {skip}) RETURNING *
 """
@@ -45,6 +45,9 @@ class JobStore:
 
     def _do[T](self, work: Callable[[Connection], T]) -> T:
         return self._database.do(work)
+
+    def _read[T](self, work: Callable[[Connection], T]) -> T:
+        return self._database.read(work)
 
     def _sql(self, text: str) -> str:
         return self._database.sql(text)
@@ -126,7 +129,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         """A job."""
-        row = self._do(lambda connection: connection.one(f"{_ALL} WHERE id = :id", id=job_id))
+        row = self._read(lambda connection: connection.one(f"{_ALL} WHERE id = :id", id=job_id))
         return None if row is None else Job.of(row)
 
     def find(
@@ -180,7 +183,7 @@ class JobStore:
             add("seq < :before", before=before)
         conditions_met = " AND ".join(where)  # of words above; what callers give are parameters
         statement = self._sql(f"{_ALL} WHERE {conditions_met} ORDER BY seq DESC LIMIT {int(limit)}")
-        return [Job.of(row) for row in self._do(lambda connection: connection.rows(statement, **values))]
+        return [Job.of(row) for row in self._read(lambda connection: connection.rows(statement, **values))]
 
     def dismiss(self, job_id: str, keep_s: float | None = None) -> Job | None:
         """Dismiss a job, finished or not; a worker that has it notices. Gives the job as it then stands."""
@@ -204,7 +207,7 @@ class JobStore:
 
     def events(self, job_id: str) -> list[Mapping[str, Any]]:
         """What happened to a job: ``at``, ``status``, ``message``, the oldest first."""
-        return self._do(
+        return self._read(
             lambda connection: connection.rows(
                 "SELECT at, status, message FROM event WHERE job = :job ORDER BY seq", job=job_id
             )
@@ -212,16 +215,24 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """Number of jobs by status."""
-        rows = self._do(lambda connection: connection.rows("SELECT status, COUNT(*) AS n FROM job GROUP BY status"))
+        rows = self._read(lambda connection: connection.rows("SELECT status, COUNT(*) AS n FROM job GROUP BY status"))
         return {row["status"]: int(row["n"]) for row in rows}
 
     # What workers do
 
-    def claim(self, worker: str) -> Lease | None:
+    def claim(self, worker: str, keep_s: float | None = None) -> Lease | None:
         """The job that has waited longest, as far as there is one that nobody has.
 
         A job that was begun too often without an end is given up on the way.
+
+        Args:
+            worker: Who asks.
+            keep_s: How long a job that is given up is kept; ``None``: for ever.
         """
+        clock = {"boot": self._database.boot, "lease_s": self._lease_s}
+        look = self._sql(f"{_ALL} WHERE {_FREE} LIMIT 1")
+        if self._read(lambda connection: connection.one(look, **clock)) is None:
+            return None  # an idle worker writes nothing
         statement = self._sql(_CLAIM.format(free=_FREE, order=_ORDER, skip=self._database.skip_locked))
 
         def work(connection: Connection) -> Mapping[str, Any] | None:
@@ -229,12 +240,12 @@ class JobStore:
                 row = connection.one(
                     statement,
                     worker=worker,
-                    boot=self._database.boot,
-                    lease_s=self._lease_s,
+                    attempts=self._attempts,
+                    **clock,
                 )
                 if row is None or row["attempt"] <= self._attempts:
                     break
-                self._end(connection, row["id"], row["epoch"], "failed", _given_up(row, self._attempts), None)
+                self._end(connection, row["id"], row["epoch"], "failed", _given_up(row, self._attempts), keep_s)
             if row is not None:
                 self._tell(connection, row["id"], "running", row["message"])
             return row
@@ -337,10 +348,10 @@ class JobStore:
         Returns:
             How many jobs were freed.
         """
+        held = "SELECT id, epoch, worker FROM job WHERE status = 'running' AND lease_until > 0"
+        lost = [row for row in self._read(lambda c: c.rows(held)) if is_lost(row["worker"])]
 
         def work(connection: Connection) -> int:
-            rows = connection.rows("SELECT id, epoch, worker FROM job WHERE status = 'running' AND lease_until > 0")
-            lost = [row for row in rows if is_lost(row["worker"])]
             for row in lost:
                 connection.run(
                     "UPDATE job SET lease_until = 0 WHERE id = :id AND epoch = :epoch AND status = 'running'",
@@ -349,11 +360,11 @@ class JobStore:
                 )
             return len(lost)
 
-        return self._do(work)
+        return self._do(work) if lost else 0
 
     def expired(self) -> list[Job]:
         """Finished jobs whose time is over."""
-        rows = self._do(lambda c: c.rows(self._sql(f"{_ALL} WHERE expires IS NOT NULL AND expires < {{wall}}")))
+        rows = self._read(lambda c: c.rows(self._sql(f"{_ALL} WHERE expires IS NOT NULL AND expires < {{wall}}")))
         return [Job.of(row) for row in rows]
 
     def forget(self, job_id: str) -> None:

@@ -84,7 +84,7 @@ class KeyStore:
         """The key that a text is, if it is one that is good."""
         prefix, _, rest = text.partition("_")
         identity, _, secret = rest.partition("_")
-        row = self._database.do(lambda c: c.one("SELECT * FROM apikey WHERE id = :id", id=identity[:64]))
+        row = self._database.read(lambda c: c.one("SELECT * FROM apikey WHERE id = :id", id=identity[:64]))
         # As much work for a key that does not exist as for a wrong one.
         known = _digest("") if row is None else str(row["digest"])
         fits = hmac.compare_digest(known, _digest(secret))
@@ -94,7 +94,9 @@ class KeyStore:
 
     def list(self) -> list[ApiKey]:
         """All keys, the oldest first."""
-        return [ApiKey.of(row) for row in self._database.do(lambda c: c.rows("SELECT * FROM apikey ORDER BY created"))]
+        return [
+            ApiKey.of(row) for row in self._database.read(lambda c: c.rows("SELECT * FROM apikey ORDER BY created"))
+        ]
 
     def revoke(self, identity: str) -> bool:
         """Make a key good for nothing; whether there was one."""

@@ -19,6 +19,7 @@ import shapely
 from shapely.geometry import box, shape
 
 from geoseg.aoi import Bounds
+from geoseg.plainfiles import is_text
 from geoseg.timerange import in_utc
 
 # Versions whose items pystac brings up to date, and those that need it not.
@@ -179,8 +180,12 @@ def misshapen(document: Mapping[str, Any]) -> str:
         if not isinstance(document.get(member), dict):
             return f"{member} that are no object"
     assert isinstance(assets, dict)  # noqa: S101  # as just seen
-    bad = next((key for key, a in assets.items() if not (isinstance(a, dict) and isinstance(a.get("href"), str))), None)
+    bad = next((key for key, asset in assets.items() if not _has_href(asset)), None)
     return "" if bad is None else f"the asset {bad} without an href"
+
+
+def _has_href(asset: Any) -> bool:
+    return isinstance(asset, dict) and isinstance(asset.get("href"), str) and is_text(asset["href"])
 
 
 def plain_path(href: str) -> str:

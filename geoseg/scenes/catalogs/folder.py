@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.errors import CatalogError
+from geoseg.plainfiles import check_plain
 from geoseg.scenes.catalogs import Search
 from geoseg.scenes.catalogs.documents import Question, UnusableItemError, item_of, plain_path
 
@@ -133,6 +134,7 @@ def _children(document: Document, skipped: list[tuple[str, str]]) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    check_plain(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError as err:

@@ -17,7 +17,8 @@ from geoseg.locks import LOCKS, locked
 from geoseg.models.backends import Choice
 from geoseg.outputs.files import output_error, remove_leftovers
 from geoseg.scenes.packed import PackedDocument, Packer
-from geoseg.spec import JobSpec, is_twelve_months, option_of
+from geoseg.spec import JobSpec, option_of
+from geoseg.timerange import is_twelve_months
 
 _FOLDER, _SPEC, _ITEMS, _BACKEND = "job", "spec.json", "items.json", "backend.json"
 _LATER, _FITTED = "items-later.json", "fitted.json"  # of jobs of two dates
@@ -180,7 +181,7 @@ def _backend_of(out: Path) -> Choice | None:
 def job_of(out: Path) -> tuple[JobSpec, tuple[dict[str, Any], ...]]:
     """The job of a finished map, and the items that it was made from; of a map of one date those of that date.
 
-    Of a change map it is the job of its later date.
+    Of two dates it is the job of the later one.
 
     Args:
         out: Its output folder.
@@ -191,11 +192,11 @@ def job_of(out: Path) -> tuple[JobSpec, tuple[dict[str, Any], ...]]:
     home = out if (out / _FOLDER).is_dir() else out.absolute().parent
     try:
         spec = JobSpec.model_validate(json.loads((out / "report.json").read_text())["job"]["spec"])
-        items = _ITEMS if spec.detector is None else _LATER
+        items = _LATER if spec.has_two_dates else _ITEMS
         documents = tuple(json.loads((home / _FOLDER / items).read_text()))
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise RequestError(f"{out}: {err}", "the output folder of a finished run", "name one") from err
-    if spec.detector is not None:
+    if spec.has_two_dates:
         return spec.of_date("after"), documents
     if home != out:
         documents = tuple(one for one in documents if str(one["properties"]["datetime"])[:10] == out.name)

@@ -6,6 +6,8 @@
 - ``scores``: the probability of every class, one layer each.
 - ``entropy``: of all probabilities, as a share of the largest possible; 0 = sure, 100 = every class equally likely.
 - ``margin``: by how much the first choice is ahead of the second.
+- ``sets``: one layer for each class, 1 where its probability reaches the threshold that the model was calibrated with
+  (``geoseg.models.class_sets``), else 0: no percent, with the same gap.
 
 ``reason``: a ``Reason``; ``NEAR_FAILED_BIT`` is added where a class lies near a failed pixel.
 """
@@ -22,7 +24,8 @@ FAILED_CLASS = 254
 NO_CLASS = 255
 NO_CONFIDENCE = 255
 NEAR_FAILED_BIT = 0x80
-LAYERS = ("scores", "entropy", "margin")
+LAYERS = ("scores", "entropy", "margin", "sets")
+SETS = "sets"
 
 _STRIP_ROWS = 64  # of which copies in double precision are made
 
@@ -39,13 +42,15 @@ class Reason(IntEnum):
 
 
 def layer_names(wanted: Iterable[str], classes: int) -> tuple[str, ...]:
-    """Names of the arrays that hold some of ``LAYERS``, in a fixed order: a score has one for each class."""
+    """Names of the arrays that hold some of ``LAYERS``, in a fixed order: scores and sets have one for each class."""
     asked = set(wanted)
-    scores = tuple(f"scores_{number:03d}" for number in range(classes)) if "scores" in asked else ()
-    return (*scores, *(name for name in LAYERS[1:] if name in asked))
+    many = {name: [f"{name}_{number:03d}" for number in range(classes)] for name in ("scores", SETS)}
+    return tuple(one for name in LAYERS if name in asked for one in many.get(name, [name]))
 
 
-def layers_of(scores: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+def layers_of(
+    scores: NDArray[np.float32], wanted: Sequence[str], least: Sequence[float] = ()
+) -> dict[str, NDArray[np.uint8]]:
     """Layers of some pixels.
 
     Every pixel is computed by itself and rounded from double precision, so that none depends on its neighbours or on
@@ -54,9 +59,10 @@ def layers_of(scores: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, N
     Args:
         scores: Probabilities (class, y, x).
         wanted: Of ``LAYERS``.
+        least: For ``sets``: the least probability of each class in a set.
 
     Returns:
-        Names as in ``layer_names`` to (y, x) uint8 percent; ``NO_CONFIDENCE`` where a score is no number.
+        Names as in ``layer_names`` to (y, x) uint8 percent, of sets 0 or 1; ``NO_CONFIDENCE`` where a score is no number.
     """
     made = {name: np.empty(scores.shape[1:], "uint8") for name in layer_names(wanted, len(scores))}
     for start in range(0, scores.shape[1], _STRIP_ROWS):
@@ -68,6 +74,8 @@ def layers_of(scores: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, N
             share = np.where(good, score, 0).astype("float64")
             if "scores" in wanted:
                 made[f"scores_{number:03d}"][here] = _percent(share, good)
+            if SETS in wanted:
+                made[f"{SETS}_{number:03d}"][here] = np.where(good, share >= least[number], NO_CONFIDENCE)
             second = np.maximum(second, np.minimum(first, share))
             first = np.maximum(first, share)
             if "entropy" in wanted:

@@ -25,7 +25,7 @@ from geoseg.aoi import AOI
 from geoseg.aoi.examples import read_examples
 from geoseg.errors import RequestError, unknown_name, wrong_value
 from geoseg.plainfiles import check_words
-from geoseg.timerange import in_days, parse_time_range
+from geoseg.timerange import in_days, last_twelve_months, parse_time_range
 
 Rule = Literal["first", "least-cloudy", "median", "mean-scores", "per-date"]
 DetectorName = Literal[
@@ -44,27 +44,21 @@ When = Literal["before", "after"]
 # Fields whose option has another name; the other options are called like their fields.
 _OPTIONS = {"min_area_m2": "--min-area", "simplify_m": "--simplify"}
 _SCENES = ("scenes", "scenes_before", "scenes_after")
-# What a job of one date does not have.
-_REFUSED_OF_PAIRS: dict[str, tuple[object, ...]] = {
+# What jobs of two dates do not have: evidence that looks back at an earlier one, and change maps.
+_REFUSED_LOOKING_BACK: dict[str, tuple[object, ...]] = {
     "scenes": ((),),
     "datetime": (None,),
+    "composite": ("first", "least-cloudy", "median"),
+}
+_REFUSED_OF_PAIRS: dict[str, tuple[object, ...]] = {
+    **_REFUSED_LOOKING_BACK,
     "layers": ((),),
     "evidence": (None,),
     "prompt": ((),),
     "example": (None,),
-    "composite": ("first", "least-cloudy", "median"),
 }
-_OF_TWO_DATES = (
-    "scenes_before",
-    "scenes_after",
-    "before",
-    "after",
-    "detector",
-    "fit",
-    "align",
-    "drop_thin",
-    "max_cloud",
-)
+_DATES = ("scenes_before", "scenes_after", "before", "after")
+_OF_TWO_DATES = (*_DATES, "detector", "fit", "align", "drop_thin", "max_cloud")
 
 
 class JobSpec(BaseModel):
@@ -89,8 +83,12 @@ class JobSpec(BaseModel):
     scenes: tuple[str, ...] = Field(
         (), description="Rasters (files, folders, addresses) to use instead of a catalogue."
     )
-    scenes_before: tuple[str, ...] = Field((), description="Rasters of the earlier date of a change map.")
-    scenes_after: tuple[str, ...] = Field((), description="Rasters of the later date of a change map.")
+    scenes_before: tuple[str, ...] = Field(
+        (), description="Rasters of the earlier date of a change map, or of the evidence."
+    )
+    scenes_after: tuple[str, ...] = Field(
+        (), description="Rasters of the later date of a change map; of the evidence that of the map."
+    )
     sensor: str | None = Field(None, description="Name in the sensor table; guessed for plain rasters.")
     bands: tuple[str, ...] = Field(
         (),
@@ -101,8 +99,13 @@ class JobSpec(BaseModel):
     offset: float | None = Field(None, description="See scale.")
     pixel_grid: bool = Field(False, description="Map --scenes without a place, in rows and columns.")
     datetime: str | None = Field(None, description="Time range, START/END.")
-    before: str | None = Field(None, description="Time range of the earlier date of a change map.")
-    after: str | None = Field(None, description="Time range of the later date of a change map.")
+    before: str | None = Field(
+        None,
+        description="Time range of the earlier date of a change map, or of the evidence: what plants have lost since.",
+    )
+    after: str | None = Field(
+        None, description="Time range of the later date of a change map; of the evidence that of the map."
+    )
     detector: DetectorName | None = Field(None, description="What finds the change between two dates.")
     fit: Literal["scene", "aoi"] = Field(
         "scene", description="Where change is fitted: on all that both dates cover, or on the region alone."
@@ -126,8 +129,10 @@ class JobSpec(BaseModel):
         description="Files of polygons. GeoParquet is always written, GeoJSON up to 20,000 polygons or where it is named; "
         "FlatGeobuf, GeoPackage and PMTiles where they are named.",
     )
-    layers: tuple[Literal["scores", "entropy", "margin"], ...] = Field(
-        (), description="Further rasters: the probability of every class, their entropy, the lead of the first choice."
+    layers: tuple[Literal["scores", "entropy", "margin", "sets"], ...] = Field(
+        (),
+        description="Further rasters: the probability of every class, their entropy, the lead of the first choice, and which "
+        "classes a pixel may well have, by the class sets that the model was calibrated with.",
     )
     profile: Literal["exact", "bf16", "int8"] = Field(
         "exact",
@@ -187,7 +192,7 @@ class JobSpec(BaseModel):
             raise RequestError("neither --aoi nor --scenes", "a region, or rasters to map", "add --aoi region.geojson")
         if self.like and (self.crs or self.resolution):
             raise RequestError("--like with --crs or --resolution", "one of the two", "drop the one you do not mean")
-        if self.bands and not (self.scenes or self.detector):
+        if self.bands and not (self.scenes or self.scenes_before or self.detector):
             raise RequestError(
                 "--bands without --scenes", "rasters whose bands to name", "add --scenes, or drop --bands"
             )
@@ -207,8 +212,18 @@ class JobSpec(BaseModel):
         """The region as a value, or ``None`` for the footprint of the scenes."""
         return None if self.aoi is None else AOI.from_geojson(self.aoi)
 
+    @property
+    def has_two_dates(self) -> bool:
+        """Whether the job has an earlier and a later date: a change map, or evidence that looks back."""
+        return any(getattr(self, name) for name in _DATES)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it is a map of the later of two dates, whose polygons are held against the earlier one."""
+        return self.has_two_dates and self.detector is None
+
     def of_date(self, when: When) -> Self:
-        """The job of one date of a change map: its classes are those of an ordinary map of that date."""
+        """The job of one of two dates: its classes are those of an ordinary map of that date."""
         earlier = when == "before"
         return self.model_copy(
             update={
@@ -250,7 +265,8 @@ class JobSpec(BaseModel):
                 raise unknown_name("the field", name, cls.model_fields, "correct the name, or leave it out")
         workflow = str(given.pop("workflow", "prompt" if given.keys() & {"prompt", "example"} else "landcover"))
         fields: dict[str, Any] = {**load_workflow(workflow), **given}
-        moves = not fields.get("scenes") and "datetime" not in fields and fields.get("detector") is None
+        dated = fields.get("detector") is not None or any(fields.get(name) for name in _DATES)
+        moves = not fields.get("scenes") and "datetime" not in fields and not dated
         if any(fields.get(name) for name in _SCENES):
             parse_time_range(
                 str(given["datetime"]) if "datetime" in given else None
@@ -281,31 +297,33 @@ class JobSpec(BaseModel):
 
 
 def _check_dates(spec: JobSpec) -> None:
-    """Refuse one date of a change map without the other, and two dates of a map of one."""
+    """Refuse one of two dates without the other, and two dates where nothing compares them."""
     given = [name for name in _OF_TWO_DATES if getattr(spec, name) != JobSpec.model_fields[name].default]
     if spec.detector is None:
-        if given:
+        unused = [name for name in given if name not in _DATES or not spec.evidence]
+        if unused:
             raise RequestError(
-                f"{option_of(given[0])} without --detector",
-                "a change map",
-                f"add --workflow change, or drop {option_of(given[0])}",
+                f"{option_of(unused[0])} without --detector",
+                "a change map" if unused[0] not in _DATES else "a change map, or evidence that looks back",
+                f"add --workflow change, or drop {option_of(unused[0])}",
             )
-        return
+        if not given:
+            return
+    what, refused = ("a change map", _REFUSED_OF_PAIRS) if spec.detector else ("evidence", _REFUSED_LOOKING_BACK)
     pairs = (("scenes_before", "scenes_after"), ("before", "after"))
     whole = [pair for pair in pairs if all(getattr(spec, name) for name in pair)]
     some = [pair for pair in pairs if any(getattr(spec, name) for name in pair)]
     if len(whole) != 1 or some != whole:
         said = " and ".join(option_of(name) for pair in some for name in pair if getattr(spec, name))
         raise RequestError(
-            f"a change map with {said or 'no date'}",
+            f"{what} with {said or 'no date'}",
             "--before and --after, or --scenes-before and --scenes-after",
             "name both dates, in one of the two ways",
         )
-    for name, allowed in _REFUSED_OF_PAIRS.items():
+    for name, allowed in refused.items():
         if getattr(spec, name) not in allowed:
-            raise RequestError(
-                f"{option_of(name)} with --detector", "a change map without it", f"drop {option_of(name)}"
-            )
+            by = "--detector" if spec.detector else option_of(whole[0][0])
+            raise RequestError(f"{option_of(name)} with {by}", f"{what} without it", f"drop {option_of(name)}")
     if spec.legend and not spec.model:
         raise RequestError("--legend without --model", "a land cover model whose classes to rename", "add --model")
 
@@ -353,23 +371,6 @@ def _is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
-
-
-def last_twelve_months(today: dt.date) -> str:
-    """The last twelve complete months before ``today``, as a STAC time range."""
-    end = today.replace(day=1) - dt.timedelta(days=1)
-    start = end.replace(day=1)
-    start = start.replace(year=start.year - 1 if start.month < 12 else start.year, month=start.month % 12 + 1)
-    return f"{start.isoformat()}/{end.isoformat()}"
-
-
-def is_twelve_months(text: str | None) -> bool:
-    """Whether a time range is what ``last_twelve_months`` gives on some day."""
-    try:
-        end = dt.date.fromisoformat((text or "").partition("/")[2])
-    except ValueError:
-        return False
-    return end.year < dt.MAXYEAR and last_twelve_months(end + dt.timedelta(days=1)) == text
 
 
 def workflow_folder() -> Path:

@@ -74,3 +74,20 @@ def parse_time_range(text: str | None, option: str = "--datetime") -> tuple[dt.d
     if start > end:
         raise RequestError(f"{option} {text}", "a start that is not after the end", "swap the two")
     return start, end
+
+
+def last_twelve_months(today: dt.date) -> str:
+    """The last twelve complete months before ``today``, as a STAC time range."""
+    end = today.replace(day=1) - dt.timedelta(days=1)
+    start = end.replace(day=1)
+    start = start.replace(year=start.year - 1 if start.month < 12 else start.year, month=start.month % 12 + 1)
+    return f"{start.isoformat()}/{end.isoformat()}"
+
+
+def is_twelve_months(text: str | None) -> bool:
+    """Whether a time range is what ``last_twelve_months`` gives on some day."""
+    try:
+        end = dt.date.fromisoformat((text or "").partition("/")[2])
+    except ValueError:
+        return False
+    return end.year < dt.MAXYEAR and last_twelve_months(end + dt.timedelta(days=1)) == text

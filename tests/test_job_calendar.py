@@ -10,7 +10,8 @@ import pytest
 
 from geoseg.errors import OutputOccupiedError
 from geoseg.job import open_job
-from geoseg.spec import JobSpec, is_twelve_months, last_twelve_months
+from geoseg.spec import JobSpec
+from geoseg.timerange import is_twelve_months, last_twelve_months
 
 NOVEMBER, DECEMBER = dt.date(2026, 11, 21), dt.date(2026, 12, 2)
 ITEMS = [{"id": "an item"}]

@@ -18,15 +18,8 @@ from geoseg.cli import _app
 from geoseg.cli.run import RENAMED, _read_options, run_command
 from geoseg.errors import RequestError
 from geoseg.settings import Settings
-from geoseg.spec import (
-    POST_CLASSIFICATION,
-    DetectorName,
-    JobSpec,
-    last_twelve_months,
-    list_workflows,
-    load_workflow,
-    option_of,
-)
+from geoseg.spec import POST_CLASSIFICATION, DetectorName, JobSpec, list_workflows, load_workflow, option_of
+from geoseg.timerange import last_twelve_months
 
 BOX = "9,47,9.1,47.1"
 TRIANGLE: dict[str, Any] = {"type": "Polygon", "coordinates": [[[9.0, 47.0], [9.1, 47.0], [9.1, 47.1], [9.0, 47.0]]]}
@@ -228,6 +221,39 @@ def test_a_change_map_has_two_dates_in_one_way(given, named):
 def test_two_dates_need_a_change_map(name):
     with pytest.raises(RequestError, match="change"):
         JobSpec.build(**BASE, **{name: OTHERS[name][1]})
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"before": "2022-05"}, "--after"),
+        ({"scenes_before": ("a.tif",)}, "--scenes-after"),
+        ({"before": "2022-05", "after": "2023-05", "datetime": "2022-05-01/2022-06-01"}, "--datetime"),
+        ({"scenes_before": ("a.tif",), "scenes_after": ("b.tif",), "scenes": ("c.tif",)}, "--scenes"),
+        ({"before": "2022-05", "after": "2023-05", "composite": "per-date"}, "--composite"),
+        ({"before": "2022-05", "after": "2023-05", "fit": "aoi"}, "--fit"),
+    ],
+)
+def test_evidence_looks_back_at_two_dates_in_one_way(given, named):
+    with pytest.raises(RequestError, match=named) as refused:
+        JobSpec.build(aoi=BOX, workflow="landslide", **given)
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_evidence_of_two_dates_is_a_map_of_the_later_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = JobSpec.build(aoi=BOX, workflow="landslide", before="2022-05", after="2023-05", layers="entropy")
+    assert both.looks_back
+    assert not both.moves_with_calendar
+    assert both.datetime is None
+    assert both.of_date("after") == JobSpec.build(
+        aoi=BOX, workflow="landslide", datetime="2023-05-01/2023-05-31", layers="entropy"
+    )
+    files = JobSpec.build(workflow="landslide", scenes_before="a.tif", scenes_after="b.tif", bands="red,nir")
+    assert (files.looks_back, files.catalog) == (True, None)
+    assert files.of_date("after").scenes == (str(tmp_path / "b.tif"),)
+    change = JobSpec.build(aoi=BOX, workflow="change", before="2022-05", after="2023-05")
+    assert (change.has_two_dates, change.looks_back) == (True, False)
 
 
 def test_the_job_of_one_date_is_an_ordinary_one(tmp_path, monkeypatch):

@@ -42,6 +42,7 @@ OUTPUTS: dict[str, Kind] = {
     "before": Kind("before.tif", COG, "Imagery of the earlier date in natural colours"),
     "after": Kind("after.tif", COG, "Imagery of the later date in natural colours"),
     "scores": Kind("scores.tif", COG, "Probability of every class in percent"),
+    "sets": Kind("sets.tif", COG, "Class sets: how many classes a pixel may well have, and which"),
     "entropy": Kind("entropy.tif", COG, "Entropy of the probabilities in percent"),
     "margin": Kind("margin.tif", COG, "Lead of the first choice in percent"),
     "flatgeobuf": Kind("polygons.fgb", "application/vnd.flatgeobuf", "Polygons as FlatGeobuf"),

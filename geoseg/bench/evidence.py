@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -92,15 +93,25 @@ def measure_evidence(folder: Path, side_px: int, say: Callable[[str], object], d
         for seed in seeds:
             add_scene(tally, folder / f"{seed}-{dem}", make_slides(seed, (side_px, side_px), kinds), dem)
         _tell(f"{title} {' and '.join(kinds)}, seeds {seeds[0]} to {seeds[-1]}", tally, say)
+    tally, (kinds, seeds) = Tally(), SCORED_ON
+    for seed in seeds:
+        add_scene(tally, folder / f"{seed}-{dem}", make_slides(seed, (side_px, side_px), kinds), dem, looks_back=True)
+    _tell("the same with an earlier date, when every second landslide was not there", tally, say)
 
 
-def add_scene(tally: Tally, folder: Path, scene: SlideScene, dem: str) -> geoseg.Result:
-    """Run one scene and count it."""
+def add_scene(tally: Tally, folder: Path, scene: SlideScene, dem: str, *, looks_back: bool = False) -> geoseg.Result:
+    """Run one scene and count it; with an earlier date where it looks back."""
     write_scene(folder, scene)
+    later = [str(folder / "scene.tif")]
+    dates: dict[str, Any] = {"scenes": later}
+    if looks_back:
+        numbers = _numbers(scene.before(), visit=11)
+        write_cog(folder / "before.tif", numbers, RasterFacts(SCENE_CRS, grid_transform(), 0, BANDS))
+        dates = {"scenes_before": [str(folder / "before.tif")], "scenes_after": later}
     result = geoseg.run(
         workflow="landslide",
         model=MODEL,
-        scenes=[str(folder / "scene.tif")],
+        **dates,
         sensor="sentinel-2-l2a",
         bands=BANDS,
         scale=1e-4,
@@ -109,15 +120,14 @@ def add_scene(tally: Tally, folder: Path, scene: SlideScene, dem: str) -> geoseg
         out=folder / "map",
         fresh=True,
     )
-    _count(tally, scene, result)
+    _count(tally, scene, result, scene.before().truth == SLIDE if looks_back else None)
     return result
 
 
 def write_scene(folder: Path, scene: SlideScene) -> None:
     """The image, the DEM on the image's grid, and the DEM in arc seconds."""
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = np.rint(scene.image(BANDS) * 1e4).clip(1, 65535).astype(np.uint16)
-    write_cog(folder / "scene.tif", numbers, RasterFacts(SCENE_CRS, grid_transform(), 0, BANDS))
+    write_cog(folder / "scene.tif", _numbers(scene), RasterFacts(SCENE_CRS, grid_transform(), 0, BANDS))
     heights = scene.landscape.terrain.elevation_m
     write_cog(folder / "dem10.tif", heights, RasterFacts(SCENE_CRS, grid_transform(), -9999, ("elevation",)))
     box = GeoBox(heights.shape, grid_transform(), CRS(SCENE_CRS)).geographic_extent.boundingbox
@@ -132,7 +142,12 @@ def write_scene(folder: Path, scene: SlideScene) -> None:
     write_cog(folder / "dem.tif", coarse, RasterFacts("EPSG:4326", transform, -9999, ("elevation",)))
 
 
-def _count(tally: Tally, scene: SlideScene, result: geoseg.Result) -> None:
+def _numbers(scene: SlideScene, visit: int = 9) -> NDArray[np.uint16]:
+    return np.rint(scene.image(BANDS, visit) * 1e4).clip(1, 65535).astype(np.uint16)
+
+
+def _count(tally: Tally, scene: SlideScene, result: geoseg.Result, old: NDArray[np.bool_] | None = None) -> None:
+    """Count candidates and landslides; ``old`` are landslides that an earlier date had."""
     found = result.polygons
     found = found[found["verdict"].notna()].reset_index(drop=True)
     with rasterio.open(result.out / "classes.tif") as file:
@@ -146,7 +161,10 @@ def _count(tally: Tally, scene: SlideScene, result: geoseg.Result) -> None:
     for number, row in enumerate(found.itertuples(), start=1):
         values = np.bincount(truth[drawn == number], minlength=len(names))
         tally.right.append(bool(values[SLIDE] >= 0.5 * values.sum()))
-        tally.of.append(names[int(values.argmax())])
+        name, here = names[int(values.argmax())], drawn == number
+        if old is not None and name == "landslide":
+            name = "old landslide" if old[here].sum() > values[SLIDE] / 2 else "new landslide"
+        tally.of.append(name)
         tally.kept.append(row.verdict == "kept")
         tally.confidence.append(row.confidence_evidence)
         tally.network.append(row.confidence_mean / 100)

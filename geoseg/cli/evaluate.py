@@ -154,7 +154,7 @@ def calibrate_command(
     else:
         typer.echo("not stored: it does not help on scenes that it was not fitted on")
     if conformal is not None:
-        sets = made.class_sets(conformal)
+        sets = made.class_sets(conformal, folder.spec.temperatures or folder.spec.temperature)
         store_class_sets(folder, sets, made.legend.classes, title)
         typer.echo(
             f"{folder.path / 'item.json'} has class sets: {class_sets_in_words(sets.thresholds, made.legend.classes)}"

@@ -99,11 +99,11 @@ def _calibration(spec: ModelSpec) -> str:
 
 
 def _class_sets(folder: ModelFolder) -> str:
-    """Thresholds in the item of a folder; they are no part of what makes a map."""
-    from geoseg.models.folder import ITEM, read_item  # noqa: PLC0415
+    """Thresholds in the item of a folder."""
+    from geoseg.models.class_sets import stored_class_sets  # noqa: PLC0415
 
-    stored = read_item(folder.path)["properties"].get("geoseg:class_sets") if (folder.path / ITEM).is_file() else None
-    return "" if stored is None else evaluate.class_sets_in_words(stored["thresholds"], stored["classes"])
+    stored = stored_class_sets(folder)
+    return "" if stored is None else evaluate.class_sets_in_words(stored.thresholds, stored.classes)
 
 
 def _facts(spec: ModelSpec, sets: str) -> list[tuple[str, str]]:

@@ -61,26 +61,33 @@ Scenes = Annotated[
 ScenesBefore = Annotated[
     list[str] | None,
     _job(
-        "Raster of the earlier date of a change map, as --scenes; repeat for several. Default: the catalogue.",
+        "Raster of the earlier date of a change map, or of --evidence (what plants lost since), as --scenes; repeat for "
+        "several. Default: the catalogue.",
         "--scenes-before",
     ),
 ]
 ScenesAfter = Annotated[
     list[str] | None,
     _job(
-        "Raster of the later date of a change map, as --scenes; repeat for several. Default: the catalogue.",
+        "Raster of the later date of a change map, or of the map whose --evidence looks back, as --scenes; repeat for "
+        "several. Default: the catalogue.",
         "--scenes-after",
     ),
 ]
 Before = Annotated[
     str | None,
     _job(
-        "Time range of the earlier date of a change map, such as 2023-05/2023-07 or 2023-05-01/2023-07-15. Default: none.",
+        "Time range of the earlier date of a change map, or of --evidence (what plants lost since), such as 2023-05/2023-07 "
+        "or 2023-05-01/2023-07-15. Default: none.",
         "--before",
     ),
 ]
 After = Annotated[
-    str | None, _job("Time range of the later date of a change map; see --before. Default: none.", "--after")
+    str | None,
+    _job(
+        "Time range of the later date of a change map, or of the map whose --evidence looks back; see --before. Default: none.",
+        "--after",
+    ),
 ]
 Detector = Annotated[
     str | None,
@@ -215,7 +222,8 @@ Layers = Annotated[
     str | None,
     _job(
         "Further rasters, in percent: scores (the probability of every class), entropy (0 = sure), margin (the lead of "
-        "the first choice); several with commas. Default: none.",
+        "the first choice); and sets (1 for each class that a pixel may well have, by the class sets that the model was "
+        "calibrated with); several with commas. Default: none.",
         "--layers",
         autocompletion=completion.layers,
     ),

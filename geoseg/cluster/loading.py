@@ -40,6 +40,7 @@ class ModelLoader:
         features_in: Store in which image features are kept for later prompts.
         features_bytes: Most of them that this process writes.
         detector: What finds change between two dates, instead of a network.
+        least: Least probability of each class in a class set, where these are kept.
     """
 
     model: ModelFolder
@@ -55,6 +56,7 @@ class ModelLoader:
     features_in: str = ""
     features_bytes: int = 0
     detector: Detector | None = None
+    least: tuple[float, ...] = ()
 
     def here(self) -> Self:
         """The same on this machine: weights are looked for where it keeps weights, built-in models where they lie."""
@@ -112,6 +114,7 @@ class ModelLoader:
             threads=self.threads,
             passes=passes,
             layers=self.layers,
+            least=self.least,
             keeps_scores=self.keeps_scores,
         )
 

@@ -44,11 +44,17 @@ class SlideScene:
     landscape: Landscape
     truth: NDArray[np.uint8]
 
-    def image(self, bands: tuple[str, ...]) -> Floats:
-        """Reflectance on a clear day, (band, rows, cols)."""
+    def before(self) -> SlideScene:
+        """The same ground some years earlier: every second landslide is grass as yet, and all decoys are there."""
+        gone = ndi.label(self.truth == SLIDE)[0] % 2 == 1
+        truth = np.where(gone, np.uint8(c.GRASSLAND), self.landscape.truth)
+        return SlideScene(replace(self.landscape, truth=truth), np.where(gone, np.uint8(0), self.truth))
+
+    def image(self, bands: tuple[str, ...], visit: int = 9) -> Floats:
+        """Reflectance on a clear day, (band, rows, cols); another visit has other noise."""
         values = reflectance(make_cover(self.landscape), bands, 0.3)
         values *= illumination(self.landscape, Sun(60, 56))
-        rng = np.random.default_rng([self.landscape.seed, 9])
+        rng = np.random.default_rng([self.landscape.seed, visit])
         noise = rng.standard_normal(values.shape, dtype=np.float32)
         return np.asarray(np.clip(values + (0.0035 + 0.02 * values) * noise, 0, 1), np.float32)
 

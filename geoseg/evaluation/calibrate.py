@@ -19,14 +19,13 @@ from geoseg.evaluation.reliability import Reliability
 from geoseg.evaluation.scoring import Evaluation, evaluate
 from geoseg.evaluation.task import Say, Task
 from geoseg.models import ModelFolder
+from geoseg.models.class_sets import CLASS_SETS, temperature_of
 from geoseg.models.folder import read_item, write_item
 from geoseg.models.item import PREFIX
 from geoseg.models.registry import BUILTIN
 from geoseg.settings import Settings
 
 _PROPERTY = "geoseg:calibration"
-#: Thresholds of class sets; ``geoseg models show`` prints them.
-CLASS_SETS = "geoseg:class_sets"
 #: A network of one logit gives 1 - p for the other class: what is smaller than half a step below 1 is not told from it.
 _LEAST_OF_ONE_LOGIT = 2.0**-25
 
@@ -55,14 +54,16 @@ class Calibration:
     legend: Legend
     by_group: bool
 
-    def class_sets(self, miss: float, least: float = LEAST_SCORE) -> ClassSetFacts:
-        """Class sets of the model as it is used: calibrated where that is better.
+    def class_sets(
+        self, miss: float, temperature: float | tuple[float, ...], least: float = LEAST_SCORE
+    ) -> ClassSetFacts:
+        """Class sets of the model as it is used.
 
         Args:
             miss: See ``ClassSets``.
+            temperature: With which it is used, or those of its classes.
             least: Smallest score that is told from nothing.
         """
-        temperature = (self.fit.temperatures or self.fit.temperature) if self.is_better else 1.0
         used = [
             replace(one, scores=at_temperature(one.scores, temperature, least).astype(np.float32))
             for one in self.samples
@@ -163,7 +164,7 @@ def _at(samples: Sequence[Sample], legend: Legend, fit: Fit | None, least: float
 
 
 def store(folder: ModelFolder, made: Calibration, title: str = "") -> ModelFolder:
-    """Put a temperature into the item of a folder of this machine.
+    """Put a temperature into the item of a folder of this machine. Class sets that it kept are forgotten.
 
     Args:
         folder: The model.
@@ -179,6 +180,7 @@ def store(folder: ModelFolder, made: Calibration, title: str = "") -> ModelFolde
     own, fit = properties.setdefault("mlm:hyperparameters", {}), made.fit
     own.pop(PREFIX + "temperature", None)
     own.pop(PREFIX + "temperatures", None)
+    properties.pop(CLASS_SETS, None)  # thresholds of probabilities at another temperature
     if fit.temperatures:
         own[PREFIX + "temperatures"] = list(fit.temperatures)
     else:
@@ -213,6 +215,7 @@ def store_class_sets(folder: ModelFolder, facts: ClassSetFacts, classes: Sequenc
     document = read_item(folder.path)
     document["properties"][CLASS_SETS] = {
         "fitted_on": title,
+        "temperature": temperature_of(folder.spec),
         "classes": list(classes),
         **facts.model_dump(mode="json"),
     }

@@ -8,9 +8,10 @@ confidence and a verdict. It changes no pixel and no outline.
 from __future__ import annotations
 
 from geoseg.evidence.dem import Dem, DemFile
-from geoseg.evidence.facts import Candidate, Evidence, Facts, json_schema
+from geoseg.evidence.facts import Candidate, Evidence, Facts, GreennessFacts, json_schema
 from geoseg.evidence.gather import Gathering, Roles
 from geoseg.evidence.rules import Rules, load_rules
+from geoseg.evidence.vegetation import LossOfOutlines, ndvi_drop
 
 __all__ = [
     "Candidate",
@@ -19,8 +20,11 @@ __all__ = [
     "Evidence",
     "Facts",
     "Gathering",
+    "GreennessFacts",
+    "LossOfOutlines",
     "Roles",
     "Rules",
     "json_schema",
     "load_rules",
+    "ndvi_drop",
 ]

@@ -41,6 +41,9 @@ _CLAIMS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     (r"\b(?:round|circular|compact|equant)\b", "elongation", lambda v: v > 3),
     (r"\b(?:in|among|amid|surrounded by) (?:\w+ )?(?:fields?|crops?|farmland|cropland)\b", "cultivated_share",
      lambda v: v < 0.1),
+    (r"\b(?:lost|loss of) (?:\w+ )?(?:vegetation|plants?|trees|forest)\b", "ndvi_drop", lambda v: v < 0.05),
+    (r"\b(?:vegetation|plants|trees|forest) (?:is|are|was|were|remained) (?:\w+ )?(?:intact|unchanged|untouched)\b",
+     "ndvi_drop", lambda v: v > 0.2),
     (r"\bnot a (?:\w+ )?landslide\b", "confidence", lambda v: v >= 0.5),
 )  # fmt: skip
 _WINDS = {"north": 0, "north-?east": 45, "east": 90, "south-?east": 135, "south": 180, "south-?west": 225,

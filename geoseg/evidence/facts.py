@@ -57,6 +57,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "water_distance_m": Quantity("m", 0),
     "cultivated_share": Quantity("share", 2),
     "ndvi_drop": Quantity("", 2),
+    "ndvi_lost_share": Quantity("share", 2),
+    "ndvi_seen_share": Quantity("share", 2),
 }
 
 
@@ -106,7 +108,11 @@ class Facts(_Part):
     cultivated_share: float | None = None
     """Share of cultivated land in a narrow ring round it."""
     ndvi_drop: float | None = None
-    """Mean greenness lost between two dates."""
+    """Mean greenness lost between two dates: NDVI before minus after."""
+    ndvi_lost_share: float | None = None
+    """Share of what both dates see whose NDVI fell by ``ndvi_limit`` of the rules or more."""
+    ndvi_seen_share: float | None = None
+    """Share of the inside that both dates see; below ``ndvi_least_seen`` of the rules the loss is not known."""
 
     @classmethod
     def rounded(cls, **values: float | None) -> Facts:
@@ -189,6 +195,19 @@ class DemFacts(_Part):
     """Their side on the ground."""
 
 
+class GreennessFacts(_Part):
+    """What greenness was compared."""
+
+    before: tuple[str, ...]
+    """Days of the earlier date's scenes over the region; ids of scenes without one."""
+    after: tuple[str, ...]
+    """The same of the map's own date."""
+    bands: tuple[str, ...]
+    """Bands that were read as red and as near infrared."""
+    quantity: str
+    """Their unit: reflectance, or digital-number, whose NDVI depends on the camera."""
+
+
 class Evidence(_Part):
     """All that is known of the candidates of a map."""
 
@@ -210,6 +229,10 @@ class Evidence(_Part):
     """Classes that count as cultivated."""
     dem: DemFacts | None = None
     """Elevations; null where there were none, and then slope, relief and drop are not known."""
+    greenness: GreennessFacts | None = None
+    """Greenness of two dates; null where there was one date, or where it could not be compared."""
+    greenness_unknown: str = ""
+    """Of two dates: why their greenness could not be compared."""
     commentator: str = ""
     """Plug-in that commented."""
     candidates: int = 0

@@ -24,7 +24,7 @@ from odc.geo import CRS
 from geoseg.errors import PluginError
 from geoseg.evidence.comments import LoadedCommentator, Picture
 from geoseg.evidence.dem import Dem
-from geoseg.evidence.facts import QUANTITIES, Candidate, DemFacts, Evidence, Facts
+from geoseg.evidence.facts import QUANTITIES, Candidate, DemFacts, Evidence, Facts, GreennessFacts
 from geoseg.evidence.ground import Ground
 from geoseg.evidence.rules import Rules
 from geoseg.evidence.shape import shape_of
@@ -106,7 +106,9 @@ class Gathering:
         source: The finished map.
         dem: Elevations, if there are any.
         dem_source: As they were asked for.
-        known: Facts by polygon id that were measured elsewhere, such as ``ndvi_drop``.
+        known: Facts of an outline that are measured elsewhere, such as ``ndvi_drop``.
+        greenness: What ``ndvi_drop`` was measured on, if it was.
+        greenness_unknown: Of two dates, why it was not.
     """
 
     rules: Rules
@@ -117,6 +119,8 @@ class Gathering:
     dem: Dem | None = None
     dem_source: str = ""
     known: Callable[[shapely.Polygon], Mapping[str, float | None]] | None = None
+    greenness: GreennessFacts | None = None
+    greenness_unknown: str = ""
     _counts: dict[str, int] = field(default_factory=lambda: {"kept": 0, "demoted": 0})
     _areas: dict[str, int] = field(default_factory=lambda: {"kept": 0, "demoted": 0})
     _best: list[tuple[float, float, int, Candidate]] = field(default_factory=list)
@@ -200,6 +204,8 @@ class Gathering:
             water_reach_m=round(self._water_reach_m, 1) if water else None,
             cultivated_classes=tuple(self.roles.cultivated.values()),
             dem=self._dem_facts,
+            greenness=self.greenness,
+            greenness_unknown=self.greenness_unknown,
             commentator="" if commentator is None else str(commentator.plugin),
             candidates=sum(self._counts.values()),
             kept=self._counts["kept"],

@@ -103,6 +103,8 @@ class Rules(_Part):
         relief_radius_m: How far relief looks beyond the outline's bounding box.
         water_radius_m: How far water is looked for.
         ring_px: Width of the ring in which cultivated land is counted.
+        ndvi_limit: Drop of the NDVI between two dates from which a pixel's plants count as lost.
+        ndvi_least_seen: Share of a polygon that both dates must see for its loss to be known.
         network_points: Points per unit of the log-odds of the network's confidence.
         rules: The rules.
         calibration: With elevations, and without.
@@ -120,6 +122,8 @@ class Rules(_Part):
     relief_radius_m: float = Field(ge=0, le=5000)
     water_radius_m: float = Field(gt=0, le=5000)
     ring_px: int = Field(3, ge=1, le=32)
+    ndvi_limit: float = Field(0.15, gt=0, lt=2)
+    ndvi_least_seen: Share = 0.5
     network_points: float = 1.0
     rules: tuple[Rule, ...]
     calibration: dict[Literal["with-dem", "without-dem"], Calibration]

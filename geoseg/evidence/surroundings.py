@@ -111,7 +111,7 @@ def surroundings_of(
     looked_px = reach_px(radius_m, min(pixel_m)) if water else 0
     nearest, ring, tilled = np.inf, 0, 0
     for row0, row1, col0, col1 in _parts(outline, ring_px):
-        inside = _drawn(
+        inside = drawn(
             outline, (row1 - row0 + 2 * ring_px, col1 - col0 + 2 * ring_px), (row0 - ring_px, col0 - ring_px)
         )
         core = np.s_[ring_px : ring_px + row1 - row0, ring_px : ring_px + col1 - col0]
@@ -151,10 +151,16 @@ def _parts(outline: shapely.Polygon, ring_px: int) -> Iterator[tuple[int, int, i
             yield row, min(row + _PART_PX, rows.stop), col, min(col + _PART_PX, cols.stop)
 
 
-def _drawn(outline: shapely.Polygon, shape: tuple[int, ...], corner: tuple[int, int]) -> NDArray[np.bool_]:
+def drawn(outline: shapely.Polygon, shape: tuple[int, ...], corner: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels of a window, (rows, cols), whose middle lies in an outline.
+
+    Args:
+        outline: In pixels of the map (x = column, y = row).
+        shape: Rows and columns of the window.
+        corner: Its first row and column.
+    """
     placed = shapely.transform(outline, lambda xy: xy - [corner[1], corner[0]])
-    drawn = rasterize([(placed, 1)], shape, fill=0, dtype="uint8")
-    return np.asarray(drawn).astype(bool)
+    return np.asarray(rasterize([(placed, 1)], shape, fill=0, dtype="uint8")).astype(bool)
 
 
 def _touched(edges: NDArray[np.int64], first: int, last: int) -> tuple[int, int]:

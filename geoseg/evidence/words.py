@@ -75,8 +75,10 @@ def _around(facts: Facts) -> str:
         parts.append(f"the next water on the map is {told('water_distance_m', facts.water_distance_m)} away")
     if facts.cultivated_share is not None:
         parts.append(f"a share of {told('cultivated_share', facts.cultivated_share)} of its border is cultivated land")
-    if facts.ndvi_drop is not None:
-        parts.append(f"greenness fell by {told('ndvi_drop', facts.ndvi_drop)} between the dates")
+    if facts.ndvi_drop is not None and facts.ndvi_lost_share is not None:
+        drop, lost = told("ndvi_drop", facts.ndvi_drop), told("ndvi_lost_share", facts.ndvi_lost_share)
+        fell = f"fell by {drop}" if facts.ndvi_drop > 0 else f"did not fall (NDVI before minus after: {drop})"
+        parts.append(f"greenness {fell} between the dates, clearly on a share of {lost} of it")
     text = _listed(parts)
     return text[:1].upper() + text[1:]
 

@@ -40,6 +40,7 @@ _KINDS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "scores.tif": ("scores", _COG, "Probability of every class, in percent", ("data", "confidence")),
     "entropy.tif": ("entropy", _COG, "Entropy of the probabilities, in percent", ("data", "confidence")),
     "margin.tif": ("margin", _COG, "Lead of the first choice, in percent", ("data", "confidence")),
+    "sets.tif": ("sets", _COG, "Class sets: how many classes a pixel may well have, and which", ("data", "confidence")),
     "polygons.parquet": ("polygons", "application/vnd.apache.parquet", "Polygons in the grid's CRS", ("data",)),
     "polygons.geojson": ("polygons-geojson", "application/geo+json", "Polygons in longitude and latitude", ("data",)),
     "polygons.fgb": ("polygons-fgb", "application/vnd.flatgeobuf", "Polygons as FlatGeobuf", ("data",)),
@@ -237,6 +238,9 @@ def _asset(file: OutputFile, record: Record) -> dict[str, Any]:
     if file.name in {"confidence", "scores", "entropy", "margin"}:
         bands = [entry.name for entry in record.classes] if file.name == "scores" else [file.name]
         asset |= {"data_type": "uint8", "nodata": NODATA, "unit": "%", "bands": [{"name": name} for name in bands]}
+    if file.name == "sets":
+        bands = ["number of classes", *(entry.name for entry in record.classes)]
+        asset |= {"data_type": "uint8", "nodata": NODATA, "bands": [{"name": name} for name in bands]}
     return asset
 
 

@@ -198,7 +198,7 @@ class SceneFacts(Part):
     item_hrefs: tuple[Href, ...] = ()
     """Addresses of its STAC items, or paths of its files."""
     used_as: str = ""
-    """``before`` or ``after`` in a change map, else empty."""
+    """``before`` or ``after`` where there are two dates: of a change map, or of the evidence; else empty."""
     share: float | None = None
     """Of the pixels of the computed cells (which reach beyond the AOI), those made from it; ``None`` where the composite
     mixes dates per pixel."""

@@ -93,7 +93,7 @@ class PolygonWriter:
         formats: ``geojson`` asks for GeoJSON whatever the number of polygons. GeoParquet is always written.
         geojson_limit: Most polygons that are written as GeoJSON unasked.
         metadata: Licence, attribution and the like, by name; kept in both files.
-        further: Adds columns of its own.
+        further: Add columns of their own.
 
     Attributes:
         count: Polygons so far.
@@ -112,7 +112,7 @@ class PolygonWriter:
         formats: frozenset[str] | set[str] = frozenset(),
         geojson_limit: int = GEOJSON_LIMIT,
         metadata: Mapping[str, str] | None = None,
-        further: FurtherColumns | None = None,
+        further: Sequence[FurtherColumns] = (),
     ) -> None:
         self.count = 0
         self.split_count = 0
@@ -262,7 +262,7 @@ class PolygonWriter:
 class _Legend:
     """The columns that come from the class table, and the schema they make."""
 
-    def __init__(self, classes: ClassTable, further: FurtherColumns | None = None) -> None:
+    def __init__(self, classes: ClassTable, further: Sequence[FurtherColumns] = ()) -> None:
         self._further = further
         self._known = np.zeros(256, bool)
         names: list[str | None] = [None] * 256
@@ -284,7 +284,7 @@ class _Legend:
                 pa.field("confidence_p10", pa.uint8()),
                 pa.field("pixels", pa.int64(), nullable=False),
                 pa.field("split", pa.bool_(), nullable=False),
-                *(further.fields if further is not None else ()),
+                *(field for one in further for field in one.fields),
                 pa.field("bbox", pa.struct([(side, pa.float64()) for side in _BBOX]), nullable=False),
                 pa.field("geometry", pa.binary(), nullable=False),
             ]
@@ -306,7 +306,7 @@ class _Legend:
             pa.array(low, mask=low > 100),
             pa.array(batch.pixels, pa.int64()),
             pa.array(batch.split, pa.bool_()),
-            *(self._further.arrays(batch, areas) if self._further is not None else ()),
+            *(array for one in self._further for array in one.arrays(batch, areas)),
             pa.StructArray.from_arrays(sides, list(_BBOX)),
             geometry,
         ]

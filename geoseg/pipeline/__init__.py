@@ -27,13 +27,14 @@ from geoseg.pipeline.finish import finish
 from geoseg.pipeline.fitting import with_fitted
 from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
+from geoseg.pipeline.other_dates import Earlier
 from geoseg.pipeline.pair import Asked, model_of, prepare_job
 from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene
 from geoseg.settings import Settings
-from geoseg.spec import JobSpec
+from geoseg.spec import JobSpec, When
 from geoseg.store import Store, open_store
 from geoseg.tally import Tally
 from geoseg.work import Recipe, TileWorkers
@@ -134,14 +135,12 @@ def _asked(job: JobFolder, settings: Settings, progress: Progress, should_stop: 
 
 def _taken(job: JobFolder, prepared: Prepared) -> AbstractContextManager[None]:
     """The job's folder, with what a run that goes on must find as it was."""
-    later, fitted = prepared.later, prepared.fitted
+    documents, later, fitted = prepared.found.documents, prepared.later, prepared.fitted
+    afterwards = None if later is None else later.found.documents
+    if prepared.earlier is not None:
+        documents, afterwards = prepared.earlier.found.documents, documents
     backend = prepared.lists[0].backend.choice  # that of the network, where there is one
-    return job.taken(
-        prepared.found.documents,
-        backend,
-        None if later is None else later.found.documents,
-        None if fitted is None else fitted.facts(),
-    )
+    return job.taken(documents, backend, afterwards, None if fitted is None else fitted.facts())
 
 
 def _check_writable(folder: Path) -> None:
@@ -209,6 +208,8 @@ def _with_inputs_checked(prepared: Prepared) -> Prepared:
 
     if prepared.later is not None:
         return _with_dates_checked(prepared)
+    if prepared.earlier is not None:
+        return _looking_back_checked(prepared, prepared.earlier)
     spec = prepared.spec
     near = [item for scene in prepared.coverage.touching(prepared.region.window) for item in scene.items]
     is_stated = spec.scale is not None or spec.offset is not None
@@ -239,6 +240,23 @@ def _with_dates_checked(prepared: Prepared) -> Prepared:
         later=replace(later, coverage=dates[1].coverage),
         of_dates=of_dates,
         warnings=tuple(dict.fromkeys(text for one in (*dates, *of_dates) for text in one.warnings)),
+    )
+
+
+def _looking_back_checked(prepared: Prepared, earlier: Earlier) -> Prepared:
+    """``_with_inputs_checked`` for a map, and for the bands of both dates that its evidence reads."""
+    alone = replace(prepared, spec=prepared.spec.of_date("after"), earlier=None)
+    own = _with_inputs_checked(alone)
+    whens: tuple[When, ...] = ("before", "after")
+    dates = [
+        _with_inputs_checked(replace(alone, spec=prepared.spec.of_date(when), coverage=coverage))
+        for when, coverage in zip(whens, earlier.coverages, strict=False)
+    ]
+    return replace(
+        own,
+        spec=prepared.spec,
+        earlier=replace(earlier, coverages=tuple(one.coverage for one in dates)),
+        warnings=tuple(dict.fromkeys(text for one in (own, *dates) for text in one.warnings)),
     )
 
 

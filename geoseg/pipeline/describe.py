@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.evidence import Evidence
-from geoseg.grid import Lattice, poles_of
-from geoseg.load import COARSER
+from geoseg.grid import poles_of
 from geoseg.machine import MemoryWatch
 from geoseg.models import ModelFolder
 from geoseg.models.licences import licence_kind
@@ -33,16 +30,13 @@ from geoseg.outputs.record import (
     PolygonCounts,
     Record,
     RunSettings,
-    SceneFacts,
-    SkippedScene,
     Software,
     TileCounts,
     Timing,
 )
 from geoseg.outputs.record_parts import AlignmentFacts, ChangeFacts
 from geoseg.pipeline.prepare import Prepared
-from geoseg.scenes import Item
-from geoseg.scenes.raster_checks import short_name
+from geoseg.pipeline.scene_facts import scenes_of, skipped_of
 from geoseg.tally import Tally
 from geoseg.tiles import finite_halo
 
@@ -50,7 +44,6 @@ if TYPE_CHECKING:
     from geoseg.pipeline import Clock
 
 _CHIPS_NAMED = 20  # in the warnings
-_SAME_SIZE = 1e-6  # relative
 _LIBRARIES = ("numpy", "rasterio", "odc-geo", "odc-loader", "odc-stac", "shapely", "scipy", "torch")
 
 
@@ -119,8 +112,8 @@ def describe(
             )
             for c in prepared.classes
         ),
-        scenes=_scenes(prepared, tally),
-        scenes_skipped=_skipped(prepared, tally),
+        scenes=scenes_of(prepared, tally),
+        scenes_skipped=skipped_of(prepared, tally),
         tiles=TileCounts(
             total=sum(len(one.tasks) for one in prepared.lists),
             computed=tally.computed,
@@ -241,86 +234,6 @@ def _forecast(clock: Clock, memory: MemoryWatch) -> ForecastFacts | None:
         read_bytes=told.read_bytes,
         disk_bytes=told.disk_bytes,
     )
-
-
-def _scenes(prepared: Prepared, tally: Tally) -> tuple[SceneFacts, ...]:
-    """Items that gave pixels to the computed cells and touch the region."""
-    names = ("",) if prepared.later is None else ("before", "after")
-    return tuple(
-        _scene(item, prepared, tally).model_copy(update={"used_as": name})
-        for name, coverage in zip(names, prepared.coverages, strict=True)
-        for scene in coverage.touching(prepared.region.window)
-        for item in scene.items
-        if tally.used_px.get(item.key)
-    )
-
-
-def _scene(item: Item, prepared: Prepared, tally: Tally) -> SceneFacts:
-    offsets = sorted({source.offset for source in item.bands.values()})
-    notes = [f"offset {offset:g} undone" for offset in offsets if offset]
-    notes += _resampled(item, prepared.lattice)
-    share = (
-        None
-        if prepared.spec.composite in {"median", "mean-scores"} or prepared.later is not None
-        else tally.used_px[item.key] / sum(tally.used_px.values())
-    )
-    return SceneFacts(
-        id=item.id,
-        datetime=dt.datetime.fromisoformat(item.datetime) if item.datetime else None,
-        platform=item.platform,
-        collection=item.collection or "",
-        licence=item.licence,
-        cloud_cover_percent=item.cloud_cover_percent,
-        item_hrefs=(item.href,) if item.href else (),
-        share=share,
-        notes=tuple(notes),
-    )
-
-
-def _resampled(item: Item, lattice: Lattice) -> list[str]:
-    """Which bands were resampled, from what pixels to what, and how; nothing for bands on the map's own grid."""
-    assets, properties = item.document.get("assets", {}), item.document.get("properties", {})
-    target = float(np.sqrt(lattice.pixel_area))
-    found: dict[str, list[str]] = {}
-    for band, source in item.bands.items():
-        stated = assets.get(source.asset, {}).get("proj:transform") or properties.get("proj:transform")
-        transform = Affine(*stated[:6]) if stated else item.geobox.transform
-        size = float(np.sqrt(abs(transform.determinant)))
-        if item.geobox.crs != lattice.crs:
-            own = "" if item.geobox.crs is None else short_name(item.geobox.crs)
-            found.setdefault(f"warped from {own} ({size:g} units per pixel), bilinear or by area", []).append(band)
-        elif abs(size / target - 1) > _SAME_SIZE:
-            # The reader's rule: pixels well below the map's are averaged over its area.
-            how = "averaged" if target / size >= COARSER else "bilinear"
-            found.setdefault(f"resampled from {size:g} to {target:g} CRS units per pixel, {how}", []).append(band)
-        elif lattice.window_of(item.geobox) is None:
-            found.setdefault("shifted by less than a pixel, bilinear", []).append(band)
-    return [f"{', '.join(bands)} {how}" for how, bands in found.items()]
-
-
-def _skipped(prepared: Prepared, tally: Tally) -> tuple[SkippedScene, ...]:
-    """Items that were refused, that a newer version replaces, or that gave no pixel."""
-    refused = [
-        SkippedScene(id=name, reason=reason)
-        for found in prepared.founds
-        for name, reason in (*found.skipped, *found.superseded)
-    ]
-    touching = (coverage.touching(prepared.region.window) for coverage in prepared.coverages)
-    near = {item.key for scenes in touching for scene in scenes for item in scene.items}
-    for item in (item for coverage in prepared.coverages for item in coverage.items):
-        if not tally.used_px.get(item.key) or item.key not in near:
-            reason = _unused(item, tally) if item.key in near else "does not touch the region"
-            refused.append(SkippedScene(id=item.id, reason=reason))
-    return tuple(refused)
-
-
-def _unused(item: Item, tally: Tally) -> str:
-    """Why an item over the region gave no pixel: what of it could not be read, else what was in its way."""
-    failed = sorted({source.href for source in item.sources} & tally.failures.keys())
-    if not failed:
-        return "gave no pixel: earlier scenes or its mask left none"
-    files = len({source.href for source in item.sources})
-    return f"could not be read: {len(failed)} of its {files} files; {tally.failures[failed[0]]}"
 
 
 def change_facts(prepared: Prepared) -> ChangeFacts | None:

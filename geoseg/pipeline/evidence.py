@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 from odc.geo.geobox import GeoBox
 
 from geoseg.errors import ModelMismatchError, NothingToDoError, RequestError
@@ -15,6 +16,7 @@ from geoseg.evidence import Candidate, Dem, DemFile, Evidence, Gathering, Roles,
 from geoseg.evidence.comments import LoadedCommentator, Picture, load_commentator
 from geoseg.evidence.surroundings import FinishedMap
 from geoseg.grid import Window
+from geoseg.pipeline.earlier import Greenness, greenness_of
 from geoseg.pipeline.imagery import preview_imagery
 from geoseg.pipeline.prepare import Prepared
 from geoseg.plan import search_bounds
@@ -35,20 +37,37 @@ class EvidencePlan:
         roles: Classes of the model.
         dem: Elevations.
         commentator: Plug-in that comments.
+        greenness: Of two dates, where it can be compared.
     """
 
     rules: Rules
     roles: Roles
     dem: Dem | None
     commentator: LoadedCommentator | None
+    greenness: Greenness | None = None
 
     def gathering(self, prepared: Prepared, source: FinishedMap) -> Gathering:
         """What gathers the evidence of one map."""
         geobox = prepared.geobox
         assert geobox.crs is not None  # noqa: S101  # JobSpec refuses evidence without a place
+        greenness, earlier = self.greenness, prepared.earlier
         return Gathering(
-            self.rules, self.roles, geobox.crs, geobox.transform, source, self.dem, prepared.spec.dem or ""
+            self.rules,
+            self.roles,
+            geobox.crs,
+            geobox.transform,
+            source,
+            self.dem,
+            prepared.spec.dem or "",
+            known=None if greenness is None else self._lost,
+            greenness=None if greenness is None else greenness.facts,
+            greenness_unknown="" if earlier is None else earlier.unmeasured,
         )
+
+    def _lost(self, outline: shapely.Polygon) -> dict[str, float | None]:
+        """What plants lost inside an outline in pixels of the map."""
+        assert self.greenness is not None  # noqa: S101  # its caller asked
+        return self.greenness.losses.of(outline).facts(self.rules.ndvi_least_seen)
 
 
 def with_evidence(prepared: Prepared) -> Prepared:
@@ -77,7 +96,8 @@ def with_evidence(prepared: Prepared) -> Prepared:
     warnings = prepared.warnings
     if dem is None:
         warnings += ("no --dem: slope, relief and drop of the candidates are not known, and few can be demoted",)
-    return replace(prepared, evidence=EvidencePlan(rules, roles, dem, commentator), warnings=warnings)
+    plan = EvidencePlan(rules, roles, dem, commentator, greenness_of(prepared, rules))
+    return replace(prepared, evidence=plan, warnings=warnings)
 
 
 def evidence_of(prepared: Prepared, gathering: Gathering | None) -> tuple[Evidence | None, list[str]]:
@@ -85,7 +105,11 @@ def evidence_of(prepared: Prepared, gathering: Gathering | None) -> tuple[Eviden
     if gathering is None or prepared.evidence is None:
         return None, []
     found, remarks = gathering.evidence(prepared.evidence.commentator, _pictures(prepared))
-    return found, list(remarks)
+    unread = {} if prepared.evidence.greenness is None else prepared.evidence.greenness.failures
+    lost = [
+        f"could not be read, for the evidence of two dates: {href}: {cause}" for href, cause in sorted(unread.items())
+    ]
+    return found, [*lost, *remarks]
 
 
 def _pictures(prepared: Prepared) -> Callable[[Candidate], Picture]:

@@ -177,7 +177,8 @@ def _write_record(record: Record, prepared: Prepared, out: Path, counts: Counts)
 def _way_to_pixels(prepared: Prepared) -> str:
     if prepared.spec.scenes or prepared.spec.scenes_before:
         return "name other files with --scenes, or check the nodata and the mask of these"
-    return "widen --datetime, or move the region (--aoi)"
+    option = "--after" if prepared.spec.looks_back else "--datetime"
+    return f"widen {option}, or move the region (--aoi)"
 
 
 def _sieved(prepared: Prepared, mosaic: Blocks) -> ClassSource:
@@ -261,7 +262,7 @@ def _write_polygons(
             prepared.classes,
             formats=set(spec.format),
             metadata={name: text for name, text in notes.items() if text},
-            further=columns or worded or gathering,
+            further=tuple(one for one in (columns, worded, gathering) if one is not None),
         ) as writer,
     ):
         _write_beside(writer, batches)

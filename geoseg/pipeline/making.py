@@ -45,4 +45,5 @@ def loader_of(prepared: Prepared, recipe: Recipe, *, keeps_scores: bool = False)
         prepared.settings.store or str(prepared.settings.cache / "tiles"),
         prepared.settings.max_features,
         prepared.detector,
+        () if prepared.sets is None else prepared.sets.least,
     )

@@ -14,7 +14,9 @@ from geoseg.load import Rasters
 from geoseg.models import ModelFolder
 from geoseg.models.backends import Choice
 from geoseg.pipeline.asked import check_pixel_grid
-from geoseg.pipeline.prepare import Later, Prepared, bounds_of, prepare, remote_of, resolve_model
+from geoseg.pipeline.earlier import prepare_looking_back
+from geoseg.pipeline.other_dates import Later
+from geoseg.pipeline.prepare import Prepared, bounds_of, prepare, remote_of, resolve_model
 from geoseg.pipeline.subject import detector_folder, quantity_of
 from geoseg.plan import Region, check_area, plan_tiles
 from geoseg.plan.checks import check_offline
@@ -84,6 +86,8 @@ def prepare_job(spec: JobSpec, asked: Asked, folder: ModelFolder | None = None) 
     """
     if spec.detector is not None:
         return _of_two(spec, asked, folder or model_of(spec, asked.settings))
+    if spec.looks_back:
+        return prepare_looking_back(spec, asked, folder)
     return asked.prepared(spec, asked.documents, folder, forgotten=asked.forgotten, notes=asked.notes)
 
 

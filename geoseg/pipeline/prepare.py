@@ -26,6 +26,8 @@ from geoseg.models.legends import Legend, legend_of
 from geoseg.models.licences import licence_warning
 from geoseg.models.weights import guard_pickle
 from geoseg.pipeline.asked import check_pixel_grid, check_quantity, like_of, of_another_backend, sums_of
+from geoseg.pipeline.class_sets import SetsPlan, sets_of
+from geoseg.pipeline.other_dates import Earlier, Later
 from geoseg.pipeline.sizes import appetite, backend_of, kept_layers, key_parts_of, sizes_of
 from geoseg.pipeline.words import example_names, words_of
 from geoseg.plan import (
@@ -66,19 +68,6 @@ _HEADERS_PLANNED = 64
 
 
 @dataclass(frozen=True)
-class Later:
-    """What the second date adds to a job.
-
-    Attributes:
-        found: Its items.
-        coverage: Its scenes on the grid of the first date.
-    """
-
-    found: Found
-    coverage: Coverage
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A job, ready to be computed.
 
@@ -103,7 +92,9 @@ class Prepared:
         evidence: What the polygons are held against; ``None`` where the job asks for nothing, or before a run.
         legend: Of the map, where it is not the model's own.
         words: What is asked of a text-image model; ``None`` for models that have classes of their own.
+        sets: Thresholds of class sets, where they are asked for.
         later: What the second of two dates adds; ``None`` for maps of one.
+        earlier: The date before that of the map, for its evidence; ``None`` where the job does not look back.
         of_dates: The land cover of both dates, each a job of its own, where a change map tells classes.
         fitted: What a job of two dates fitted before its tiles; ``None`` before a run.
         moved: Rows and columns by which images are read farther down and right, see ``geoseg.work.Recipe``.
@@ -130,7 +121,9 @@ class Prepared:
     evidence: EvidencePlan | None = None
     legend: Legend | None = None
     words: WordsPlan | None = None
+    sets: SetsPlan | None = None
     later: Later | None = None
+    earlier: Earlier | None = None
     of_dates: tuple[Prepared, ...] = ()
     fitted: Fitted | None = None
     moved: tuple[float, float] = (0.0, 0.0)
@@ -154,7 +147,8 @@ class Prepared:
     @property
     def founds(self) -> tuple[Found, ...]:
         """What the search of each date gave."""
-        return (self.found,) if self.later is None else (self.found, self.later.found)
+        others = [one.found for one in (self.earlier, self.later) if one is not None]
+        return (self.found, *others)
 
     @property
     def detector(self) -> Detector | None:
@@ -290,6 +284,7 @@ def prepare(
     model = folder.spec
     legend = None if spec.legend is None else legend_of(model, spec.legend)
     aoi, like, words = spec.region, like_of(spec), words_of(spec, model)
+    sets = sets_of(spec, folder, model.classes if legend is None else legend.classes)
     backend = backend_of(spec, settings, folder, say, begun_with, is_run=asks_files, should_stop=should_stop)
     budget, share, fewer = sizes_of(
         settings, backend, appetite(model, backend, kept_layers(spec), spec.composite, words)
@@ -310,10 +305,9 @@ def prepare(
         if settings.offline:
             check_offline(sorted(_hrefs(found)), offline=True)
         found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
-        chosen = (
+        lattice, origin = (
             choose_lattice(spec, found.items, aoi, like) if lattice is None else (lattice, "that of the other date")
         )
-        lattice, origin = chosen
         if aoi is not None:
             check_region(aoi, found.items, lattice)
         region = place_region(aoi, found.items, lattice)
@@ -329,7 +323,15 @@ def prepare(
             found = _believing_files(found, spec, Rasters(remote), whole=asks_files)
         if forgotten and (moved := changes(forgotten, found.documents)):
             found = replace(found, notes=(*found.notes, moved))
-        found = replace(found, notes=(*notes, *of_another_backend(begun_with, backend), *found.notes))
+        found = replace(
+            found,
+            notes=(
+                *notes,
+                *([] if sets is None else [sets.words]),
+                *of_another_backend(begun_with, backend),
+                *found.notes,
+            ),
+        )
         warnings = [
             *fewer,
             *_warnings(spec, aoi, found, model, pixel_m),
@@ -354,7 +356,7 @@ def prepare(
             tasks=tasks,
             budget=budget,
             share=share,
-            key_parts=key_parts_of(spec, model, lattice, budget, backend, legend, words),
+            key_parts=key_parts_of(spec, model, lattice, budget, backend, legend, words, sets),
             asset_facts=asset_facts(_hrefs(found), remote) if asks_files else {},
             remote=remote,
             backend=backend,
@@ -362,6 +364,7 @@ def prepare(
             warnings=tuple(warnings),
             legend=legend,
             words=words,
+            sets=sets,
         )
         undo.pop_all()
     return prepared

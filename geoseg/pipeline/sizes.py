@@ -20,8 +20,9 @@ from geoseg.models.exports.openvino_network import MOST_SHAPES
 from geoseg.models.exports.streaming import STRIP_PX
 from geoseg.models.legends import Legend
 from geoseg.models.weights import weights_at_hand
+from geoseg.pipeline.class_sets import SetsPlan
 from geoseg.pipeline.subject import is_detector
-from geoseg.pixels import LAYERS, layer_names
+from geoseg.pixels import LAYERS, SETS, layer_names
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.words import LAYERS as WORDS_LAYERS
@@ -238,6 +239,7 @@ def key_parts_of(
     backend: Backend,
     legend: Legend | None = None,
     words: WordsPlan | None = None,
+    sets: SetsPlan | None = None,
 ) -> KeyParts:
     """What the keys of all tiles of a job share."""
     head = plugin_of_head(model)
@@ -256,7 +258,7 @@ def key_parts_of(
         precision=backend.precision,
         threads=budget.threads_per_pass,
         chip=chip,
-        layers=(*KEPT, *kept_layers(spec)),
+        layers=(*KEPT, *(sets.key if sets is not None and name == SETS else name for name in kept_layers(spec))),
         head=words.digest if words is not None else "" if head is None else head.fingerprint,
         fused=() if legend is None else legend.fused,
     )

@@ -53,6 +53,7 @@ class Predictor:
         threads: Threads of one forward pass; part of the job's key, because sums may round differently.
         passes: Forward passes at the same time.
         layers: Further layers to keep, of ``geoseg.pixels.LAYERS``.
+        least: Least probability of each class in a class set, where these are kept.
         keeps_scores: Give the probabilities themselves too, which records of tiles have no place for.
     """
 
@@ -66,6 +67,7 @@ class Predictor:
         threads: int = 1,
         passes: int = 1,
         layers: Sequence[str] = (),
+        least: Sequence[float] = (),
         keeps_scores: bool = False,
     ) -> None:
         self._head = head
@@ -73,7 +75,7 @@ class Predictor:
         self._arrays = arrays
         self._resolution_m = resolution_m
         self._passes = passes
-        self._layers = tuple(layers)
+        self._layers, self._least = tuple(layers), tuple(least)
         self._keeps_scores = keeps_scores
         self._finishing = head if isinstance(head, FinishingHead) else None
         self._channels = len(head.class_table) if self._finishing is None else self._finishing.channels
@@ -372,7 +374,7 @@ class Predictor:
         if self._finishing is None:
             return self._arrays.decide(scores), self._layers_of(scores), scores
         made = self._finishing.finish(scores)
-        layers = layers_of(made.probabilities, self._layers) if self._layers else {}
+        layers = layers_of(made.probabilities, self._layers, self._least) if self._layers else {}
         return Decision(made.classes, made.percent), {**layers, **made.layers}, self._arrays.put(made.probabilities)
 
     def _wrong(self, scores: Any, chip: Window, image: Composite, window: Window) -> str:
@@ -384,7 +386,7 @@ class Predictor:
         return _NO_NUMBER if (observed & ~finite).any() else ""
 
     def _layers_of(self, scores: Any) -> dict[str, NDArray[np.uint8]]:
-        return layers_of(self._arrays.get(scores), self._layers) if self._layers else {}
+        return layers_of(self._arrays.get(scores), self._layers, self._least) if self._layers else {}
 
     def _no_layers(self, shape: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
         names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()

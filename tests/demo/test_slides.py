@@ -44,6 +44,20 @@ def test_terrain_tells_them_apart(scene):
     assert np.quantile(quarry, 0.95) > np.quantile(slide, 0.95)
 
 
+def test_an_earlier_date_has_every_decoy_and_about_half_of_the_landslides(scene):
+    before = scene.before()
+    assert np.array_equal(before.truth > SLIDE, scene.truth > SLIDE)
+    gone = (scene.truth == SLIDE) & (before.truth == 0)
+    count = ndi.label(scene.truth == SLIDE)[1]
+    assert ndi.label(gone)[1] == (count + 1) // 2
+    dates = before.image(("B04", "B08"), visit=11), scene.image(("B04", "B08"))
+    earlier, later = ((nir - red) / (nir + red) for red, nir in dates)
+    drop = earlier - later
+    assert np.median(drop[gone]) > 0.25
+    assert abs(np.median(drop[scene.truth > SLIDE])) < 0.05
+    assert not np.array_equal(before.image(("B04",), visit=11), before.image(("B04",)))
+
+
 def test_the_same_seed_gives_the_same_scene(scene):
     again = make_slides(601, SHAPE, DECOYS)
     assert np.array_equal(scene.truth, again.truth)

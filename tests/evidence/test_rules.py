@@ -220,6 +220,29 @@ def test_what_the_numbers_deny_is_flagged(text, fact, said):
     assert re.match(fact, found[0].fact)
 
 
+@pytest.mark.parametrize(
+    ("text", "drop", "said"),
+    [
+        ("The slope lost its vegetation.", 0.01, ["lost its vegetation"]),
+        ("The slope lost its vegetation.", 0.4, []),
+        ("The forest is still intact.", 0.4, ["forest is still intact"]),
+        ("The forest is still intact.", None, []),
+    ],
+)
+def test_what_two_dates_deny_is_flagged(text, drop, said):
+    found = contradictions(text, judged({**SLIDE, "ndvi_drop": drop, "ndvi_lost_share": drop}))
+    assert [one.said for one in found] == said
+
+
+@pytest.mark.parametrize("drop", [0.32, 0.0, -0.21])
+def test_losses_are_told_digit_for_digit_and_rules_count_them(drop):
+    told = judged({**SLIDE, "ndvi_drop": drop, "ndvi_lost_share": 0.7, "ndvi_seen_share": 1.0})
+    assert set(numbers_of(told.words)) <= values_of(told)
+    rule = "lost-plants" if drop > 0.1 else "kept-plants"
+    assert rule in {reason.rule for reason in told.reasons}
+    assert told.confidence > judged(SLIDE).confidence if drop > 0.1 else told.confidence < judged(SLIDE).confidence
+
+
 def test_water_that_is_not_there_is_flagged_where_the_map_knows_water():
     dry = judged({**SLIDE, "water_distance_m": None})
     assert [one.fact for one in contradictions("It ends beside the river.", dry)] == ["water_distance_m"]

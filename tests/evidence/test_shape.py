@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from geoseg.evidence.shape import shape_of
-from geoseg.evidence.surroundings import MapWindows, surroundings_of
-from geoseg.evidence.vegetation import ndvi, vegetation_loss
+from geoseg.evidence.surroundings import MapWindows, drawn, surroundings_of
+from geoseg.evidence.vegetation import LossOfOutlines, ndvi, ndvi_drop
 from geoseg.polygons import ArraySource
 
 STEPS = np.array([[10.0, 0.0], [0.0, -10.0]])
@@ -90,9 +90,37 @@ def test_vegetation_loss_is_the_mean_drop_of_what_both_dates_see():
     red = np.array([[0.05, 0.05, np.nan, 0.1]])
     before = red, np.array([[0.45, 0.45, 0.4, 0.1]])
     after = np.array([[0.2, 0.05, 0.1, 0.1]]), np.array([[0.25, 0.45, 0.3, 0.1]])
-    loss = vegetation_loss(before, after, np.array([[True, True, True, False]]))
-    drop = 0.4 / 0.5 - 0.05 / 0.45
+    losses = LossOfOutlines(reader_of(ndvi_drop(before, after)))
+    loss, drop = losses.of(shapely.box(0, 0, 3, 1)), 0.4 / 0.5 - 0.05 / 0.45
     assert loss.ndvi_drop == pytest.approx(drop / 2)
     assert (loss.lost_share, loss.seen_share) == (0.5, pytest.approx(2 / 3))
-    assert vegetation_loss(before, before, np.array([[False, False, True, False]])).ndvi_drop is None
+    assert losses.of(shapely.box(2, 0, 3, 1)).ndvi_drop is None
     assert np.isnan(ndvi(np.array([0.0]), np.array([0.0]))).all()
+    known = loss.facts(least_seen=0.6)
+    assert known == {"ndvi_drop": loss.ndvi_drop, "ndvi_lost_share": 0.5, "ndvi_seen_share": loss.seen_share}
+    assert loss.facts(least_seen=0.7) == {**dict.fromkeys(known), "ndvi_seen_share": loss.seen_share}
+
+
+@pytest.mark.parametrize("anchor", [(0, 0), (511, 1), (-3, 1030)])
+def test_vegetation_loss_is_the_same_for_every_cut_and_over_many_blocks(anchor):
+    rng = np.random.default_rng(4)
+    drop = np.where(rng.random((700, 1100)) < 0.2, np.nan, rng.normal(0.1, 0.2, (700, 1100))).astype("float32")
+    outline = shapely.Polygon([(3, 5), (1090, 40), (900, 690), (20, 600)], [[(400, 300), (600, 300), (500, 500)]])
+    loss = LossOfOutlines(reader_of(drop), anchor, limit=0.2).of(outline)
+    inside = drawn(outline, drop.shape, (0, 0))
+    seen = drop[inside & np.isfinite(drop)].astype("float64")
+    assert loss.ndvi_drop == pytest.approx(seen.mean(), abs=1e-9)
+    assert (loss.lost_share, loss.seen_share) == (pytest.approx((seen >= 0.2).mean()), len(seen) / inside.sum())
+
+
+def reader_of(drop):
+    """Reads windows of an array, which is surrounded by what nobody saw."""
+
+    def read(row0, row1, col0, col1):
+        rows, cols = np.arange(row0, row1), np.arange(col0, col1)
+        known = ((rows >= 0) & (rows < drop.shape[0]))[:, None] & ((cols >= 0) & (cols < drop.shape[1]))
+        return np.where(
+            known, drop[np.clip(rows, 0, drop.shape[0] - 1)][:, np.clip(cols, 0, drop.shape[1] - 1)], np.nan
+        )
+
+    return read

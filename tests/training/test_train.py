@@ -24,6 +24,7 @@ from geoseg.models.network import load_network
 from geoseg.training.checkpoint import Checkpoint
 from geoseg.training.config import TrainConfig
 from geoseg.training.loop import train
+from geoseg.training.module import _mean_by
 
 STEPS, EVERY = 10, 4
 CONFIG = {
@@ -155,6 +156,43 @@ def test_killed_and_resumed_twice_it_ends_with_the_same_weights(chips, undisturb
     assert_same(one["network"], other["network"])
     for state, again in zip(one["optimizer"]["state"].values(), other["optimizer"]["state"].values(), strict=True):
         assert_same(state, again)
+
+
+def test_in_mixed_precision_it_resumes_to_the_same_weights_which_are_others(chips, undisturbed, tmp_path):
+    """Steps compute in bfloat16, weights and their means stay float32."""
+    settings = {**CONFIG, "data": {**CONFIG["data"], "path": str(chips)}}
+    settings["schedule"] = {**CONFIG["schedule"], "precision": "bf16"}
+    (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(settings))
+    whole = train(tmp_path / "mixed.yaml", tmp_path / "whole", Watcher(), device="cpu")
+    watcher = Watcher()
+    with pytest.raises(InterruptedRunError):
+        train(
+            tmp_path / "mixed.yaml", tmp_path / "run", watcher, device="cpu",
+            is_stopped=lambda: bool(watcher.steps) and watcher.steps[-1][0] == 7,
+        )  # fmt: skip
+    done = train(tmp_path / "mixed.yaml", tmp_path / "run", Watcher(), resume=True, device="cpu")
+    assert_same(weights(whole.folder), weights(done.folder))
+    exact = weights(undisturbed[0].folder)
+    assert all(weight.dtype in {torch.float32, torch.int64} for weight in weights(done.folder).values())
+    assert any(not torch.equal(weight, exact[name]) for name, weight in weights(done.folder).items())
+    assert all(torch.allclose(weight, exact[name], atol=0.1) for name, weight in weights(done.folder).items())
+
+
+def test_the_mean_of_weights_is_that_of_its_formula():
+    """Weights of a line of steps, by hand: what is kept grows to the share that was asked for."""
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(60, 5))
+    mean = torch.from_numpy(steps[0].copy())
+    wanted = steps[0].copy()
+    update = _mean_by(0.8)
+    for number, step in enumerate(steps[1:], start=1):
+        update([mean], [torch.from_numpy(step)], torch.tensor(number))
+        kept = min(0.8, (1 + number) / (10 + number))
+        wanted = kept * wanted + (1 - kept) * step
+    np.testing.assert_allclose(mean.numpy(), wanted)
+    last = torch.from_numpy(steps[0].copy())
+    _mean_by(0)([last], [torch.from_numpy(steps[1])], torch.tensor(1))
+    np.testing.assert_allclose(last.numpy(), steps[1])
 
 
 def test_the_run_folder_tells_what_happened(undisturbed):

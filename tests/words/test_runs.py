@@ -13,6 +13,7 @@ import worlds
 import geoseg
 from geoseg.cli import main
 from geoseg.demo.attributes import make_attributes
+from geoseg.evidence import load_rules
 from geoseg.heads.words import WordsHead
 
 PROMPTS = ("red striped, crimson stripes", "blue plain", "green dotted")
@@ -92,6 +93,15 @@ def test_a_later_prompt_needs_no_image_network_and_gets_the_same_bytes(scene, tm
     later = ask(tmp_path / "later", scene, ("yellow checked",), cache=cache)
     for name in ("classes.tif", "confidence.tif", "polygons.parquet"):
         assert (later.out / name).read_bytes() == (first.out / name).read_bytes()
+
+
+def test_polygons_of_a_prompt_carry_evidence_too(made, scene, tmp_path):
+    rules = load_rules("landslide").model_dump(mode="json") | {"landslide_classes": ["blue plain"]}
+    (tmp_path / "rules.yaml").write_text(json.dumps(rules))  # JSON is YAML
+    judged = ask(tmp_path / "map", scene, cache=made.out.parent / "map-cache", evidence=str(tmp_path / "rules.yaml"))
+    blue = judged.polygons[judged.polygons["name"] == "blue plain"]
+    assert judged.report["evidence"]["candidates"] == len(blue) > 0
+    assert blue[["verdict", "prompt", "score", "elongation"]].notna().all(axis=None)
 
 
 def test_words_that_the_model_does_not_know_give_a_warning_and_no_map(scene, tmp_path):

@@ -86,8 +86,8 @@ def trends(seconds: list[float], samples: list[dict[str, float]]) -> list[Trend]
     found = []
     for name in LIMITS:
         line = linregress(hours, [sample[name] for sample in samples[start:]])
-        ends = [float(line.intercept + line.slope * hour) for hour in (hours[0], hours[-1])]
-        found.append(Trend(name, *ends, float(line.slope), float(line.stderr)))
+        first, last = (float(line.intercept + line.slope * hour) for hour in (hours[0], hours[-1]))
+        found.append(Trend(name, first, last, float(line.slope), float(line.stderr)))
     return found
 
 

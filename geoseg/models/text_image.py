@@ -210,8 +210,9 @@ def _layout_of_open_clip(path: Path) -> _Layout:
     config = read_document(path / OPEN_CONFIG)
     parts = config.get("model_cfg")
     vision, text = (parts.get(name) if isinstance(parts, dict) else None for name in ("vision_cfg", "text_cfg"))
-    plain = isinstance(vision, dict) and isinstance(text, dict) and isinstance(vision.get("layers"), int)
-    if not plain or "timm_model_name" in vision or "hf_model_name" in text or vision.get("attentional_pool"):
+    is_plain = isinstance(vision, dict) and isinstance(text, dict) and isinstance(vision.get("layers"), int)
+    vision, text = vision or {}, text or {}
+    if not is_plain or "timm_model_name" in vision or "hf_model_name" in text or vision.get("attentional_pool"):
         raise ModelSpecError(
             f"{path / OPEN_CONFIG} without a vision transformer and a text transformer of open_clip itself",
             "model_cfg with vision_cfg and text_cfg, as those of ViT-B-16, ViT-B-32 or ViT-L-14",

@@ -79,6 +79,8 @@ def wrong_value(name: str, value: Any) -> str:
     if field in {"bands", "format", "layers", "without"}:
         value = tuple(value.split(","))
     try:
+        if field == "detector" and isinstance(value, (list, tuple)):  # of `evaluate`, which takes several
+            return "; ".join(filter(None, (wrong_value(name, one) for one in value)))
         TypeAdapter(FIELDS[field].annotation).validate_python(value)
     except ValueError as err:
         return f"--{name}: {err}" if field != "max_memory" else ""

@@ -117,7 +117,8 @@ class OpenClip(HubTextImage):
             tokens = block(tokens)
         normed, attention = last.ln_1(tokens), last.attn
         width = normed.shape[-1]
-        query, _, value = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias).split(width, -1)
+        projected = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias)
+        query, _, value = torch.split(projected, width, -1)
         alone = last.ls_1(attention.out_proj(_alike(query, value, attention.num_heads)))
         whole, _ = visual._pool(last(tokens))  # noqa: SLF001  # its forward pass would do the blocks again
         return visual.ln_post(alone)[:, 1:] @ visual.proj, whole @ visual.proj
@@ -171,7 +172,8 @@ def _alike(query: Tensor, value: Tensor, heads: int) -> Tensor:
     query, value = (part.view(shape[0], shape[1], heads, -1).transpose(1, 2) for part in (query, value))
     likeness = query @ query.transpose(2, 3) * query.shape[-1] ** -0.5
     likeness[:, :, 1:, 0] = -torch.inf
-    return (likeness.softmax(dim=-1) @ value).transpose(1, 2).reshape(shape)
+    mixed: Tensor = likeness.softmax(dim=-1) @ value
+    return mixed.transpose(1, 2).reshape(shape)
 
 
 class Siglip(HubTextImage):

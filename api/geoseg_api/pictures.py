@@ -48,6 +48,7 @@ def leave_imagery(prepared: Prepared, out: Path) -> None:
 def _write(path: Path, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], geobox: GeoBox) -> None:
     """RGB (y, x, 3) and a mask as a tiled GeoTIFF with overviews."""
     import rasterio  # noqa: PLC0415
+    from rasterio.enums import ColorInterp  # noqa: PLC0415
 
     temporary = path.with_name(f".{path.name}.part.tif")
     rows, cols = geobox.shape
@@ -63,6 +64,8 @@ def _write(path: Path, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], geobox:
         "blocksize": 512,
     }
     with rasterio.open(temporary, "w", **profile) as target:
+        # Nothing says by itself that the fourth band is no colour.
+        target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
         for band in range(3):
             target.write(rgb[..., band], band + 1)
         target.write(valid.astype("uint8") * 255, 4)

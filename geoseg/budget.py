@@ -3,7 +3,8 @@
 The rule, in this order:
 
 1. What the process needs before it computes (libraries, network, report) is set aside: ``Appetite.standing_bytes``.
-2. Of the rest, 5 % (16 MiB at least) goes to GDAL's block cache; what is left is shared by forward passes and tiles in
+2. Of the rest, 5 % (16 MiB at least) goes to decoded blocks (a quarter to GDAL's cache, the others to those that
+   neighbouring tiles share); what is left is shared by forward passes and tiles in
    flight as 60 to 35.
 3. The chip is the largest square of cells (up to the device's best) of which a forward pass per core fits, one thread
    each; below 512 px it is rather fewer passes of more threads.
@@ -51,7 +52,7 @@ class Budget:
     Attributes:
         tile_cells: Cells on a side of a tile.
         chip_cells: Most cells on a side of a chip of a finite network.
-        gdal_cache_bytes: GDAL's block cache.
+        gdal_cache_bytes: Decoded blocks: GDAL's cache, and those that neighbouring tiles share.
         strip_bytes: For one strip of all dates of a composite.
         finish_bytes: For polygons and COGs after the last tile.
         tiles_in_flight: Tiles that may hold pixels at the same time.
@@ -79,7 +80,7 @@ class Share:
         processes: How many there are on this machine; 0 where they are others'.
         passes: Forward passes at the same time.
         tiles_in_flight: Tiles that may hold pixels at the same time.
-        gdal_cache_bytes: GDAL's block cache.
+        gdal_cache_bytes: Decoded blocks: GDAL's cache, and those that neighbouring tiles share.
         strip_bytes: For one strip of all dates of a composite.
     """
 

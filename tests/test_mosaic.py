@@ -100,7 +100,7 @@ def inside_of(region: Region) -> NDArray[np.bool_]:
     return shapely.contains_xy(union, cols + region.window.col0 + 0.5, rows + region.window.row0 + 0.5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(region=regions(), side_cells=st.integers(1, 9), seed=st.integers(0, 99))
 def test_the_map_is_the_tiles_cut_by_the_region(region: Region, side_cells: int, seed: int) -> None:
     world, inside = World.random(seed), inside_of(region)

@@ -34,7 +34,7 @@ def _drawn(geometry: shapely.Geometry, window: Window, *, all_touched: bool = Fa
     return rasterize([(geometry, 1)], out_shape=window.shape, transform=shift, all_touched=all_touched).astype(bool)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.integers(0, 10**6), st.sampled_from([5, 300, 2000]), st.sampled_from([60.0, 260.0]), st.sampled_from([1, 2, 4])
 )

@@ -179,7 +179,8 @@ def locked(service, monkeypatch):
 def test_fault_85_a_store_that_does_not_answer_is_503_and_when_to_come_again(client, service, locked):
     location = execute(client, {"text": "x"}, headers=ASYNC).headers["location"]
     with locked:
-        for answer in (client.get(location), execute(client, {"text": "y"}, headers=ASYNC), client.delete(location)):
+        assert client.get(location).json()["status"] == "accepted", "who reads waits for no writer"
+        for answer in (execute(client, {"text": "y"}, headers=ASYNC), client.delete(location)):
             assert answer.status_code == 503
             assert answer.headers["content-type"] == MEDIA_TYPE
             assert int(answer.headers["retry-after"]) > 0

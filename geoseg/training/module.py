@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -109,6 +111,7 @@ class Segmenting(pl.LightningModule):
         self._losses: list[Tensor] = []
         self._confusion = self._nothing()
         self._start = start
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
         if start is not None:
             self.network.load_state_dict(start.network)
             self.mean.load_state_dict(start.mean)
@@ -135,7 +138,10 @@ class Segmenting(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Takes over what optimiser, rate and scale knew."""
+        """Takes over what optimiser, rate and scale knew, and leaves signals to the caller."""
+        if threading.current_thread() is threading.main_thread():
+            # Lightning's own ends a look in the middle, and the process with 0.
+            signal.signal(signal.SIGTERM, self._on_sigterm)
         if self._start is not None:
             self._optimizer.load_state_dict(self._start.optimizer)
             self._rate.load_state_dict(self._start.schedule)

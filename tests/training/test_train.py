@@ -24,7 +24,7 @@ from geoseg.models.network import load_network
 from geoseg.training.checkpoint import Checkpoint
 from geoseg.training.config import TrainConfig
 from geoseg.training.loop import train
-from geoseg.training.module import _mean_by
+from geoseg.training.module import Segmenting, _mean_by
 
 STEPS, EVERY = 10, 4
 CONFIG = {
@@ -362,6 +362,25 @@ def test_learning_from_means_gives_a_model_for_all_pixels(chips, tmp_path):
     assert "2 windows of 64 px" in (done.model / "README.md").read_text()
     assert load_network(model).module(torch.zeros(1, 3, 16, 24)).shape == (1, 2, 16, 24)
     assert done.mean_iou is not None
+
+
+def test_a_signal_in_the_middle_of_a_look_lets_it_end_and_stops_after_the_next_step(chips, tmp_path, monkeypatch):
+    came, look = [], Segmenting.validation_step
+
+    def killed(module, number, batch_idx):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return look(module, number, batch_idx)
+
+    monkeypatch.setattr(Segmenting, "validation_step", killed)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        with pytest.raises(InterruptedRunError):
+            train(chips / "config.yaml", tmp_path, Watcher(), device="cpu", is_stopped=lambda: bool(came))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == EVERY + 1
+    assert [row["step"] for row in csv.DictReader((tmp_path / "metrics.csv").open()) if row["mean_iou"]] == [str(EVERY)]
 
 
 @pytest.mark.slow

@@ -324,6 +324,24 @@ def test_change_from_two_dates_to_before_and_after(site, visit):
     assert (np.abs(left - right).max(axis=-1) > 10).mean() > 0.3
 
 
+def test_what_was_typed_stays_when_an_older_answer_comes_late(site, visit):
+    page, held = visit(), []
+    page.select_option("#process", "demo")
+    page.locator("#run:enabled").wait_for()
+    page.route("**/processes/change", lambda asked: held.append(asked))  # noqa: PLW0108  # a bound method of a list takes no mark
+    for process in ("change", "demo", "change"):
+        with page.expect_request(f"**/processes/{process}"):
+            page.select_option("#process", process)
+    assert page.locator("#run").is_disabled(), "the fields of what was chosen are not there yet"
+    earlier, later = held
+    later.continue_()
+    page.fill("#input-before", "2021-12-01")
+    with page.expect_response("**/processes/change"):
+        earlier.continue_()
+    still(page)
+    assert page.locator("#input-before").input_value() == "2021-12-01"
+
+
 def swiped(page):
     """The middle of the map with all of the left picture, and with all of the right one."""
     page.locator("#compare").click()

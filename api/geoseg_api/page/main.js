@@ -14,6 +14,8 @@ let map = null;
 let region = null;
 let form = null;
 let jobs = null;
+let choices = 0;
+let isBusy = false;
 
 function notice(...content) {
   fill(byId("notice"), ...content);
@@ -86,13 +88,21 @@ async function loadProcesses() {
 }
 
 async function chooseProcess() {
-  const id = byId("process").value;
-  const description = await get(`processes/${encodeURIComponent(id)}`);
-  if (byId("process").value !== id) return; // another one was chosen meanwhile
+  choices += 1;
+  const choice = choices;
+  form = null; // the fields on the page are those of another process
+  enableButtons();
+  const description = await get(`processes/${encodeURIComponent(byId("process").value)}`);
+  if (choice !== choices) return; // chosen anew meanwhile: what was typed since stays
   byId("process-words").textContent = description.description || "";
   form = makeForm(description);
   fill(byId("inputs"), ...form.elements);
   fill(byId("plan-said"));
+  enableButtons();
+}
+
+function enableButtons() {
+  for (const button of [byId("plan"), byId("run")]) button.disabled = isBusy || !form;
 }
 
 function request() {
@@ -103,8 +113,8 @@ function request() {
 
 /** Do something for the form: its buttons wait meanwhile, and what goes wrong is said below them. */
 async function busy(words, work) {
-  const buttons = [byId("plan"), byId("run")];
-  for (const button of buttons) button.disabled = true;
+  isBusy = true;
+  enableButtons();
   fill(byId("plan-said"), make("p", { class: "quiet" }, words));
   try {
     await work();
@@ -112,7 +122,8 @@ async function busy(words, work) {
     fill(byId("plan-said"), problemLines(error));
     if (error.status === 401) askForKey();
   } finally {
-    for (const button of buttons) button.disabled = false;
+    isBusy = false;
+    enableButtons();
   }
 }
 

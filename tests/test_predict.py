@@ -149,6 +149,23 @@ def test_blended_scores_do_not_depend_on_the_tile():
             assert (part.confidence == whole.confidence[at]).all()
 
 
+def test_a_global_network_is_not_asked_where_nothing_was_observed():
+    """What it gets blended from is what it would have been blended from anyway."""
+    tile = Tile(0, 0, 6, 8)
+    window = reach_of(GLOBAL, tile, everything(tile))
+    reason = np.full(window.shape, Reason.UNOBSERVED, dtype="uint8")
+    seen = Window(13, 30, 21, 44)
+    reason[seen.within(window)] = Reason.OBSERVED
+    few, image = FakeHead(position_in_chip), composite(window, reason)
+    part = Predictor(few, GLOBAL, Tensors("cpu"), 10.0).predict(tile, everything(tile), image, window)
+    whole = predictor(position_in_chip, GLOBAL).predict(tile, everything(tile), composite(window), window)
+    # In whole strides rows 12 ... 23, which chips from 0 and 12 hold, and columns 28 ... 43: 12, 24 and 36.
+    assert len(few.seen) == 2 * 3
+    assert (part.classes[seen.within(tile.window)] == whole.classes[seen.within(tile.window)]).all()
+    assert (part.confidence[seen.within(tile.window)] == whole.confidence[seen.within(tile.window)]).all()
+    assert (part.classes != NO_CLASS).sum() == seen.size_px
+
+
 def test_blending_is_the_weighted_mean_of_all_chips():
     """Brute force in float64: every chip of the lattice, every pixel, the same pyramid."""
     tile = Tile(1, 1, 6, 8)

@@ -339,7 +339,10 @@ class Predictor:
         keeps: bool = False,
     ) -> Iterator[Part]:
         """Sum weighted scores chip by chip, in lattice order, so that every tile adds the same terms in one order."""
-        area = tile.window
+        area = self._observed(tile.window & window, image, window)
+        if area is None:
+            return
+        chips = [chip for chip in self._chips.chips(tile, cells) if chip.window & area]
         total: Any = None  # an array of the head's kind
         weight = np.zeros(area.shape, "float32")
         assert self._chips.chip_px is not None  # noqa: S101  # only global networks come here
@@ -351,7 +354,7 @@ class Predictor:
             scores = self._scores(chip.window, image, window)
             return chip, scores, self._wrong(scores, chip.window, image, window)
 
-        for chip, scores, wrong in self._in_order(compute, self._chips.chips(tile, cells), should_stop):
+        for chip, scores, wrong in self._in_order(compute, chips, should_stop):
             shared = chip.window & area
             into, part = shared.within(area), shared.within(chip.window)
             if wrong:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +16,9 @@ from geoseg.errors import GeosegError, RequestError
 
 __all__ = ["main"]
 
-_PARTS = ("run", "demo", "models", "cache")
+_OF_GEOSEG = "this is a fault in geoseg; run again with --debug and report what it prints"
+_OF_THE_MACHINE = "see to the disk and the limits of this machine (df, ulimit -a); where these are as they should be, "
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def _app() -> typer.Typer:
@@ -61,27 +66,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with_huge_pages()  # before the libraries are there
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
-        sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False) or 0)
+        status = _app()(args=words, prog_name="geoseg", standalone_mode=False) or 0
     except UsageError as err:
         if type(err).__name__ == "NoArgsIsHelpError":
             err.show()
         else:
             typer.echo(str(refusal(err, words)), err=True)
-        sys.exit(RequestError.exit_code)
-    except GeosegError as err:
+        status = RequestError.exit_code
+    except BrokenPipeError:  # who read what is printed has gone, as `head` does
+        status = 128 + signal.SIGPIPE
+    except (Exception, KeyboardInterrupt) as err:  # the job boundary
         if "--debug" in words:
             raise
-        typer.echo(str(err), err=True)
-        sys.exit(err.exit_code)
-    except Exception as err:  # the job boundary: whatever is left is a fault of geoseg's own
-        if "--debug" in words:
-            raise
+        status = _told(err, words)
+    _leave_stdout()
+    sys.exit(status)
+
+
+def _leave_stdout() -> None:
+    """What it did not take is told by now: the interpreter, which flushes once more, has nothing to add."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _told(err: BaseException, words: Sequence[str]) -> int:
+    """Say what was raised; the exit status."""
+    if isinstance(err, (KeyboardInterrupt, typer.Abort)):  # before a run looks after signals, or in a short command
+        typer.echo("interrupted; run the same command again to go on", err=True)
+        return 128 + signal.SIGINT
+    if not isinstance(err, GeosegError):  # whatever is left is a fault of geoseg's own, or of the machine
         from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
 
-        fault = GeosegError(
-            redacted(" ".join(words)),
-            redacted(f"no {type(err).__name__}: {err}"),
-            "this is a fault in geoseg; run again with --debug and report what it prints",
-        )
-        typer.echo(str(fault), err=True)
-        sys.exit(fault.exit_code)
+        todo = _OF_THE_MACHINE * (isinstance(err, OSError) and err.errno in _REFUSALS) + _OF_GEOSEG
+        err = GeosegError(redacted(" ".join(words)), redacted(f"no {type(err).__name__}: {err}"), todo)
+    typer.echo(str(err), err=True)
+    return err.exit_code

@@ -101,3 +101,39 @@ def test_what_converts_ends_when_the_run_is_killed(model, wide, tmp_path):
     run.communicate()
     assert psutil.wait_procs([child], timeout=60)[1] == []
     assert not list((tmp_path / "cache").rglob("export.json")), "it did not go on to the end"
+
+
+@pytest.mark.fault(66)
+def test_a_ctrl_c_before_the_work_begins_is_no_fault_of_ours(monkeypatch, capsys):
+    def interrupted(words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geoseg.cli.run._read_options", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--aoi", "15,45,16,46"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted; run the same command again to go on"
+
+
+def test_a_reader_that_goes_away_is_no_fault_of_ours(monkeypatch, capsys):
+    """`geoseg models list | head -1`"""
+    for_head, for_us = os.pipe()
+    os.close(for_head)
+    with os.fdopen(for_us, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        with pytest.raises(SystemExit) as ended:
+            main(["models", "list"])
+    assert ended.value.code == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_printed_to_a_full_disk_is_told_in_three_lines(monkeypatch, capsys):
+    with Path("/dev/full").open("w", buffering=1) as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            main(["models", "list"])
+    assert ended.value.code == 1
+    given, expected, todo = capsys.readouterr().err.splitlines()
+    assert "models list" in given
+    assert "No space left" in expected
+    assert "see to the disk" in todo

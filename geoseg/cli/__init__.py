@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from geoseg.cli.launch import with_huge_pages
+from geoseg.cli.listeners import Unheard, leave_stdout
 from geoseg.cli.usage import UsageError, refusal
 from geoseg.errors import GeosegError, RequestError
 
@@ -62,6 +63,8 @@ def _app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        sys.stderr = Unheard(sys.stderr)  # type: ignore[assignment]  # all that is asked of it
     if arguments is None and words[:1] in (["run"], ["train"]):
         with_huge_pages()  # before the libraries are there
     try:
@@ -71,25 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if type(err).__name__ == "NoArgsIsHelpError":
             err.show()
         else:
-            typer.echo(str(refusal(err, words)), err=True)
+            typer.echo(_unsigned(str(refusal(err, words))), err=True)
         status = RequestError.exit_code
-    except BrokenPipeError:  # who read what is printed has gone, as `head` does
-        status = 128 + signal.SIGPIPE
     except (Exception, KeyboardInterrupt) as err:  # the job boundary
         if "--debug" in words:
             raise
         status = _told(err, words)
-    _leave_stdout()
+    leave_stdout()
     sys.exit(status)
-
-
-def _leave_stdout() -> None:
-    """What it did not take is told by now: the interpreter, which flushes once more, has nothing to add."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(err: BaseException, words: Sequence[str]) -> int:
@@ -97,10 +89,27 @@ def _told(err: BaseException, words: Sequence[str]) -> int:
     if isinstance(err, (KeyboardInterrupt, typer.Abort)):  # before a run looks after signals, or in a short command
         typer.echo("interrupted; run the same command again to go on", err=True)
         return 128 + signal.SIGINT
-    if not isinstance(err, GeosegError):  # whatever is left is a fault of geoseg's own, or of the machine
-        from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
-
-        todo = _OF_THE_MACHINE * (isinstance(err, OSError) and err.errno in _REFUSALS) + _OF_GEOSEG
-        err = GeosegError(redacted(" ".join(words)), redacted(f"no {type(err).__name__}: {err}"), todo)
+    if not isinstance(err, GeosegError):
+        err = _unforeseen(err, words)
     typer.echo(str(err), err=True)
     return err.exit_code
+
+
+def _unforeseen(err: BaseException, words: Sequence[str]) -> GeosegError:
+    """What is left: the machine's refusals, and faults of geoseg's own."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        gone = "the working folder, which has been removed"
+        return RequestError(gone, "to be called in a folder that is there", "change to one and run the command again")
+    is_refused = isinstance(err, OSError) and err.errno in _REFUSALS
+    is_refused |= isinstance(err, MemoryError) or "can't start new thread" in str(err)
+    fault = _unsigned(" ".join(words)), _unsigned(f"no {type(err).__name__}: {err}")
+    return GeosegError(*fault, _OF_THE_MACHINE * is_refused + _OF_GEOSEG)
+
+
+def _unsigned(text: str) -> str:
+    """Words of the command without passwords and signatures."""
+    from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
+
+    return redacted(text)

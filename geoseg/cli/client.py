@@ -109,9 +109,17 @@ def _client(url: str) -> Iterator[httpx.Client]:
     """A client that shows the key of GEOSEG_API_KEY."""
     import httpx  # noqa: PLC0415  # a tenth of a second that --help need not wait
 
+    from geoseg.remote import redacted  # noqa: PLC0415  # as above
+
     key = os.environ.get("GEOSEG_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=120.0) as client:
+    try:
+        client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=120.0)
+    except httpx.InvalidURL as err:
+        raise RequestError(
+            f"--url {redacted(url)}: {err}", "the address of a service", "such as http://127.0.0.1:8000"
+        ) from err
+    with client:
         yield client
 
 
@@ -123,11 +131,13 @@ def _asked(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.R
     """
     import httpx  # noqa: PLC0415
 
+    from geoseg.remote import redacted  # noqa: PLC0415
+
     try:
         answer = client.request(method, path, **more)
     except (httpx.HTTPError, httpx.InvalidURL) as err:
         raise GeosegError(
-            f"--url {client.base_url}: {err}", "a service that answers", "geoseg serve starts one"
+            f"--url {redacted(str(client.base_url))}: {err}", "a service that answers", "geoseg serve starts one"
         ) from err
     if answer.is_success:
         return answer

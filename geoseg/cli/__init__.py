@@ -17,6 +17,7 @@ from geoseg.errors import GeosegError, RequestError
 
 __all__ = ["main"]
 
+_INTERRUPTED = 128 + signal.SIGINT
 _OF_GEOSEG = "this is a fault in geoseg; run again with --debug and report what it prints"
 _OF_THE_MACHINE = "see to the disk and the limits of this machine (df, ulimit -a); where these are as they should be, "
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
         status = _app()(args=words, prog_name="geoseg", standalone_mode=False) or 0
+        if status == _INTERRUPTED:  # the parser's word for Ctrl-C, of which it says nothing
+            status = _told(KeyboardInterrupt(), words)
     except UsageError as err:
         if type(err).__name__ == "NoArgsIsHelpError":
             err.show()
@@ -88,7 +91,7 @@ def _told(err: BaseException, words: Sequence[str]) -> int:
     """Say what was raised; the exit status."""
     if isinstance(err, (KeyboardInterrupt, typer.Abort)):  # before a run looks after signals, or in a short command
         typer.echo("interrupted; run the same command again to go on", err=True)
-        return 128 + signal.SIGINT
+        return _INTERRUPTED
     if not isinstance(err, GeosegError):
         err = _unforeseen(err, words)
     typer.echo(str(err), err=True)

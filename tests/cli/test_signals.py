@@ -119,7 +119,7 @@ def test_a_reader_that_goes_away_is_no_fault_of_ours(monkeypatch, capsys):
     """`geoseg models list | head -1`"""
     for_head, for_us = os.pipe()
     os.close(for_head)
-    with os.fdopen(for_us, "w") as stdout, monkeypatch.context() as patch:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(for_us, "w") as stdout, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stdout)
         with pytest.raises(SystemExit) as ended:
             main(["models", "list"])

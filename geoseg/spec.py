@@ -33,6 +33,7 @@ DetectorName = Literal[
     "ir-mad-otsu",
     "change-vectors",
     "change-vectors-standardised",
+    "change-vectors-fitted",
     "difference",
     "ndvi-difference",
     "post-classification",

@@ -28,6 +28,7 @@ from geoseg.predict.tensors import Tensors
 from geoseg.settings import Settings
 
 type Say = Callable[[str], object]
+type Changes = Mapping[str, Mapping[str, object]]
 type Finder = Callable[[Pair], NDArray[np.bool_]]
 
 #: Landscapes of the tests: seeds that no configuration trains on.
@@ -58,20 +59,21 @@ class Run:
         return range(first, first + _LANDSCAPES)
 
 
-def measure_trained(config: Path, runs: int, folder: Path, changes: Mapping[str, object], say: Say) -> None:
+def measure_trained(config: Path, runs: int, folder: Path, changes: Changes, say: Say) -> None:
     """Train, test, and print both tables.
 
     Args:
         config: Of a training with two dates.
         runs: How many.
         folder: Where runs go; trainings that are there are not made again.
-        changes: Fields of the block ``pairs`` that are to be different.
+        changes: Fields of the configuration's blocks that are to be different, by block.
         say: Prints.
 
     Raises:
         GeosegError: If a training fails.
     """
-    say(f"{config.name}{''.join(f', {name} {value}' for name, value in changes.items())}; {describe_machine()}\n\n")
+    different = (f", {name} {value}" for fields in changes.values() for name, value in fields.items())
+    say(f"{config.name}{''.join(different)}; {describe_machine()}\n\n")
     trained = [_trained(config, number, folder, changes) for number in range(runs)]
     bands = trained[0].network.spec.bands
     made = [f"{run.seconds:.0f} s" for run in trained if run.seconds is not None]
@@ -80,10 +82,10 @@ def measure_trained(config: Path, runs: int, folder: Path, changes: Mapping[str,
     _tell_nuisances(trained, bands, say)
 
 
-def _trained(config: Path, number: int, folder: Path, changes: Mapping[str, object]) -> Run:
+def _trained(config: Path, number: int, folder: Path, changes: Changes) -> Run:
     document = read_yaml(config)
     document["seed"] = number + 1
-    document["pairs"] = {**document.get("pairs", {}), **changes}
+    document |= {block: {**document.get(block, {}), **fields} for block, fields in changes.items()}
     path = folder / f"run-{number}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     model = path.with_suffix("") / "model"

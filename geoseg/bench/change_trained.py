@@ -66,14 +66,14 @@ def measure_trained(config: Path, runs: int, folder: Path, changes: Changes, say
         config: Of a training with two dates.
         runs: How many.
         folder: Where runs go; trainings that are there are not made again.
-        changes: Fields of the configuration's blocks that are to be different, by block.
+        changes: Fields of the configuration that are to be different: block to field to value.
         say: Prints.
 
     Raises:
         GeosegError: If a training fails.
     """
-    different = (f", {name} {value}" for fields in changes.values() for name, value in fields.items())
-    say(f"{config.name}{''.join(different)}; {describe_machine()}\n\n")
+    other = (f", {name} {value}" for fields in changes.values() for name, value in fields.items())
+    say(f"{config.name}{''.join(other)}; {describe_machine()}\n\n")
     trained = [_trained(config, number, folder, changes) for number in range(runs)]
     bands = trained[0].network.spec.bands
     made = [f"{run.seconds:.0f} s" for run in trained if run.seconds is not None]
@@ -85,13 +85,17 @@ def measure_trained(config: Path, runs: int, folder: Path, changes: Changes, say
 def _trained(config: Path, number: int, folder: Path, changes: Changes) -> Run:
     document = read_yaml(config)
     document["seed"] = number + 1
-    document |= {block: {**document.get(block, {}), **fields} for block, fields in changes.items()}
-    path = folder / f"run-{number}.yaml"
+    name = f"run-{number}"
+    for block, fields in changes.items():
+        document[block] = {**document.get(block, {}), **fields}
+        name += "".join(f"-{field}-{value}".replace(":", "-") for field, value in fields.items())
+    path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    model = path.with_suffix("") / "model"
+    out = folder / name
+    model = out / "model"
     was_there = model.exists()
     start = time.perf_counter()
-    command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(path.with_suffix("")), "--resume"]
+    command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(out), "--resume"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own words
     took_s = time.perf_counter() - start
     return Run(number, load_network(resolve(str(model), cache=Settings().cache)), None if was_there else took_s)

@@ -41,6 +41,12 @@ def _kill_service(words: argparse.Namespace, folder: Path) -> None:
     sys.exit(0 if kill_service(folder, words.kills, sys.stdout.write) else 1)
 
 
+def _soak(words: argparse.Namespace, folder: Path) -> None:
+    from geoseg.bench.soak import soak  # noqa: PLC0415  # starts a server
+
+    sys.exit(0 if soak(folder, words.hours, sys.stdout.write) else 1)
+
+
 def _tabulate_oddities(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.oddities import tabulate  # noqa: PLC0415  # imports rasterio
 
@@ -151,9 +157,8 @@ def _measure_trained(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change_trained import measure_trained  # noqa: PLC0415  # imports torch
 
     config = (words.inputs or [Path("workflows/train/demo-change.yaml")])[0]
-    changes: dict[str, dict[str, object]] = {} if words.mix is None else {"pairs": {"mix": words.mix}}
-    if words.network is not None:
-        changes["network"] = {"architecture": words.network}
+    changes = {"network": {"architecture": words.network}} if words.network else {}
+    changes |= {} if words.mix is None else {"pairs": {"mix": words.mix}}
     measure_trained(config, words.runs, folder, changes, sys.stdout.write)
 
 
@@ -165,6 +170,7 @@ _MEASURES = {
     "service": _measure_service,
     "large-results": _measure_large_results,
     "kills": _kill_service,
+    "soak": _soak,
     "efficiency": _measure_efficiency,
     "memory": _measure_memory,
     "planning": _measure_planning,
@@ -207,13 +213,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=200, help="service: jobs that are queued at once")
     parser.add_argument("--requests", type=int, default=10_000, help="service: requests over which memory is looked at")
     parser.add_argument("--kills", type=int, default=20, help="kills: how many")
+    parser.add_argument("--hours", type=float, default=1.0, help="soak: how long")
     parser.add_argument("--folder", type=Path, help="where scenes and results go; default a temporary folder")
     parser.add_argument("--data", type=Path, help="words: folder of shared data, ../shared/data")
     parser.add_argument("--seeds", type=int, default=5, help="words: networks that are trained")
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--runs", type=int, default=5, help="change-trained: trainings, each from a seed of its own")
     parser.add_argument("--mix", type=float, help="change-trained: pairs.mix instead of the configuration's")
-    parser.add_argument("--network", help="change-trained: architecture instead of the configuration's")
+    parser.add_argument("--network", help="change-trained: another architecture, such as geoseg:unet for early fusion")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")
     parser.add_argument("--record", type=Path, help="peers: folder of benchmarks.md, which takes the table")

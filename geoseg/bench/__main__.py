@@ -157,8 +157,9 @@ def _measure_trained(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change_trained import measure_trained  # noqa: PLC0415  # imports torch
 
     config = (words.inputs or [Path("workflows/train/demo-change.yaml")])[0]
-    changes = {"network": {"architecture": words.network}} if words.network else {}
-    changes |= {} if words.mix is None else {"pairs": {"mix": words.mix}}
+    changes: dict[str, dict[str, object]] = {} if words.mix is None else {"pairs": {"mix": words.mix}}
+    if words.network is not None:
+        changes["network"] = {"architecture": words.network}
     measure_trained(config, words.runs, folder, changes, sys.stdout.write)
 
 

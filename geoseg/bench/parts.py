@@ -18,7 +18,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from geoseg.models import ModelFolder
 from geoseg.models.backends import Backend
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.predict import Arrays, NumpyArrays
 from geoseg.tiles import rectangles
 

@@ -50,7 +50,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         counted.read += (rows.stop - rows.start) * (cols.stop - cols.start)
         return window(self, file, source, roi, *rest)
 
-    def compute(self: Predictor, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def compute(self: Passes, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Scores of a network that is as fast as counting."""
         rows, cols = valid.shape
         counted.computed += rows * cols

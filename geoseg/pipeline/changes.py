@@ -17,7 +17,7 @@ from geoseg.heads.from_to import DATE_LAYERS
 from geoseg.models import ClassInfo
 from geoseg.mosaic import Blocks, Mosaic
 from geoseg.outputs.vector import PolygonBatch
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.sizes import kept_layers
 from geoseg.pixels import NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names
 from geoseg.polygons import ClassSource, OverSource, RegionBatch, polygonize

@@ -20,7 +20,7 @@ from geoseg.load import Rasters, reading
 from geoseg.machine import usable_cores
 from geoseg.models import ModelFolder
 from geoseg.pipeline.other_dates import Earlier, asked_as
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.subject import quantity_of
 from geoseg.plan import Coverage, cover, search_bounds
 from geoseg.plan.checks import check_offline

@@ -16,7 +16,8 @@ from geoseg.models.backends import Choice
 from geoseg.pipeline.asked import check_pixel_grid
 from geoseg.pipeline.earlier import prepare_looking_back
 from geoseg.pipeline.other_dates import Later, asked_as
-from geoseg.pipeline.prepare import Prepared, bounds_of, prepare, remote_of, resolve_model
+from geoseg.pipeline.prepare import bounds_of, prepare, remote_of, resolve_model
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.subject import detector_folder, quantity_of
 from geoseg.plan import Region, check_area, plan_tiles
 from geoseg.plan.checks import check_offline

@@ -236,11 +236,7 @@ class _Flight:
         return len(self.tiles) + len(self.gate) >= max(self._seats, self._quick)
 
     def _count(self) -> None:
-        """See now and then who is there: workers come and go.
-
-        Raises:
-            GeosegError: If a scheduler of others has had no worker for long.
-        """
+        """See now and then who is there; a scheduler of others that has had no worker for long ends the job."""
         now, team = time.monotonic(), self.team
         if now - self._counted <= _COUNT_S:
             return

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
-        sys.stderr = Unheard(sys.stderr)  # type: ignore[assignment]  # all that is asked of it
+        sys.stderr = Unheard(sys.stderr)
     if arguments is None and words[:1] in (["run"], ["train"]):
         with_huge_pages()  # before the libraries are there
     try:

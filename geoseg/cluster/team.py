@@ -112,7 +112,7 @@ class Team:
         """Versions of Dask and Python in which a named scheduler or its workers differ from this process; "" for none."""
         if not self.address:
             return ""
-        found = self.client.get_versions()
+        found: Any = self.client.get_versions()
         here = _libraries(found["client"])
         others = [_libraries(facts) for facts in (found["scheduler"], *found["workers"].values())]
         pairs = sorted({(name, str(other.get(name, "none"))) for other in others for name in here})

@@ -228,7 +228,7 @@ def test_links_know_the_proxy(settings, add_finished, client):
     from geoseg_api import create_app
 
     job = add_finished()
-    behind = settings.model_copy(update={"public_url": "https://maps.example/geoseg"})
+    behind = settings.model_copy(update={"public_url": "https://maps.example/geoseg", "keys": False})
     with TestClient(create_app(behind)) as outside:
         document = outside.get(f"/collections/{job}/items?limit=1&bbox=-180,-90,180,90").json()
         hrefs = [link["href"] for link in document["links"]]

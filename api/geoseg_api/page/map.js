@@ -99,10 +99,10 @@ function addGraticule(map, element) {
   draw();
 }
 
-/** Every line, or every second, fifth, ... one, so that labels of this size stay apart; wherever the picture begins. */
+/** Every line, or every second, third, ... one, so that labels of this size stay apart; wherever the picture begins. */
 function thinned(lines, room) {
   const least = Math.min(...lines.slice(1).map(({ px }, i) => Math.abs(px - lines[i].px)));
-  const every = [1, 2, 5, 10, 20].find((n) => n * least >= room) ?? 40;
+  const every = [1, 2, 3, 4, 5, 10, 20].find((n) => n * least >= room) ?? 40;
   return lines.filter(({ index }) => index % every === 0);
 }
 

@@ -213,6 +213,8 @@ def build_spec(process_id: str, inputs: Mapping[str, Any], settings: ServiceSett
 
 def _of_error(err: GeosegError, inputs: Mapping[str, Any]) -> Problem:
     """A refusal of geoseg, with the input that it names."""
+    if isinstance(err, InvalidAOIError):
+        return Problem(400, err.given, err.expected, err.todo, "urn:geoseg:InvalidAOIError", "/inputs/aoi")
     named = [name for name in inputs if f"--{name.replace('_', '-')}" in err.given or f"{name} " in err.given]
     pointer = f"/inputs/{named[0]}" if named else "/inputs"
     return Problem(400, err.given, err.expected, err.todo, f"urn:geoseg:{type(err).__name__}", pointer)

@@ -186,6 +186,8 @@ def test_fault_76_an_unknown_process_has_the_type_of_the_standard(client):
         ({"aoi": {"type": "Point", "coordinates": [1, 2]}}, 400, "aoi"),
         ({"aoi": {"type": "Polygon"}}, 400, "aoi"),
         ({"aoi": [9, 47, 9.1]}, 400, "aoi"),
+        ({"aoi": [10, 47, 9, 47.1]}, 400, "aoi"),
+        ({"aoi": [9, 47, 9.1, 47.1], "min_area_m2": -1}, 400, "min_area_m2"),
         ({"aoi": [-179, -80, 179, 80]}, 413, "aoi"),
         ({"aoi": [9, 47, 9.1, 47.1], "model": "no-such-model"}, 400, "model"),
         ({"aoi": [9, 47, 9.1, 47.1], "resolution": -1}, 400, "resolution"),
@@ -199,6 +201,7 @@ def test_fault_76_a_wrong_input_is_refused_before_there_is_a_job(client, inputs,
     answer = execute(client, inputs, "landcover", headers=ASYNC)
     assert answer.status_code == status, answer.json()
     assert field in answer.json()["errors"][0]["pointer"]
+    assert not any(words in answer.text for words in ("--", "geoseg run", "in Python")), "a caller has no command line"
     assert client.get("/jobs").json()["jobs"] == []
 
 

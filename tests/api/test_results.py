@@ -237,7 +237,7 @@ def test_times_of_stac_are_those_of_the_standard(client, status, time):
 
 
 def test_numbers_of_stac_are_those_of_the_standard(client):
-    for limit, status in ((1, 200), (10_000, 200), (10_001, 400), (0, 400), (-1, 400)):
+    for limit, status in ((1, 200), (10_000, 200), (1_000_000, 200), (0, 400), (-1, 400)):
         assert client.get(f"/stac/search?limit={limit}").status_code == status
         assert client.post("/stac/search", json={"limit": limit}).status_code == status
     for box, status in (

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _LOOK_S = 1.0
 _PATIENCE_S = 120.0  # a service that is started again is waited for so long
-_AGAIN = frozenset({429, 502, 503, 504})
 _FINAL = ("successful", "failed", "dismissed")
 
 Url = Annotated[
@@ -170,7 +169,7 @@ def _asked(
             if answer.is_success:
                 return answer
             refusal = _refusal(answer, f"{method} {path}")
-            wait_s = _told_to_wait_s(answer) if answer.status_code in _AGAIN else None
+            wait_s = _told_to_wait_s(answer)
         if wait_s is None or time.monotonic() + wait_s >= end:
             raise refusal
         time.sleep(wait_s)
@@ -195,9 +194,13 @@ def _refusal(answer: httpx.Response, asked: str) -> GeosegError:
     )
 
 
-def _told_to_wait_s(answer: httpx.Response) -> float:
+def _told_to_wait_s(answer: httpx.Response) -> float | None:
+    """After how long to ask again: as told, or soon where a proxy answers for a service that is away; else not at all."""
     told = answer.headers.get("retry-after", "")
-    return max(_LOOK_S, float(told)) if told.isdecimal() else _LOOK_S
+    if answer.status_code in {429, 503} and told.isdecimal():
+        return max(_LOOK_S, float(told))
+    is_proxy = not answer.headers.get("content-type", "").startswith("application/problem+json")
+    return _LOOK_S if is_proxy and answer.status_code in {502, 503, 504} else None
 
 
 def _awaited(client: httpx.Client, job: str, *, is_there: bool) -> dict[str, Any]:

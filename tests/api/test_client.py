@@ -66,18 +66,34 @@ def cli(*words):
 
 
 def test_a_job_is_asked_for_once_whatever_becomes_of_the_answers(capsys):
-    answers = [None, BUSY, (201, {}, JOB % b"accepted"), BUSY, None, (200, {}, JOB % b"running"), None]
+    answers = [
+        None,
+        BUSY,
+        (502, {}, b"<html>"),
+        (201, {}, JOB % b"accepted"),
+        BUSY,
+        None,
+        (200, {}, JOB % b"running"),
+        None,
+    ]
     with service(*answers, (200, {}, JOB % b"successful")) as (url, asked):
         assert cli("submit", "demo", "--wait", "--url", url) == 0
     assert capsys.readouterr().out.split() == ["a"]
     posts = [headers["Idempotency-Key"] for method, _, headers in asked if method == "POST"]
-    assert len(posts) == 3
+    assert len(posts) == 4
     assert len(set(posts)) == 1
     assert posts[0]
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"), [((400, {}, b"[]"), 2), ((500, {}, b"<html>"), 1), ((404, {}, b"{}"), 2)]
+    ("answer", "status"),
+    [
+        ((400, {}, b"[]"), 2),
+        ((500, {}, b"<html>"), 1),
+        ((404, {}, b"{}"), 2),
+        ((502, {"Content-Type": "application/problem+json"}, b'{"detail": "its catalogue is away"}'), 1),
+        ((429, {"Retry-After": "3600", "Content-Type": "application/problem+json"}, b'{"detail": "no more today"}'), 2),
+    ],
 )
 def test_what_will_not_be_better_is_not_asked_again(answer, status, capsys):
     with service(answer) as (url, asked):

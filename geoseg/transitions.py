@@ -83,6 +83,36 @@ class ChangeMosaic(Blocks):
         return found if len(found) == len(self._lists) else None
 
 
+class _OneDate(Blocks):
+    """What one date shows, of a map whose records tell both.
+
+    Args:
+        region: The AOI on the lattice.
+        whole: The map, with the layers of ``dates_of``.
+        when: ``before`` or ``after``.
+    """
+
+    def __init__(self, region: Region, whole: Blocks, when: str) -> None:
+        super().__init__(region, _BLOCK_PX)
+        self._whole, self._when = whole, when
+
+    def pixels(self, window: Window) -> Layers | None:
+        """See ``Blocks``."""
+        layers = self._whole.pixels(window)
+        if layers is None:
+            return None
+        return {
+            "classes": layers[self._when],
+            "confidence": layers[f"confidence_{self._when}"],
+            "reason": layers["reason"],
+        }
+
+
+def dates_of(region: Region, whole: Blocks) -> tuple[Blocks, Blocks]:
+    """Land cover of both dates out of a map that has it as layers ``before``, ``after`` and a confidence of each."""
+    return _OneDate(region, whole, "before"), _OneDate(region, whole, "after")
+
+
 def _changed(lists: Sequence[Layers]) -> NDArray[np.bool_]:
     if len(lists) == len(("before", "after")):
         differ: NDArray[np.bool_] = lists[0]["classes"] != lists[1]["classes"]

@@ -202,7 +202,7 @@ def test_bands_are_those_of_rasters():
         ({**RANGES, "datetime": "2022-05-01/2022-06-01"}, "--datetime"),
         ({**RASTERS, "scenes": ("c.tif",)}, "--scenes"),
         ({**RANGES, "composite": "per-date"}, "--composite"),
-        ({**RANGES, "composite": "mean-scores"}, "--composite"),
+        ({**RANGES, "composite": "mean-scores"}, "--composite mean-scores with"),
         ({**RANGES, "layers": ("entropy",)}, "--layers"),
         ({**RANGES, "legend": "worldcover"}, "--legend"),
         ({**RANGES, "detector": "post-classification"}, "--model"),

@@ -175,7 +175,13 @@ def _value_of(name: str, value: Any) -> Any:
     return value
 
 
-def build_spec(process_id: str, inputs: Mapping[str, Any], settings: ServiceSettings, like: LikeOf) -> JobSpec:
+def build_spec(
+    process_id: str,
+    inputs: Mapping[str, Any],
+    settings: ServiceSettings,
+    like: LikeOf,
+    make_demo: Callable[[], object],
+) -> JobSpec:
     """The job that a request asks for.
 
     Args:
@@ -183,6 +189,7 @@ def build_spec(process_id: str, inputs: Mapping[str, Any], settings: ServiceSett
         inputs: Fields of a job.
         settings: Limits and the gate.
         like: Gives the folder of a finished job of the caller by its id.
+        make_demo: Writes the scenes of the process demo where they are not there yet; called when they are needed.
 
     Raises:
         Problem: With the place of what is wrong.
@@ -195,6 +202,7 @@ def build_spec(process_id: str, inputs: Mapping[str, Any], settings: ServiceSett
         if value is not None:
             fields[name] = _checked(name, value, process_id, settings, like)
     if process_id == "demo" and not fields.get("scenes"):
+        make_demo()
         fields.setdefault("catalog", str(settings.demo / "catalog.json"))
         if "aoi" not in fields:
             fields["aoi"] = json.loads((settings.demo / "region.geojson").read_text(encoding="utf-8"))

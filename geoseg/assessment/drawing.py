@@ -24,7 +24,7 @@ from geoseg.assessment.finished import FinishedMap
 from geoseg.compiled import compiled
 from geoseg.outputs.areas import AreaTable
 from geoseg.outputs.geodesy import Geodesy
-from geoseg.outputs.record import ClassFacts
+from geoseg.outputs.record_parts import ClassFacts
 
 type Floats = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import NothingToDoError, RequestError
 from geoseg.outputs.geodesy import Geodesy
-from geoseg.outputs.record import ClassFacts
+from geoseg.outputs.record_parts import ClassFacts
 
 _BLOCK_PX = 1024
 _CACHE_BYTES = 64 << 20

@@ -17,7 +17,7 @@ from geoseg.assessment.estimators import Accuracy, Estimate, estimate_accuracy
 from geoseg.assessment.finished import FinishedMap
 from geoseg.assessment.sizes import LEAST
 from geoseg.errors import RequestError
-from geoseg.outputs.record import ClassFacts
+from geoseg.outputs.record_parts import ClassFacts
 
 NO_CLASS = "no class"
 

@@ -157,7 +157,9 @@ def _measure_trained(words: argparse.Namespace, folder: Path) -> None:
     from geoseg.bench.change_trained import measure_trained  # noqa: PLC0415  # imports torch
 
     config = (words.inputs or [Path("workflows/train/demo-change.yaml")])[0]
-    changes = {} if words.mix is None else {"mix": words.mix}
+    changes: dict[str, dict[str, object]] = {} if words.mix is None else {"pairs": {"mix": words.mix}}
+    if words.network is not None:
+        changes["network"] = {"architecture": words.network}
     measure_trained(config, words.runs, folder, changes, sys.stdout.write)
 
 
@@ -219,6 +221,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=4, help="folds: how many")
     parser.add_argument("--runs", type=int, default=5, help="change-trained: trainings, each from a seed of its own")
     parser.add_argument("--mix", type=float, help="change-trained: pairs.mix instead of the configuration's")
+    parser.add_argument("--network", help="change-trained: another architecture, such as geoseg:unet for early fusion")
     parser.add_argument("--repeat", type=int, default=3, help="peers: runs of each, of which the median counts")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), help="peers: their Python")
     parser.add_argument("--record", type=Path, help="peers: folder of benchmarks.md, which takes the table")

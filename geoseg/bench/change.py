@@ -29,7 +29,8 @@ from geoseg.grid import Window
 SHIFTS = ((0.3, -0.7), (0.7, 1.6), (-1.6, 0.3))
 _UNLABELLED = 255
 _CLUSTERS, _SEED = 6, 0
-_POST = f"post-classification, k-means of {_CLUSTERS}"
+#: Post-classification with the only classes that there are without weights.
+POST = f"post-classification, k-means of {_CLUSTERS}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def read_naip(folder: Path, number: int = 0) -> Pair:
 
 def found_by(name: str, pair: Pair) -> NDArray[np.bool_]:
     """Where a detector sees change, fitted as a job would fit it."""
-    if name == _POST:
+    if name == POST:
         return _clustered(pair)
     sample = gather(pair.parts, pair.window)
     detector = fit_detector(name, sample.before, sample.after, pair.bands)
@@ -157,7 +158,7 @@ def confusion_of(pair: Pair, changed: NDArray[np.bool_]) -> Confusion:
 def _tell_taizhou(pair: Pair, say: Callable[[str], object]) -> None:
     say(f"{pair.name}: {int((pair.truth != _UNLABELLED).sum())} labelled pixels, no threshold set by hand\n\n")
     say("| detector | accuracy | kappa | F1 of change | area changed |\n| --- | --- | --- | --- | --- |\n")
-    for name in (*DETECTORS, _POST):
+    for name in (*DETECTORS, POST):
         changed = found_by(name, pair)
         counts = confusion_of(pair, changed)
         cells = (counts.accuracy, counts.kappa, counts.classes[1].f1)
@@ -201,7 +202,7 @@ def _tell_levir(folder: Path, say: Callable[[str], object]) -> None:
     pairs = list(read_levir(folder))
     say(f"\nchange-levir-samples: F1 of building change ({len(pairs)} pairs, too few to train on)\n\n")
     say(f"| detector | {' | '.join(pair.name for pair in pairs)} | all |\n| --- |{' --- |' * (len(pairs) + 1)}\n")
-    for name in (*DETECTORS, _POST):
+    for name in (*DETECTORS, POST):
         try:
             found = [confusion_of(pair, found_by(name, pair)) for pair in pairs]
         except GeosegError as err:

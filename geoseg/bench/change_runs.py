@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 import geoseg
-from geoseg.bench.change import SHIFTS, Pair, confusion_of, read_levir, read_taizhou, shifted
+from geoseg.bench.change import POST as CLUSTERED
+from geoseg.bench.change import SHIFTS, Pair, confusion_of, found_by, read_levir, read_taizhou, shifted
 from geoseg.change.detectors import DEFAULT, DETECTORS
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, RequestError
 from geoseg.evaluation.confusion import Confusion
 from geoseg.pixels import FAILED_CLASS
 
@@ -46,21 +48,35 @@ class Runs:
             model: Land cover model, for post-classification.
         """
         scenes = [self._written(image, pair.bands, f"{name}-{when}") for when, image in _dates(pair)]
-        result = geoseg.run(
+        result = self.files(scenes, name, pixel_grid=True, detector=detector, align=align, model=model)
+        classes = self.classes(result)
+        return (classes >= _CHANGED) & (classes < FAILED_CLASS), result
+
+    def files(self, scenes: Sequence[Path], name: str, **options: object) -> geoseg.Result:
+        """A run on two rasters.
+
+        Args:
+            scenes: Of the earlier date and of the later one.
+            name: See ``change``.
+            **options: Of ``geoseg run``.
+        """
+        return geoseg.run(
             workflow="change",
             scenes_before=str(scenes[0]),
             scenes_after=str(scenes[1]),
-            pixel_grid=True,
-            detector=detector,
-            align=align,
-            model=model,
             out=self.folder / name,
             cache=self.folder / "cache",
+            **options,
         )
+
+    @staticmethod
+    def classes(result: geoseg.Result) -> NDArray[np.uint8]:
+        """The map of a run."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(result.out / "classes.tif") as file:
-                return (file.read(1) >= _CHANGED) & (file.read(1) < FAILED_CLASS), result
+                classes: NDArray[np.uint8] = file.read(1)
+        return classes
 
     def _written(self, image: NDArray[np.float32], bands: Sequence[str], name: str) -> Path:
         """A date as a raster without a place; whole numbers of a byte stay such."""
@@ -109,7 +125,12 @@ def _tell(data: Path, runs: Runs, say: Callable[[str], object]) -> None:
     say(
         f"| {_POST} with {_MODEL}, which knows generated flights | | | {' | '.join(_levir(runs, _POST, pairs, _MODEL))} |\n"
     )
+    clustered = [confusion_of(taizhou, found_by(CLUSTERED, taizhou))]
+    numbers = [_number(clustered[0].kappa), _number(clustered[0].classes[1].f1)]
+    numbers += _f1([confusion_of(pair, found_by(CLUSTERED, pair)) for pair in pairs])
+    say(f"| {CLUSTERED}, which is no model of a run: on the arrays | {' | '.join(numbers)} |\n")
     _tell_shifts(runs, taizhou, say)
+    _tell_naip(sorted((data / "scenes-naip-series").glob("*.tif")), runs, say)
 
 
 def _row(runs: Runs, detector: str, taizhou: Pair, pairs: Sequence[Pair]) -> list[str]:
@@ -128,6 +149,11 @@ def _levir(runs: Runs, detector: str, pairs: Sequence[Pair], model: str | None =
     for pair in pairs:
         changed, _ = runs.change(pair, detector, f"{pair.name}-{detector}", "measure", model)
         found.append(confusion_of(pair, changed))
+    return _f1(found)
+
+
+def _f1(found: Sequence[Confusion]) -> list[str]:
+    """Of each pair, and of all."""
     total = Confusion(sum((counts.counts for counts in found), np.zeros((2, 3), np.int64)))
     return [_number(counts.classes[1].f1) for counts in (*found, total)]
 
@@ -153,3 +179,33 @@ def _tell_shifts(runs: Runs, pair: Pair, say: Callable[[str], object]) -> None:
         back = ", ".join(f"{value:+.2f}" for value in lies["correction_px"])
         f1 = confusion_of(pair, changed).classes[1].f1 or 0.0
         say(f"| {rows:+.1f}, {cols:+.1f} | {found[0]:+.2f}, {found[1]:+.2f} | {error:.2f} | {back} | {f1:.3f} |\n")
+
+
+def _tell_naip(files: Sequence[Path], runs: Runs, say: Callable[[str], object]) -> None:
+    """Dates of a series without labels, on grids that differ by parts of a pixel: what a run makes of them."""
+    say(
+        "\nscenes-naip-series through `geoseg run --workflow change`, neighbouring dates: area changed (there are no labels)\n\n"
+    )
+    names = [f"{first.stem[-8:-4]} and {second.stem[-8:-4]}" for first, second in pairwise(files)]
+    say(f"| detector | {' | '.join(names)} |\n| --- |{' --- |' * len(names)}\n")
+    lies: dict[str, str] = {}
+    for detector in DETECTORS:
+        cells = []
+        for name, pair in zip(names, pairwise(files), strict=True):
+            options: dict[str, object] = {"detector": detector, "bands": ("red", "green", "blue", "nir")}
+            folder = f"naip-{pair[0].stem[-8:-4]}-{detector}"
+            try:
+                result = runs.files(pair, folder, **options)
+                alignment = result.report["change"]["alignment"]
+                lies[name] = (
+                    f"{alignment['verdict']}, {alignment['dy_px']:+.2f} rows and {alignment['dx_px']:+.2f} columns"
+                )
+            except RequestError as err:  # no single shift mends it: taken as it lies
+                lies[name] = f"refused: {err.given}"
+                result = runs.files(pair, f"{folder}-left", align="measure", **options)
+            classes = runs.classes(result)
+            cells.append(f"{(classes == _CHANGED).sum() / (classes < FAILED_CLASS).sum():.1%}")
+        say(f"| {detector} | {' | '.join(cells)} |\n")
+    say("\nHow they lie on each other (refused ones above are taken with `--align measure`):\n\n")
+    for name, told in lies.items():
+        say(f"- {name}: {told}\n")

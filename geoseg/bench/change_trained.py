@@ -28,6 +28,7 @@ from geoseg.predict.tensors import Tensors
 from geoseg.settings import Settings
 
 type Say = Callable[[str], object]
+type Changes = Mapping[str, Mapping[str, object]]
 type Finder = Callable[[Pair], NDArray[np.bool_]]
 
 #: Landscapes of the tests: seeds that no configuration trains on.
@@ -58,38 +59,45 @@ class Run:
         return range(first, first + _LANDSCAPES)
 
 
-def measure_trained(config: Path, runs: int, folder: Path, changes: Mapping[str, object], say: Say) -> None:
+def measure_trained(config: Path, runs: int, folder: Path, changes: Changes, say: Say) -> None:
     """Train, test, and print both tables.
 
     Args:
         config: Of a training with two dates.
         runs: How many.
         folder: Where runs go; trainings that are there are not made again.
-        changes: Fields of the block ``pairs`` that are to be different.
+        changes: Fields of the configuration that are to be different: block to field to value. The detectors without weights
+            are left out of the tables then.
         say: Prints.
 
     Raises:
         GeosegError: If a training fails.
     """
-    say(f"{config.name}{''.join(f', {name} {value}' for name, value in changes.items())}; {describe_machine()}\n\n")
+    other = (f", {name} {value}" for fields in changes.values() for name, value in fields.items())
+    say(f"{config.name}{''.join(other)}; {describe_machine()}\n\n")
     trained = [_trained(config, number, folder, changes) for number in range(runs)]
     bands = trained[0].network.spec.bands
     made = [f"{run.seconds:.0f} s" for run in trained if run.seconds is not None]
     say(f"trainings: {', '.join(made) or 'all were there'}; generating the scenes included\n\n")
-    _tell_f1(trained, bands, say)
-    _tell_nuisances(trained, bands, say)
+    finders = {} if changes else _finders()  # what a change of the training does not change
+    _tell_f1(trained, finders, bands, say)
+    _tell_nuisances(trained, finders, bands, say)
 
 
-def _trained(config: Path, number: int, folder: Path, changes: Mapping[str, object]) -> Run:
+def _trained(config: Path, number: int, folder: Path, changes: Changes) -> Run:
     document = read_yaml(config)
     document["seed"] = number + 1
-    document["pairs"] = {**document.get("pairs", {}), **changes}
-    path = folder / f"run-{number}.yaml"
+    name = f"run-{number}"
+    for block, fields in changes.items():
+        document[block] = {**document.get(block, {}), **fields}
+        name += "".join(f"-{field}-{value}".replace(":", "-") for field, value in fields.items())
+    path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    model = path.with_suffix("") / "model"
+    out = folder / name
+    model = out / "model"
     was_there = model.exists()
     start = time.perf_counter()
-    command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(path.with_suffix("")), "--resume"]
+    command = [sys.executable, "-m", "geoseg", "train", str(path), "--out", str(out), "--resume"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own words
     took_s = time.perf_counter() - start
     return Run(number, load_network(resolve(str(model), cache=Settings().cache)), None if was_there else took_s)
@@ -148,9 +156,8 @@ def _classes(network: Network, image: NDArray[np.float32], valid: NDArray[np.boo
     return classes
 
 
-def _tell_f1(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> None:
+def _tell_f1(runs: Sequence[Run], finders: Mapping[str, Finder], bands: tuple[str, ...], say: Say) -> None:
     """F1 of change, run by run; each on landscapes of its own."""
-    finders = _finders()
     found: dict[str, list[float]] = {name: [] for name in (_TRAINED, *finders)}
     for run in runs:
         tested = list(pairs_of(run.seeds, bands, Nuisances(), same=False))
@@ -158,12 +165,14 @@ def _tell_f1(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> None:
         for name, finder in asked.items():
             counts = sum((confusion_of(pair, finder(pair)) for pair in tested), Confusion.nothing(2))
             found[name].append(counts.classes[1].f1 or 0.0)
-    best = [max(found[name][at] for name in finders) for at in range(len(runs))]
-    ahead = [ours - theirs for ours, theirs in zip(found[_TRAINED], best, strict=True)]
     say(f"F1 of change, {_LANDSCAPES} landscapes of held-out seeds for each run, all nuisances at nominal strength\n\n")
     headers = ("detector", *(f"run {run.number}" for run in runs), "mean", "spread")
     rows = [(name, *_cells(values)) for name, values in found.items()]
-    for line in aligned(headers, [*rows, ("ahead of the best of the others", *_cells(ahead))]):
+    if finders:
+        best = [max(found[name][at] for name in finders) for at in range(len(runs))]
+        ahead = [ours - theirs for ours, theirs in zip(found[_TRAINED], best, strict=True)]
+        rows.append(("ahead of the best of the others", *_cells(ahead)))
+    for line in aligned(headers, rows):
         say(f"{line}\n")
 
 
@@ -175,9 +184,9 @@ def _cells(values: Sequence[float]) -> tuple[str, ...]:
     )
 
 
-def _tell_nuisances(runs: Sequence[Run], bands: tuple[str, ...], say: Say) -> None:
+def _tell_nuisances(runs: Sequence[Run], finders: Mapping[str, Finder], bands: tuple[str, ...], say: Say) -> None:
     """False area where nothing changed, by nuisance and strength; of the network over all runs, mean and worst."""
-    finders, seeds = _finders(), runs[0].seeds
+    seeds = runs[0].seeds
     headers = ("nuisance", "strength", f"{_TRAINED}, mean", "worst run", *finders)
     rows = []
     for name in (*Nuisances.names(), "all of them"):

@@ -15,7 +15,7 @@ from geoseg.cluster.team import own_team
 from geoseg.demo.land import write_scene
 from geoseg.models import resolve
 from geoseg.pipeline import prepare
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.progress import Silent
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec

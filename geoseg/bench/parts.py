@@ -1,14 +1,19 @@
-"""What a run cannot do without, each part alone: forward passes, decoding, outlines by GDAL, writing COGs; in CPU seconds."""
+"""What a run cannot do without: forward passes, decoding, outlines by GDAL, writing COGs; in CPU seconds.
+
+Each part is measured alone, and once more while the other cores do forward passes too, as they do in a run: processors
+that share caches, memory and perhaps a core take longer for the same work when all are busy.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -18,16 +23,19 @@ from rasterio.windows import Window as RasterioWindow
 
 from geoseg.models import ModelFolder
 from geoseg.models.backends import Backend
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.predict import Arrays, NumpyArrays
 from geoseg.tiles import rectangles
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
 
 _READ_PX = 2048
 
 
 @dataclass
 class Parts:
-    """CPU seconds of each part, alone and on one thread.
+    """CPU seconds of each part on one thread.
 
     Attributes:
         forward: Passes over the chips as planned, halo included, with the argmax.
@@ -137,4 +145,34 @@ def compare_with_parts(
     ratio = wall_s * cores / parts.total
     say(f"  parts          {parts.total:8.2f} CPU s, each alone\n{parts.table()}")
     say(f"  run / (parts / {cores} cores) {ratio:8.3f}\n")
+    with _others_busy(prepared, cores - 1):
+        together = measure_parts(prepared, scene, out, scratch)
+    say(f"  parts          {together.total:8.2f} CPU s, with forward passes on the other cores\n{together.table()}")
+    say(f"  run / (parts / {cores} cores) {wall_s * cores / together.total:8.3f}\n")
     return ratio
+
+
+@contextmanager
+def _others_busy(prepared: Prepared, count: int) -> Iterator[None]:
+    """Processes that do forward passes until the end of the context."""
+    context = multiprocessing.get_context("spawn")
+    (shape, _), *_ = chip_shapes(prepared).most_common(1)
+    others, begun = [], [context.Event() for _ in range(count)]
+    for event in begun:
+        args = (prepared.model, prepared.backend, shape, event)
+        others.append(context.Process(target=_forward_for_ever, args=args, daemon=True))
+        others[-1].start()
+    for event in begun:
+        event.wait()
+    try:
+        yield
+    finally:
+        for other in others:
+            other.terminate()
+            other.join()
+
+
+def _forward_for_ever(model: ModelFolder, backend: Backend, shape: tuple[int, int], begun: Event) -> None:
+    while True:
+        _forward_s(model, backend, Counter({shape: 1}))
+        begun.set()

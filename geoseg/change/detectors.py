@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from math import sqrt
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainccinv, gammaincinv
 
-from geoseg.change.radiometry import Mad, fit_mad
+from geoseg.change.radiometry import LinearFit, Mad, fit_lines, fit_mad
 from geoseg.change.thresholds import Split, otsu
 from geoseg.errors import RequestError, unknown_name
 
-# Otsu parts any numbers in two, those of an unchanged region too. What chance makes of one unchanged pixel in a thousand is
-# no change, whatever Otsu says. Reweighting makes the statistic larger than chi-square is; by how much, its lower
+# Otsu parts any numbers in two, those of an unchanged region too. What chance makes of one unchanged pixel in ten thousand
+# is no change, whatever Otsu says. Reweighting makes the statistic larger than chi-square is; by how much, its lower
 # quarter says, which is unchanged in all but the worst of pairs.
-_CHANCE, _UNCHANGED = 1e-3, 0.25
+_CHANCE, _UNCHANGED = 1e-4, 0.25
 # A few clouds that no mask knows would have Otsu part clouds from everything else; beyond so many medians, changed is changed.
 _MOST_MEDIANS = 5.0
 # Deviations that rounding leaves between variates of equal images.
@@ -59,10 +60,10 @@ class Brightness:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Length of the difference of two spectra, each band less its mean and over its deviation on its own date.
+    """Length of the difference of two spectra, each band less a zero and over a unit of its own date.
 
     Attributes:
-        before: Mean and deviation of each band of the earlier date; ``None`` for bands as they are.
+        before: Zero and unit of each band of the earlier date, such as mean and deviation; ``None`` for bands as they are.
         after: The same of the later date.
     """
 
@@ -242,6 +243,22 @@ def _standards(image: NDArray[np.floating]) -> tuple[tuple[float, float], ...]:
     return tuple((float(band.mean()), float(band.std()) or 1.0) for band in values)
 
 
+def _fit_lines(before: NDArray[np.floating], after: NDArray[np.floating], _: tuple[str, ...]) -> _Plan:
+    mad = fit_mad(before, after)
+    no_change = mad.no_change(mad.statistic(before, after))
+    if before.tobytes() > after.tobytes():  # rounding may part the two orders of the dates
+        later, earlier = _in_one_light(fit_lines(after, before, no_change))
+    else:
+        earlier, later = _in_one_light(fit_lines(before, after, no_change))
+    return _Plan(Vectors(earlier, later))
+
+
+def _in_one_light(lines: LinearFit) -> tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]:
+    """Zero and unit of each band on either date, halfway between the brightness of both."""
+    pairs = [(sqrt(slope), intercept / slope) for slope, intercept in zip(lines.slopes, lines.intercepts, strict=True)]
+    return tuple((-off, 1 / root) for root, off in pairs), tuple((0.0, root) for root, _ in pairs)
+
+
 def _fit_greenness(_: object, __: object, bands: tuple[str, ...]) -> _Plan:
     places = [next((bands.index(name) for name in names if name in bands), None) for names in _NIR_AND_RED]
     nir, red = places
@@ -270,6 +287,7 @@ _NIR_AND_RED = (("nir", "B08", "nir08"), ("red", "B04"))
 _FITS: Mapping[str, Callable[..., _Plan]] = {
     "difference": _fit_brightness,
     "change-vectors": _fit_vectors,
+    "change-vectors-fitted": _fit_lines,
     "change-vectors-standardised": _fit_standardised,
     "ndvi-difference": _fit_greenness,
     "ir-mad-otsu": _fit_plain,
@@ -279,6 +297,7 @@ _FITS: Mapping[str, Callable[..., _Plan]] = {
 _BUILD: Mapping[str, Callable[..., Measure]] = {
     "difference": Brightness,
     "change-vectors": Vectors,
+    "change-vectors-fitted": Vectors,
     "change-vectors-standardised": Vectors,
     "ndvi-difference": Greenness,
     "ir-mad-otsu": lambda **values: Variates(Mad(**values)),

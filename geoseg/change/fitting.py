@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from geoseg.change.alignment import LEAST_SHIFT_PX, MOST_SCATTER_PX, MOST_SHIFT_PX, Alignment
-from geoseg.change.detectors import Detector, fit_detector
+from geoseg.change.detectors import Detector, Variates, fit_detector
 from geoseg.change.sample import Part, alignment_of, gather, sample_areas
 from geoseg.errors import NothingToDoError, RequestError
 from geoseg.grid import Window
@@ -37,6 +37,17 @@ class Fitted:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before they believe the map."""
+        return (*self._of_alignment, *self._of_detector)
+
+    @property
+    def _of_detector(self) -> tuple[str, ...]:
+        measure = None if self.detector is None else self.detector.measure
+        if isinstance(measure, Variates) and not measure.mad.variances:
+            return ("one of the two dates shows the same value everywhere: that nothing changed is not to be believed",)
+        return ()
+
+    @property
+    def _of_alignment(self) -> tuple[str, ...]:
         lies = self.alignment
         if lies.verdict == "unmeasured":
             found = f"{lies.good} of {lies.windows} windows show the same ground"

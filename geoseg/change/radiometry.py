@@ -254,7 +254,6 @@ def _rows(matrix: NDArray[np.float64]) -> _Rows:
 _INVARIANT = 0.95
 _LEAST_INVARIANT = 100
 _TRIMS, _TRIM = 10, 3 * 1.4826  # three standard deviations, by the median of absolute deviations
-_SLOPES = (0.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,12 +270,6 @@ class LinearFit:
     intercepts: tuple[float, ...]
     pixels: tuple[int, ...]
 
-    @property
-    def is_plausible(self) -> bool:
-        """Whether light and season may explain it: slopes of 0.5 to 2."""
-        low, high = _SLOPES
-        return all(low <= slope <= high for slope in self.slopes)
-
     def apply(self, before: NDArray[np.floating]) -> NDArray[np.float64]:
         """The earlier date ``(band, ...)`` in the brightness of the later one."""
         lines = zip(before, self.slopes, self.intercepts, strict=True)
@@ -287,7 +280,8 @@ def fit_lines(before: NDArray[np.floating], after: NDArray[np.floating], no_chan
     """A robust line per band through unchanged pixels.
 
     The line is the standardised major axis: both dates are noisy, and swapping them gives the inverse line. Pixels three
-    deviations off are left out and the line is drawn anew, until none leaves.
+    deviations off are left out and the line is drawn anew, until none leaves. With the dates swapped it is exactly the
+    inverse line.
 
     Args:
         before: Earlier date ``(band, n)``.
@@ -323,6 +317,5 @@ def _major_axis(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
     size_x, size_y = float(x.std()), float(y.std())
     if not size_x or not size_y:
         return 1.0, mean_y - mean_x
-    rises = float(((x - mean_x) * (y - mean_y)).sum()) >= 0
-    slope = size_y / size_x * (1 if rises else -1)
+    slope = size_y / size_x  # never falls: no light makes bright land dark and dark land bright
     return slope, mean_y - slope * mean_x

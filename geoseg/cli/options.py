@@ -93,7 +93,7 @@ Detector = Annotated[
     str | None,
     _job(
         "What finds the change between two dates: ir-mad, ir-mad-otsu, change-vectors, change-vectors-standardised, "
-        "difference, ndvi-difference (none needs weights), or post-classification (where --model sees another class). "
+        "change-vectors-fitted, difference, ndvi-difference (none needs weights), or post-classification (where --model sees another class). "
         "Default: the workflow's (change: ir-mad).",
         "--detector",
         autocompletion=completion.detectors,

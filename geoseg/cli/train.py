@@ -54,7 +54,7 @@ def train_command(
     settings = Settings.with_options()
     folder = out or Path("geoseg-train") / config.stem
     words = "the checkpoint is kept, the same command with --resume goes on from there"
-    with stop_on_signal(words, _GRACE_S) as stopped, _watching(quiet=quiet) as watcher:
+    with stop_on_signal(words, _GRACE_S) as stopped, watching(quiet=quiet) as watcher:
         try:
             done = train(
                 config,
@@ -72,11 +72,17 @@ def train_command(
     typer.echo(f"report: {done.folder / 'report.html'}")
     if done.mean_iou is not None:
         typer.echo(f"mean IoU of the held-out groups: {done.mean_iou:.3f}")
-    typer.echo(f"next:   geoseg run --model {done.model} --scenes …")
+    typer.echo(f"next:   {command_for(done.model, done.dates)}")
+
+
+def command_for(model: Path, dates: int) -> str:
+    """The command that makes a map with a model of one date or two."""
+    images = "--scenes …" if dates == 1 else "--workflow change --scenes-before … --scenes-after …"
+    return f"geoseg run --model {model} {images}"
 
 
 @contextmanager
-def _watching(*, quiet: bool) -> Iterator[Watcher]:
+def watching(*, quiet: bool) -> Iterator[Watcher]:
     """A bar on a terminal, plain lines elsewhere, nothing when quiet."""
     if quiet:
         yield _Silent()
@@ -108,7 +114,8 @@ class _Lines:
     """A plain line per stage, one every few seconds of training, one for each look at the held-out groups."""
 
     def __init__(self) -> None:
-        self._said, self._mean_iou = 0.0, None
+        self._said = 0.0
+        self._mean_iou: float | None = None
 
     def stage(self, name: str) -> None:
         self.note(name)
@@ -119,8 +126,8 @@ class _Lines:
 
     def step(self, step: int, total: int, loss: float, mean_iou: float | None) -> None:
         now = time.monotonic()
-        if now - self._said >= _PLAIN_EVERY_S or step == total:
-            self._said = now
+        if now - self._said >= _PLAIN_EVERY_S or step == total or mean_iou != self._mean_iou:
+            self._said, self._mean_iou = now, mean_iou
             self.note(f"step {step} of {total}: {_words(loss, mean_iou)}")
 
 

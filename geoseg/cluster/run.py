@@ -29,6 +29,7 @@ from geoseg.cluster.losing import lose
 from geoseg.cluster.room import VERSIONS, RoomPlan, TileRoom, check_on, compute_tile, skewed
 from geoseg.cluster.team import GONE, GPU, Team
 from geoseg.errors import GeosegError
+from geoseg.heads.from_to import DATE_LAYERS
 from geoseg.pixels import layer_names
 from geoseg.plan import TileTask
 from geoseg.progress import Progress
@@ -114,7 +115,9 @@ class ClusterWorkers:
         loader = self.loader
         classes = loader.model.spec.classes if loader.legend is None else loader.legend.classes
         job = self.recipe.narrowed(self.recipe.job(task), task.cells)
-        return lose(self.store, job, layer_names(loader.layers, len(classes)) if loader.layers else (), why)
+        layers = layer_names(loader.layers, len(classes)) if loader.layers else ()
+        layers += DATE_LAYERS if loader.model.spec.land_cover else ()
+        return lose(self.store, job, layers, why)
 
     @contextmanager
     def _flight(self, first: TileTask, tally: Tally, progress: Progress) -> Iterator[_Flight]:

@@ -24,7 +24,7 @@ from geoseg.load import reading
 from geoseg.models import ModelFolder
 from geoseg.pipeline import prepare
 from geoseg.pipeline.making import loader_of, recipe_of
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.scenes.sensors import SENSORS
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec

@@ -19,7 +19,7 @@ from geoseg.labels import Labelled, LabelSet
 from geoseg.models import ModelFolder
 from geoseg.pipeline.fitting import with_fitted
 from geoseg.pipeline.pair import Asked, prepare_job
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.subject import detector_folder
 from geoseg.pixels import FAILED_CLASS, NO_CLASS
 from geoseg.settings import Settings

@@ -11,7 +11,7 @@ from geoseg.errors import GeosegError, RequestError
 from geoseg.heads.base import Chips, Head, HeadOutput
 from geoseg.models import ClassInfo, ModelSpec
 from geoseg.models.legends import Legend
-from geoseg.models.spec import SEMANTIC, WORDS
+from geoseg.models.spec import FROM_TO, SEMANTIC, WORDS
 
 if TYPE_CHECKING:
     from geoseg.models.backends import AnyNetwork
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Name to where it is built: a callable from a loaded network to a head.
 _OWN: Mapping[str, str] = {
     SEMANTIC: "geoseg.heads.semantic:SemanticHead",
+    FROM_TO: "geoseg.heads.from_to:FromToHead",
     WORDS: "geoseg.heads.words:WordsHead",  # made with a job's prompts, see geoseg.cluster.loading
 }
 

@@ -93,7 +93,7 @@ class CheckReport:
                 self._fact(f"radius ({', '.join(_SIDES)})", PREFIX + "radius_px", told, seen, enough, over=over)
             )
         told_bytes, seen_bytes = spec.workspace_bytes_per_px, self.workspace_bytes_per_px
-        kept = found.outputs in _outputs(spec)
+        kept = found.outputs in spec.outputs
         return (
             *rows,
             self._fact(
@@ -131,11 +131,6 @@ class CheckReport:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _outputs(spec: ModelSpec) -> set[int]:
-    """Numbers of outputs that fit the classes; one is enough for two."""
-    return {len(spec.classes), 1} if len(spec.classes) == 2 else {len(spec.classes)}
 
 
 def check_model(folder: ModelFolder, *, write: bool = False, allow_pickle: bool = False) -> CheckReport:
@@ -231,7 +226,7 @@ def _lasting(spec: ModelSpec, found: Neighbourhood) -> list[str]:
         errors.append("the same image gave two different results")
     if not found.batch_independent:
         errors.append("an image's result depends on the other images of its batch")
-    if found.outputs not in _outputs(spec):
+    if found.outputs not in spec.outputs:
         errors.append(f"the network gives {found.outputs} outputs for {len(spec.classes)} classes")
     return errors
 

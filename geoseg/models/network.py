@@ -79,6 +79,13 @@ class Network:
         return torch.where(are_good.all(dim=1, keepdim=True), self._probabilities(logits), torch.nan)
 
     def _probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes; with land cover also of those of the earlier date, then of the later one."""
+        if not (kinds := len(self.spec.land_cover)):
+            return self._calibrated(logits)
+        change, before, after = logits.split([1, kinds, kinds], dim=1)
+        return torch.cat([self._calibrated(change), _softmax(before), _softmax(after)], dim=1)
+
+    def _calibrated(self, logits: Tensor) -> Tensor:
         """Logits as probabilities, calibrated; the order of the classes stays."""
         if self.spec.temperature != 1:
             logits = logits / self.spec.temperature
@@ -107,13 +114,11 @@ class Network:
         """Forward pass; checks what comes out."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             logits = self._run(normalised)
-        classes = len(self.spec.classes)
-        outputs = {classes, 1} if classes == 2 else {classes}
-        if not isinstance(logits, Tensor) or logits.ndim != 4 or logits.shape[1] not in outputs:
+        if not isinstance(logits, Tensor) or logits.ndim != 4 or logits.shape[1] not in self.spec.outputs:
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ModelMismatchError(
                 f"the network of {self.spec.name!r} gives {shape}",
-                f"(batch, {classes}, height, width): one logit per class",
+                f"(batch, {max(self.spec.outputs)}, height, width): one logit per class",
                 "correct the classes or mlm:hyperparameters in the model's item.json",
             )
         if logits.shape[2:] != normalised.shape[2:]:

@@ -34,6 +34,8 @@ TEMPERATURES = (0.25, 8.0)
 SEMANTIC = "semantic"
 #: The head of text-image models: the classes are those that a job's prompts name.
 WORDS = "words"
+#: The head of networks that tell, of two dates, the classes of both with the change: its setting ``classes`` has them.
+FROM_TO = "from-to"
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -117,7 +119,7 @@ class ModelSpec:
             pixel's own is their mean by what the network gives each class there, so that no first choice moves and
             what is nearly equal stays so. Empty where one is enough.
         head: What makes scores of what the network gives: a built-in name (``semantic``), or that of a plug-in.
-        head_settings: What the head is told; ``semantic`` takes nothing.
+        head_settings: What the head is told; ``semantic`` takes nothing, ``from-to`` the classes of either date.
         architecture: How to build the network, such as ``geoseg:small-unet`` or ``smp:Unet``.
         hyperparameters: Arguments of the architecture.
         dates: Images that a class is made from: 1, or 2 for what changed between the earlier and the later one.
@@ -193,6 +195,34 @@ class ModelSpec:
         return len(self.bands) * self.dates
 
     @cached_property
+    def land_cover(self) -> tuple[ClassInfo, ...]:
+        """Classes of either date, of a network that tells them together with the change; else none.
+
+        Raises:
+            ModelSpecError: If they are not as ``geoseg.head.classes`` has to have them.
+        """
+        if self.head != FROM_TO:
+            return ()
+        rows = self.head_settings.get("classes")
+        try:
+            return tuple(
+                ClassInfo(at, row["name"], "#" + str(row.get("color_hint", "808080")).lower(), row.get("geoseg:code"))
+                for at, row in enumerate(rows)  # type: ignore[union-attr, arg-type]  # what has no such parts is refused
+            )
+        except (TypeError, KeyError, AttributeError) as err:
+            raise self._error(f"head.classes {rows!r}", "a list of classes, each with a name and a color_hint") from err
+
+    @property
+    def outputs(self) -> frozenset[int]:
+        """How many maps of logits the network may give: one for each class; of two classes one is enough.
+
+        With ``land_cover`` that of change, then those of the classes of the earlier date and of the later one.
+        """
+        if self.land_cover:
+            return frozenset({1 + 2 * len(self.land_cover)})
+        return frozenset({len(self.classes), 1} if len(self.classes) == 2 else {len(self.classes)})
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that pixels depend on; titles, notes, class names and licences are not in it."""
         document: dict[str, Any] = {  # JSON
@@ -257,6 +287,17 @@ class ModelSpec:
             )
         if not self.head or (self.head == SEMANTIC and self.head_settings):
             raise self._error(f"head {self.head!r} with {dict(self.head_settings)}", "a head that takes its settings")
+        if self.head == FROM_TO and (self.dates != 2 or len(self.classes) != 2 or not self._are_told_apart):
+            raise self._error(
+                f"head {self.head} of {self.dates} date(s), {len(self.classes)} classes and {len(self.land_cover)} of land cover",
+                f"two dates, no change and change, and 2 to {MAX_CLASSES} classes in head.classes, each name once",
+            )
+
+    @property
+    def _are_told_apart(self) -> bool:
+        infos = self.land_cover
+        named = all(isinstance(info.name, str) and info.name and _COLOUR.fullmatch(info.colour) for info in infos)
+        return named and 2 <= len({info.name for info in infos}) == len(infos) <= MAX_CLASSES
 
     def _check_lattice(self) -> None:
         if self.kind not in get_args(Kind):

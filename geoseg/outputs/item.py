@@ -21,7 +21,8 @@ from geoseg.outputs.files import file_facts, whole_file
 from geoseg.outputs.geodesy import footprint
 from geoseg.outputs.hrefs import plain_href
 from geoseg.outputs.legend import FAILED, FAILED_COLOUR, FAILED_NAME, NODATA
-from geoseg.outputs.record import ModelFacts, OutputFile, PixelCounts, Record
+from geoseg.outputs.record import OutputFile, PixelCounts, Record
+from geoseg.outputs.record_parts import ModelFacts
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def page_policy(css: str, js: str = "") -> str:
     return f"default-src 'none'; img-src data:; style-src {_hash(css)}; {script}base-uri 'none'; form-action 'none'"
 
 
+@cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_own),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from geoseg.outputs.areas import ALL
 from geoseg.outputs.legend import FAILED_COLOUR, FAILED_NAME, rgba
-from geoseg.outputs.record import AreaFacts, ClassFacts, ForecastFacts, ModelFacts, PixelCounts, Record
+from geoseg.outputs.record import AreaFacts, ForecastFacts, PixelCounts, Record
+from geoseg.outputs.record_parts import ClassFacts, ModelFacts
 
 _UNITS = (("km²", 1e6), ("ha", 1e4), ("m²", 1.0))
 _PLACES_NAMED = 20

@@ -29,7 +29,8 @@ from geoseg.pipeline.foretell import forecast_of, remember, remember_tiles
 from geoseg.pipeline.making import loader_of, recipe_of
 from geoseg.pipeline.other_dates import Earlier
 from geoseg.pipeline.pair import Asked, model_of, prepare_job
-from geoseg.pipeline.prepare import Prepared, prepare, resolve_model
+from geoseg.pipeline.prepare import prepare, resolve_model
+from geoseg.pipeline.prepared import Prepared
 from geoseg.progress import Progress, Silent
 from geoseg.result import Result
 from geoseg.scenes import Scene

@@ -15,7 +15,8 @@ from geoseg.errors import RequestError
 from geoseg.grid import Window
 from geoseg.load import reading
 from geoseg.models import ModelFolder
-from geoseg.pipeline.prepare import Prepared, prepare
+from geoseg.pipeline.prepare import prepare
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pixels import Reason
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec

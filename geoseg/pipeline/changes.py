@@ -13,16 +13,17 @@ from scipy import ndimage as ndi
 
 from geoseg.change.fromto import NO_CHANGE
 from geoseg.heads.detector import CLASSES
+from geoseg.heads.from_to import DATE_LAYERS
 from geoseg.models import ClassInfo
 from geoseg.mosaic import Blocks, Mosaic
 from geoseg.outputs.vector import PolygonBatch
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.sizes import kept_layers
 from geoseg.pixels import NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names
 from geoseg.polygons import ClassSource, OverSource, RegionBatch, polygonize
 from geoseg.store import Store
 from geoseg.tally import Tally
-from geoseg.transitions import CONFIDENCE_AFTER, CONFIDENCE_BEFORE, ChangeMosaic
+from geoseg.transitions import CONFIDENCE_AFTER, CONFIDENCE_BEFORE, ChangeMosaic, dates_of
 from geoseg.words import LAYERS as WORDS_LAYERS
 
 CLOUD_SHARE = "cloud_share"
@@ -47,14 +48,15 @@ def mosaic_of(prepared: Prepared, tallies: Sequence[Tally], store: Store) -> tup
     memory = prepared.budget.finish_bytes // _MEMORY_SHARE // len(tallies)
     layers = layer_names(kept_layers(prepared.spec), len(prepared.classes))
     layers += () if prepared.words is None else WORDS_LAYERS
+    layers += DATE_LAYERS if prepared.model.spec.land_cover else ()
     made = [
         Mosaic(one.region, one.tasks, tally.keys, store, memory, layers)
         for one, tally in zip(prepared.lists, tallies, strict=True)
     ]
-    if not prepared.of_dates:
+    classes = classes_of_dates(prepared)
+    if not classes:
         return prepared, made[0]
-    classes = prepared.of_dates[0].classes
-    before, after, *change = made
+    before, after, *change = made if prepared.of_dates else [*dates_of(prepared.region, made[0]), made[0]]
     mosaic = ChangeMosaic(prepared.region, before, after, change[0] if change else None, [c.name for c in classes])
     table = [CLASSES[NO_CHANGE]]
     for found in mosaic.from_to.transitions:
@@ -62,6 +64,11 @@ def mosaic_of(prepared: Prepared, tallies: Sequence[Tally], store: Store) -> tup
         colour = _mixed(earlier.colour, later.colour)
         table.append(ClassInfo(found.index, found.name, colour, found.code, before=earlier.name, after=later.name))
     return replace(prepared, from_to=tuple(table)), mosaic
+
+
+def classes_of_dates(prepared: Prepared) -> tuple[ClassInfo, ...]:
+    """Classes of either date of a change map that tells from what to what; else none."""
+    return prepared.of_dates[0].classes if prepared.of_dates else prepared.model.spec.land_cover
 
 
 def _mixed(before: str, after: str) -> str:
@@ -104,7 +111,7 @@ class ChangeColumns:
 
     def __init__(self, prepared: Prepared, mosaic: Blocks, source: ClassSource, threads: int) -> None:
         self._classes = prepared.classes
-        self._has_pairs = bool(prepared.of_dates)
+        self._has_pairs = bool(classes_of_dates(prepared))
         self._means: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         names = (CONFIDENCE_BEFORE, CONFIDENCE_AFTER) if self._has_pairs else ()
         layers: dict[str, Callable[[int, int], UInt8]] = {name: _layer_of(mosaic, name) for name in names}

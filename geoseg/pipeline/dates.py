@@ -15,7 +15,7 @@ from geoseg.errors import NothingToDoError
 from geoseg.grid import Lattice, Window
 from geoseg.outputs.collection import write_collection
 from geoseg.outputs.files import remove_leftovers, whole_file
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.plan import cover, plan_tiles
 from geoseg.scenes import Item
 

@@ -20,11 +20,9 @@ from geoseg.mosaic import Counts
 from geoseg.outputs.areas import AreaRow
 from geoseg.outputs.record import (
     AreaFacts,
-    ClassFacts,
     ForecastFacts,
     GridFacts,
     JobFacts,
-    ModelFacts,
     OutputFile,
     PixelCounts,
     PolygonCounts,
@@ -34,8 +32,8 @@ from geoseg.outputs.record import (
     TileCounts,
     Timing,
 )
-from geoseg.outputs.record_parts import AlignmentFacts, ChangeFacts
-from geoseg.pipeline.prepare import Prepared
+from geoseg.outputs.record_parts import AlignmentFacts, ChangeFacts, ClassFacts, ModelFacts
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.scene_facts import scenes_of, skipped_of
 from geoseg.tally import Tally
 from geoseg.tiles import finite_halo

@@ -19,8 +19,8 @@ from geoseg.keys import asset_facts
 from geoseg.load import Rasters, reading
 from geoseg.machine import usable_cores
 from geoseg.models import ModelFolder
-from geoseg.pipeline.other_dates import Earlier
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.other_dates import Earlier, asked_as
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.subject import quantity_of
 from geoseg.plan import Coverage, cover, search_bounds
 from geoseg.plan.checks import check_offline
@@ -48,7 +48,8 @@ def prepare_looking_back(spec: JobSpec, asked: Asked, folder: ModelFolder | None
         NothingToDoError: If no scene of the earlier date touches the region.
         GeosegError: See ``geoseg.pipeline.prepare.prepare``.
     """
-    own = asked.prepared(spec.of_date("after"), asked.later, folder, notes=asked.notes)
+    with asked_as("after"):
+        own = asked.prepared(spec.of_date("after"), asked.later, folder, notes=asked.notes)
     with ExitStack() as undo:  # what is refused leaves no connection open
         undo.enter_context(own.remote)
         dates = [_found(spec, when, asked, own) for when in ("before", "after")]
@@ -79,7 +80,8 @@ def _found(spec: JobSpec, when: When, asked: Asked, own: Prepared) -> Found:
     documents: Documents = asked.documents if when == "before" else own.found.documents
     check_offline(one.scenes or (() if documents else (one.catalog or "",)), offline=asked.settings.offline)
     bounds = None if spec.region is None else search_bounds(spec.region, 2 * own.pixel_m)
-    return find_scenes(one, bounds, (), documents, allow_lacking=True, opener=Rasters(own.remote).opened)
+    with asked_as(when):
+        return find_scenes(one, bounds, (), documents, allow_lacking=True, opener=Rasters(own.remote).opened)
 
 
 def _compared(dates: Sequence[Found], own: Prepared, spec: JobSpec, *, asks_files: bool) -> Earlier:

@@ -18,7 +18,7 @@ from geoseg.evidence.surroundings import FinishedMap
 from geoseg.grid import Window
 from geoseg.pipeline.earlier import Greenness, greenness_of
 from geoseg.pipeline.imagery import preview_imagery
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.plan import search_bounds
 from geoseg.plan.checks import check_offline
 from geoseg.scenes import find_scenes

@@ -19,7 +19,7 @@ from geoseg.errors import RequestError
 from geoseg.grid import Window
 from geoseg.load import reading
 from geoseg.pipeline.making import loader_of, recipe_of
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pixels import Reason
 from geoseg.tiles import global_chips
 from geoseg.words import Example, Features

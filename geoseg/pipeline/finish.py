@@ -34,7 +34,7 @@ from geoseg.pipeline.changes import ChangeColumns, Sorting, changes_of, mosaic_o
 from geoseg.pipeline.describe import describe
 from geoseg.pipeline.evidence import evidence_of
 from geoseg.pipeline.imagery import preview_imagery
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.rasters import COG_CACHE_BYTES, Rasters
 from geoseg.pipeline.word_columns import WordColumns
 from geoseg.polygons import ClassSource, RegionBatch, polygonize, sieve, simplify

@@ -15,7 +15,7 @@ from geoseg.composite import Composite, join, make_composite
 from geoseg.grid import Window
 from geoseg.load import reading
 from geoseg.machine import usable_cores
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.subject import is_detector
 from geoseg.pixels import Reason
 from geoseg.plan import Coverage

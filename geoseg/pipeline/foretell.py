@@ -18,7 +18,7 @@ from geoseg.pixels import layer_names
 from geoseg.tiles import Tile
 
 if TYPE_CHECKING:
-    from geoseg.pipeline.prepare import Prepared
+    from geoseg.pipeline.prepared import Prepared
 
 # Runs that compute less say little of a machine's pace.
 _LEAST_MPX = 1.0

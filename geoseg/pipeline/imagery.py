@@ -16,7 +16,8 @@ from geoseg.grid import Window
 from geoseg.job import job_of
 from geoseg.load import reading
 from geoseg.machine import usable_cores
-from geoseg.pipeline.prepare import Prepared, prepare
+from geoseg.pipeline.prepare import prepare
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pixels import Reason
 from geoseg.scenes import Item, Scene, Sensor
 from geoseg.settings import Settings

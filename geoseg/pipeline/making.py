@@ -5,7 +5,7 @@ from __future__ import annotations
 from geoseg.cluster import ModelLoader
 from geoseg.load import KeptBlocks, Rasters
 from geoseg.machine import usable_cores
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.sizes import kept_layers
 from geoseg.work import Recipe
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from geoseg.errors import GeosegError
 from geoseg.plan import Coverage
 from geoseg.scenes import Found
+from geoseg.spec import When
+
+_OF_ONE_DATE = re.compile(r"--(datetime|scenes)(?![\w-])")
 
 
 @dataclass(frozen=True)
@@ -35,3 +42,22 @@ class Earlier:
     found: Found
     coverages: tuple[Coverage, ...] = ()
     unmeasured: str = ""
+
+
+@contextmanager
+def asked_as(when: When) -> Iterator[None]:
+    """Refusals of the job of one date name the options by which a job of two dates asked for it.
+
+    Args:
+        when: Which of the dates.
+
+    Raises:
+        GeosegError: What was raised within, reworded.
+    """
+    options = {"datetime": f"--{when}", "scenes": f"--scenes-{when}"}
+    try:
+        yield
+    except GeosegError as err:
+        for part in ("given", "expected", "todo"):
+            setattr(err, part, _OF_ONE_DATE.sub(lambda match: options[match[1]], getattr(err, part)))
+        raise

@@ -15,21 +15,23 @@ from geoseg.models import ModelFolder
 from geoseg.models.backends import Choice
 from geoseg.pipeline.asked import check_pixel_grid
 from geoseg.pipeline.earlier import prepare_looking_back
-from geoseg.pipeline.other_dates import Later
-from geoseg.pipeline.prepare import Prepared, bounds_of, prepare, remote_of, resolve_model
+from geoseg.pipeline.other_dates import Later, asked_as
+from geoseg.pipeline.prepare import bounds_of, prepare, remote_of, resolve_model
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pipeline.subject import detector_folder, quantity_of
 from geoseg.plan import Region, check_area, plan_tiles
 from geoseg.plan.checks import check_offline
 from geoseg.plan.region import box_of, pixels_around
 from geoseg.scenes import Found, Item, changes, find_scenes, shared_bands, with_bands
 from geoseg.settings import Settings
-from geoseg.spec import POST_CLASSIFICATION, JobSpec
+from geoseg.spec import POST_CLASSIFICATION, JobSpec, When
 
 type Documents = Sequence[Mapping[str, Any]]
 
 # Tiles of detectors, which have no halo, are no wider unless the user says so.
 _WIDEST_TILE_PX = 2048
 _FINE_M, _DEGREE_M = 10.0, 111_320.0
+_DATES: tuple[When, When] = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,9 @@ def _of_two(spec: JobSpec, asked: Asked, model: ModelFolder | None) -> Prepared:
         undo.pop_all()
     for remote in {id(one.remote): one.remote for one in (second, *dates) if one.remote is not first.remote}.values():
         remote.close()
-    return replace(lead, of_dates=tuple(replace(one, remote=first.remote) for one in dates))
+    said = dict.fromkeys((*lead.warnings, *(text for one in dates for text in one.warnings)))
+    made = tuple(replace(one, remote=first.remote) for one in dates)
+    return replace(lead, of_dates=made, warnings=tuple(said))
 
 
 def _both(spec: JobSpec, asked: Asked, network: ModelFolder | None, undo: ExitStack) -> tuple[Prepared, Prepared]:
@@ -140,14 +144,21 @@ def _both(spec: JobSpec, asked: Asked, network: ModelFolder | None, undo: ExitSt
     folder = network
     if folder is None:
         asked = replace(asked, begun_with=None)
-        found = [_found(one, asked, documents) for one, documents in zip(specs, frozen, strict=True)]
+        # Of land cover: a detector has none, nor a legend.
+        specs = (specs[0].model_copy(update={"legend": None}), specs[1].model_copy(update={"legend": None}))
+        found = []
+        for when, one, documents in zip(_DATES, specs, frozen, strict=True):
+            with asked_as(when):
+                found.append(_found(one, asked, documents))
         items = [item for one in found for item in one.items]
         bands = _compared(items)
         known = [with_bands(one, bands) for one in found]
         folder = detector_folder(str(spec.detector), bands, quantity_of(items))
-    first = asked.prepared(specs[0], frozen[0], folder, known=known[0], notes=asked.notes)
+    with asked_as("before"):
+        first = asked.prepared(specs[0], frozen[0], folder, known=known[0], notes=asked.notes)
     undo.enter_context(first.remote)
-    second = asked.prepared(specs[1], frozen[1], folder, known=known[1], lattice=first.lattice)
+    with asked_as("after"):
+        second = asked.prepared(specs[1], frozen[1], folder, known=known[1], lattice=first.lattice)
     undo.enter_context(second.remote)
     return first, second
 
@@ -248,8 +259,9 @@ def _land_cover(
 ) -> tuple[Prepared, ...]:
     """The ordinary maps of both dates, of the items that were found already."""
     made = []
-    for own, one in ((spec.of_date("before"), first), (spec.of_date("after"), second)):
-        prepared = asked.prepared(own, one.found.documents, model, lattice=first.lattice)
+    for when, one in zip(_DATES, (first, second), strict=True):
+        with asked_as(when):
+            prepared = asked.prepared(spec.of_date(when), one.found.documents, model, lattice=first.lattice)
         undo.enter_context(prepared.remote)
         made.append(prepared)
     return tuple(made)

@@ -19,7 +19,7 @@ from geoseg.mosaic import Blocks, Counts
 from geoseg.outputs.areas import AreaTable
 from geoseg.outputs.legend import colour_table, name_table
 from geoseg.outputs.raster import CogWriter, WrittenRaster
-from geoseg.pipeline.prepare import Prepared
+from geoseg.pipeline.prepared import Prepared
 from geoseg.plan import Region
 from geoseg.polygons import ClassSource, OverSource
 

@@ -9,8 +9,8 @@ from affine import Affine
 
 from geoseg.grid import Lattice
 from geoseg.load import COARSER
-from geoseg.outputs.record import SceneFacts, SkippedScene
-from geoseg.pipeline.prepare import Prepared
+from geoseg.outputs.record_parts import SceneFacts, SkippedScene
+from geoseg.pipeline.prepared import Prepared
 from geoseg.scenes import Item
 from geoseg.scenes.raster_checks import short_name
 from geoseg.tally import Tally

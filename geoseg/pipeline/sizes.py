@@ -11,6 +11,7 @@ from geoseg.composite import MEAN_SCORES
 from geoseg.errors import RequestError
 from geoseg.grid import Lattice
 from geoseg.heads import plugin_of_head
+from geoseg.heads.from_to import DATE_LAYERS
 from geoseg.keys import KEPT, KeyParts
 from geoseg.machine import has_gpu_driver, usable_cores
 from geoseg.models import ModelFolder, ModelSpec
@@ -152,16 +153,17 @@ def appetite(
         standing = _STANDING_BYTES["onnx"] + 2 * weights
     else:  # and once for each shape that each pass keeps
         standing = _STANDING_BYTES["openvino"] + (1 + MOST_SHAPES * usable_cores()) * weights
+    told = 2 * len(model.land_cover)
     return appetite_of(
         model.channels,
-        len(model.classes),
+        len(model.classes) + told,
         model.cell_px,
         model.radius_px,
         model.stride_px,
         backend.workspace_bytes_per_px(model),
         model.chip_px,
         standing + fitting,
-        len(layer_names(layers, len(model.classes))),
+        len(layer_names(layers, len(model.classes))) + (len(DATE_LAYERS) if told else 0),
         sums=rule == MEAN_SCORES,
         column_bytes=0.0 if rule == MEAN_SCORES else backend.column_bytes,  # sums want scores of whole chips
     )

@@ -18,6 +18,7 @@ _TITLES = {
     "ir-mad": "Change by IR-MAD",
     "ir-mad-otsu": "Change by IR-MAD, Otsu's threshold",
     "change-vectors": "Change vectors",
+    "change-vectors-fitted": "Change vectors in one light",
     "change-vectors-standardised": "Standardised change vectors",
     "difference": "Difference of brightness",
     "ndvi-difference": "Difference of the NDVI",

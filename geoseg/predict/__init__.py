@@ -7,10 +7,7 @@ chips that touch it. Either way a pixel's result does not depend on the tile.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self
 
@@ -18,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.composite import Composite
-from geoseg.errors import GeosegError, ModelMismatchError
 from geoseg.grid import Window
-from geoseg.heads import Chips, FinishingHead, Head
+from geoseg.heads import FinishingHead, Head
 from geoseg.pixels import FAILED_CLASS, NEAR_FAILED_BIT, NO_CLASS, NO_CONFIDENCE, Reason, layer_names, layers_of
 from geoseg.predict.arrays import Arrays, Decision, NumpyArrays
 from geoseg.predict.mean import MeanScores
 from geoseg.predict.parts import Part, TileResult, spread, taper_of
+from geoseg.predict.passes import Passes, StoppedError
 from geoseg.predict.strips import decide_strips
 from geoseg.tiles import Chip, ChipPlan, Tile, finite_halo, rectangles
 
@@ -33,10 +30,6 @@ __all__ = ["Arrays", "NumpyArrays", "Predictor", "TileResult"]
 # A chip of another shape costs its network's compilation, so a smaller one has to spare that much of the pixels.
 _WORTH_A_SHAPE = 0.75
 _NO_NUMBER, _WRONG_SHAPE = "scores that are no numbers", "scores of a wrong shape"
-
-
-class _Stopped(Exception):  # noqa: N818  # not an error: the way out of a pass
-    """The run was asked to stop."""
 
 
 class Predictor:
@@ -73,21 +66,17 @@ class Predictor:
         self._head = head
         self._chips = chips
         self._arrays = arrays
-        self._resolution_m = resolution_m
-        self._passes = passes
         self._layers, self._least = tuple(layers), tuple(least)
         self._keeps_scores = keeps_scores
         self._finishing = head if isinstance(head, FinishingHead) else None
         self._channels = len(head.class_table) if self._finishing is None else self._finishing.channels
-        self._turn = threading.Lock()  # of the tile whose chips are handed to the passes
-        self._fits = False  # whether the network ever gave scores of the right shape
-        self._pool = ThreadPoolExecutor(passes, "pass", initializer=arrays.start_thread, initargs=(threads,))
+        self._passes = Passes(head, arrays, self._channels, resolution_m, threads=threads, at_once=passes)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._passes.close()
 
     def predict(
         self,
@@ -129,7 +118,7 @@ class Predictor:
                 failures |= part.failures
                 if scores is not None and part.scores is not None:
                     scores[(slice(None), *at)] = self._arrays.get(part.scores)
-        except _Stopped:
+        except StoppedError:
             return None
         self._finish(tile, cells, image, window, made, finite)
         for layer in layers.values():
@@ -172,7 +161,7 @@ class Predictor:
                         observed = image.reason[part.window.within(window)] == Reason.OBSERVED
                         mean.add(part.window.within(tile.window), scores, observed, part.failures)
                 del image  # before the next one is read
-        except _Stopped:
+        except StoppedError:
             return None
         scores, facts = mean.close()
         decision, layers, _ = self._decided(self._arrays.put(scores))
@@ -244,7 +233,7 @@ class Predictor:
                 part = self._streamed(core, seen, image, window, should_stop)
                 if part is not None:
                     return part
-            scores = self._scores(seen, image, window)
+            scores = self._passes.scores(seen, image, window)
             if scores is None:
                 return Part(core, Decision.none(core.shape), self._no_layers(core.shape), {seen: _WRONG_SHAPE})
             rows, cols = core.within(seen)
@@ -258,7 +247,7 @@ class Predictor:
             failures = {seen: _NO_NUMBER} if failed.any() else {}
             return Part(core, decision, layers, failures, chosen if self._keeps_scores else None)
 
-        for part in self._in_order(compute, chips, should_stop):
+        for part in self._passes.in_order(compute, chips, should_stop):
             if part is not None:
                 yield part
 
@@ -278,41 +267,12 @@ class Predictor:
 
         def unless_stopped() -> None:
             if should_stop():
-                raise _Stopped
+                raise StoppedError
 
         kept, layers = (slice(*spans[0]), slice(start, start + core.shape[1])), self._no_layers(core.shape)
         decision = decide_strips(made, self._arrays, kept, layers, self._layers_of, unless_stopped)
         failed = (decision.percent == NO_CONFIDENCE) & (image.reason[core.within(window)] == Reason.OBSERVED)
         return Part(core, decision, layers, {seen: _NO_NUMBER} if failed.any() else {})
-
-    def _in_order[T](
-        self, compute: Callable[[Chip], T], chips: Sequence[Chip], should_stop: Callable[[], bool]
-    ) -> Iterator[T]:
-        """Results of chips, in their order; computed side by side, one more than there are passes held at most.
-
-        Of several tiles the one that came first is served first: it is finished sooner, and its memory free for the next.
-
-        Raises:
-            _Stopped: If asked to stop.
-        """
-
-        def unless_stopped(chip: Chip) -> T:
-            if should_stop():
-                raise _Stopped
-            return compute(chip)
-
-        waiting: deque[Future[T]] = deque()
-        try:
-            with self._turn:
-                for chip in chips:
-                    waiting.append(self._pool.submit(unless_stopped, chip))
-                    if len(waiting) > self._passes:
-                        yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
     def _observed(self, core: Window, image: Composite, window: Window) -> Window | None:
         """The part of a chip's core around its observed pixels, in whole strides; ``None`` where there are none."""
@@ -351,10 +311,10 @@ class Predictor:
         failures: dict[Window, str] = {}
 
         def compute(chip: Chip) -> tuple[Chip, Any, str]:
-            scores = self._scores(chip.window, image, window)
+            scores = self._passes.scores(chip.window, image, window)
             return chip, scores, self._wrong(scores, chip.window, image, window)
 
-        for chip, scores, wrong in self._in_order(compute, chips, should_stop):
+        for chip, scores, wrong in self._passes.in_order(compute, chips, should_stop):
             shared = chip.window & area
             into, part = shared.within(area), shared.within(chip.window)
             if wrong:
@@ -395,53 +355,3 @@ class Predictor:
         names = layer_names(self._layers, len(self._head.class_table)) if self._layers else ()
         further = () if self._finishing is None else self._finishing.further
         return {name: np.full(shape, NO_CONFIDENCE, "uint8") for name in (*names, *further)}
-
-    def _scores(self, chip: Window, image: Composite, window: Window) -> Any:
-        """Scores (class, y, x) of a chip; ``None`` if their shape is wrong, while that of other chips is right.
-
-        Raises:
-            ModelMismatchError: If the network gives no chip scores of the right shape.
-        """
-        rows, cols = chip.within(window)
-        values = np.ascontiguousarray(image.values[:, rows, cols]).reshape(image.dates, -1, *chip.shape)
-        valid = np.ascontiguousarray(image.reason[rows, cols] == Reason.OBSERVED)
-        try:
-            scores = self._passed(values, valid)
-        except ModelMismatchError:
-            if not self._fits:  # is it this chip, or the network?
-                self._passed(np.zeros_like(values), np.ones_like(valid))
-            return None
-        self._fits = True
-        return scores
-
-    def _passed(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Any:
-        """One forward pass, tried once more where the memory ran out.
-
-        Raises:
-            ModelMismatchError: If the scores do not fit the chip.
-        """
-        put = self._arrays.put
-        try:
-            return self._forward(put(values), put(valid))
-        except self._arrays.memory_errors:
-            self._arrays.free()
-        try:
-            return self._forward(put(values), put(valid))
-        except self._arrays.memory_errors as err:
-            rows, cols = valid.shape
-            raise GeosegError(
-                f"a batch of 1 chip of {rows} x {cols} px, too large for the memory of the device, also after it was emptied",
-                "room for one forward pass",
-                "lower --tile-size, take --profile bf16 or a smaller model, or --device cpu; finished tiles are kept",
-            ) from err
-
-    def _forward(self, values: Any, valid: Any) -> Any:
-        scores = self._head(Chips({"image": values[None]}, valid[None], gsd_m=self._resolution_m)).scores
-        classes, shape = self._channels or scores.shape[1], valid.shape
-        if tuple(scores.shape) != (1, classes, *shape):
-            raise ModelMismatchError(
-                f"scores of the shape {tuple(scores.shape)}",
-                f"(1, {classes}, {shape[0]}, {shape[1]}): one per class and pixel",
-                "choose another model",
-            )
-        return scores[0]

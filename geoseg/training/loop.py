@@ -55,12 +55,14 @@ class Trained:
         model: The model folder.
         steps: Steps that were taken.
         mean_iou: Of the held-out groups, of the weights that were kept; ``None`` where none were held out.
+        dates: Images that the model looks at.
     """
 
     folder: Path
     model: Path
     steps: int
     mean_iou: float | None
+    dates: int = 1
 
 
 def train(
@@ -99,7 +101,8 @@ def train(
     if start is not None and start.done and (out / MODEL).exists() and (out / PAGE).exists():
         watcher.note("this training is over; start anew with --fresh")
         look = start.history.look_at(start.best.get("step"))
-        return Trained(out, out / MODEL, start.step, look.confusion.mean_iou if look is not None else None)
+        known = look.confusion.mean_iou if look is not None else None
+        return Trained(out, out / MODEL, start.step, known, kept.dates)
     if settings.validation.patience is not None and held is None:
         raise RequestError(
             "validation.patience without held-out groups", "held_out in the data", "hold out groups, or drop patience"
@@ -258,4 +261,5 @@ def _finish(
     write_rows(out / ROWS, module.history, kept.classes)
     model = write_model(out / MODEL, spec, network, module, kept, held, look)
     write_page(out / PAGE, module, network, spec, look)
-    return Trained(out, model, module.done_steps, look.confusion.mean_iou if look is not None else None)
+    known = look.confusion.mean_iou if look is not None else None
+    return Trained(out, model, module.done_steps, known, spec.dates)

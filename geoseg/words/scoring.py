@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import uniform_filter, uniform_filter1d
 
 from geoseg.pixels import NO_CONFIDENCE
 from geoseg.words.settings import WordSettings
@@ -139,30 +140,53 @@ def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) 
     References:
         He, Sun, Tang: Guided image filtering, doi:10.1109/TPAMI.2012.213.
     """
-    for axis in (1, 2):
-        low, high, share = _between(scores.shape[axis], stride_px)
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        weight = share.reshape(shape)
-        scores = np.take(scores, low, axis) * (1 - weight) + np.take(scores, high, axis) * weight
+    rows, cols = scores.shape[1:]
+    wider, higher = _between(cols, stride_px), _between(rows, stride_px)
+    fine = _stretched(scores, higher, wider)
     if guide is None:
-        return scores
+        return fine
     size = 2 * (stride_px // 2) + 1 + 2 * (stride_px % 2)
-    over = (0, size, size)
-    mean = uniform_filter(guide, size, mode="nearest")
-    variance = np.maximum(uniform_filter(guide * guide, size, mode="nearest") - mean * mean, 0)
-    means = uniform_filter(scores, over, mode="nearest")
-    slope = (uniform_filter(scores * guide, over, mode="nearest") - means * mean) / (variance + np.float32(eps))
-    level = means - slope * mean
-    made: Floats = uniform_filter(slope, over, mode="nearest") * guide + uniform_filter(level, over, mode="nearest")
-    return made.astype(np.float32)
+
+    def smooth(values: Floats) -> Floats:
+        made: Floats = uniform_filter(values, (0, size, size), mode="nearest")
+        return made
+
+    mean = smooth(guide[None])[0]
+    variance = np.maximum(smooth((guide * guide)[None])[0] - mean * mean, 0)
+    # The mean of what is bilinear is as bilinear: as cheap as itself.
+    means = _stretched(scores, _smoothed(higher, size), _smoothed(wider, size))
+    fine *= guide
+    slope = smooth(fine)
+    slope -= means * mean
+    slope /= variance + np.float32(eps)
+    means -= slope * mean
+    made = smooth(slope)
+    made *= guide
+    made += smooth(means)
+    return made
 
 
-def _between(count: int, stride_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Of each pixel the cells whose middles are around it, and how near the second one is."""
+@cache
+def _between(count: int, stride_px: int) -> Floats:
+    """What each cell counts for each pixel along an axis, (pixel, cell): the two whose middles are around it, bilinear."""
     place = np.clip((np.arange(count * stride_px) + 0.5) / stride_px - 0.5, 0, count - 1)
     low = np.floor(place).astype(np.intp)
-    return low, np.minimum(low + 1, count - 1), (place - low).astype(np.float32)
+    weights, pixels = np.zeros((place.size, count), np.float32), np.arange(place.size)
+    weights[pixels, np.minimum(low + 1, count - 1)] = place - low
+    weights[pixels, low] += 1 - (place - low)
+    return weights
+
+
+def _stretched(scores: Floats, rows: Floats, cols: Floats) -> Floats:
+    """Scores (phrase, row, col) of pixels, from what each cell counts for them along both axes."""
+    made: Floats = np.matmul(np.matmul(rows, scores), cols.T)
+    return made
+
+
+def _smoothed(weights: Floats, size: int) -> Floats:
+    """The same for the mean of so many pixels."""
+    made: Floats = uniform_filter1d(weights, size, axis=0, mode="nearest")
+    return made
 
 
 @dataclass(frozen=True, slots=True)

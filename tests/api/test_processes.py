@@ -70,6 +70,11 @@ def test_inputs_are_the_fields_of_a_job_and_none_of_where_it_runs(client, proces
     assert refused.json()["errors"][0]["pointer"] == "/inputs/max_memory"
 
 
+def test_what_is_wrong_is_said_before_the_scenes_of_the_demo_are_written(client, service):
+    assert execute(client, {"max_memory": "1GB"}, "demo").status_code == 400
+    assert not service.settings.demo.exists()
+
+
 def test_without_a_preference_the_answer_is_the_result(client, worker):
     answer = execute(client, {"text": "teststring"})
     assert (answer.status_code, answer.text) == (200, "teststring")

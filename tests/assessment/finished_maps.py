@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from geoseg.assessment import FinishedMap
 from geoseg.outputs.areas import AreaTable
 from geoseg.outputs.raster import write_cog
-from geoseg.outputs.record import ClassFacts
+from geoseg.outputs.record_parts import ClassFacts
 
 UTM = GeoBox((180, 240), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
 # Rows from the equator to 80 degrees north: areas of pixels differ by a factor of five.

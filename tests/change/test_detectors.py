@@ -89,6 +89,18 @@ def test_the_default_sees_no_change_in_light_and_noise_alone():
     assert found.mean() < 0.005
 
 
+def test_a_line_through_unchanged_pixels_takes_the_light_off_the_vectors():
+    before, after, truth = pair(11)
+    after = np.where(truth, after, after * 1.5 + 30)  # other light than that of the changed land, which moves means
+    valid = np.ones(truth.shape, dtype=bool)
+    made = fitted("change-vectors-fitted", before, after)
+    found = made.changed(before, after, valid)
+    assert found[truth].mean() > 0.9
+    assert found[~truth].mean() < 0.01
+    assert made.measure(before, after)[~truth].mean() < 5  # noise of both dates: sqrt(2 x 4 bands)
+    assert fitted("change-vectors", before, after).measure(before, after)[~truth].mean() > 30
+
+
 def test_a_cloud_that_no_mask_knows_does_not_hide_the_change():
     before, after, truth = pair(11)
     after[:, 70:85, 90:120] = 5000

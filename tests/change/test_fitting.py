@@ -78,3 +78,8 @@ def test_other_ground_is_said_to_be_unmeasured():
     made = fit_dates(Dates(other), AT, DEFAULT)
     assert made.alignment.verdict == "unmeasured"
     assert "could not be measured" in made.warnings[0]
+
+
+def test_a_date_that_shows_nothing_is_told():
+    made = fit_dates(Dates(np.full_like(LATER, 900.0)), AT, DEFAULT)
+    assert any("same value everywhere" in text for text in made.warnings)

@@ -58,8 +58,8 @@ def write_dem(path: Path, heights: np.ndarray, west: float, north: float) -> Pat
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene, a model with landslides, water and fields, and a DEM in one file and in four."""
     folder = tmp_path_factory.mktemp("slides")
-    image = worlds.landscape((130, 150), 3).astype("uint8")
-    image[:, 60:75, 20:90] = 0
+    image = worlds.landscape((66, 76), 3).astype("uint8")
+    image[:, 30:38, 10:45] = 0
     worlds.write_raster(folder / "scene_20220101.tif", image, names=worlds.BANDS, nodata=0)
     worlds.finite_model(folder / "model", classes=CLASSES)
     heights, west, north = elevations()

@@ -60,12 +60,12 @@ class Dates:
 @pytest.fixture(scope="module")
 def dates(tmp_path_factory: pytest.TempPathFactory) -> Dates:
     folder = tmp_path_factory.mktemp("dates")
-    after = np.clip(worlds.landscape((130, 150), len(BANDS)), 1, 255).astype("uint8")
+    after = np.clip(worlds.landscape((66, 76), len(BANDS)), 1, 255).astype("uint8")
     before = after.copy()
-    before[3, :, :80] = np.minimum(255, before[3, :, :80].astype(int) * 3)
-    before[0, :, :80] //= 2
-    before[:, 20:50, 40:110] = 0
-    after[:, 60:75, 20:90] = 0
+    before[3, :, :40] = np.minimum(255, before[3, :, :40].astype(int) * 3)
+    before[0, :, :40] //= 2
+    before[:, 10:25, 20:55] = 0
+    after[:, 30:38, 10:45] = 0
     worlds.finite_model(folder / "model", classes=CLASSES)  # reads red, green, blue
 
     def greenness(image: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from geoseg.composite import make_composite
 from geoseg.models import ModelFolder
-from geoseg.pipeline.prepare import Prepared, prepare
+from geoseg.pipeline.prepare import prepare
+from geoseg.pipeline.prepared import Prepared
 from geoseg.pixels import Reason
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec

@@ -20,6 +20,7 @@ from geoseg.models.network import Network, load_network
 from geoseg.models.networks import build
 from geoseg.models.saving import save_model
 from geoseg.models.spec import ClassInfo, WeightsRef
+from geoseg.models.state import put_state
 from geoseg.models.steps import Step
 
 CLASSES = (ClassInfo(0, "no change", "#e8e8e4"), ClassInfo(1, "change", "#c51b7d"))
@@ -157,6 +158,78 @@ def test_published_weights_fit_without_the_wrapper(tmp_path: Path) -> None:
         expected = both - torch.relu(alone + 1.0)
         found = network.module(torch.cat(list(pair), dim=1))
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+LAND_COVER = [{"name": "trees", "color_hint": "397D49"}, {"name": "houses"}, {"name": "water", "color_hint": "419bdf"}]
+
+
+def telling(classes: list[dict[str, str]] = LAND_COVER, **more: object) -> ModelSpec:
+    return replace(spec_of("torchgeo:changestar", **more), head="from-to", head_settings={"classes": classes})
+
+
+def test_classes_of_both_dates_come_with_the_change(tmp_path: Path) -> None:
+    from geoseg.models.networks.torchgeo_models import build_of_two_dates  # four seconds
+
+    spec = telling()
+    assert ModelSpec.from_item(spec.to_item()) == spec
+    assert [info.colour for info in spec.land_cover] == ["#397d49", "#808080", "#419bdf"]
+    assert spec.digest != spec_of("torchgeo:changestar").digest
+    torch.manual_seed(5)
+    arguments = {"in_channels": 3, "classes": 2, "seg_classes": 3, **NETWORKS["torchgeo:changestar"]}
+    star = build_of_two_dates("changestar", arguments).eval()
+    folder = save_model(tmp_path / "star", spec, star)
+    assert spec.outputs == {7}
+    network = load_network(ModelFolder(folder.path, folder.spec))
+    before, after = torch.randn(2, 1, 3, 32, 32)
+    valid = torch.ones(1, 32, 32, dtype=torch.bool)
+    there, back = (network.scores(torch.cat(pair, dim=1), valid) for pair in ((before, after), (after, before)))
+    assert there.shape == (1, 8, 32, 32)
+    assert torch.equal(there[:, :2], back[:, :2])
+    assert torch.equal(there[:, 2:5], back[:, 5:])
+    assert torch.equal(there[:, 5:], back[:, 2:5])
+    for part in (there[:, :2], there[:, 2:5], there[:, 5:]):
+        assert torch.allclose(part.sum(dim=1), torch.ones(1, 32, 32))
+    same = network.scores(torch.cat([before, before], dim=1), valid)
+    assert (same[:, 1] < 0.5).all()
+    assert torch.equal(same[:, 2:5], same[:, 5:])
+
+
+def test_land_cover_is_that_of_torchgeos_own_forward_pass() -> None:
+    from torchgeo.models import ChangeStarFarSeg  # four seconds
+
+    torch.manual_seed(6)
+    theirs = ChangeStarFarSeg(backbone="resnet18", classes=3).eval()
+    spec = replace(
+        spec_of("torchgeo:changestar"),
+        architecture="torchgeo:changestarfarseg",
+        hyperparameters={"backbone": "resnet18"},
+        head="from-to",
+        head_settings={"classes": LAND_COVER},
+    )
+    ours = build(spec).eval()
+    put_state(ours, theirs.state_dict(), "theirs")
+    pair = torch.randn(2, 1, 3, 64, 64)
+    with torch.no_grad():
+        told = theirs(torch.stack(list(pair), dim=1))
+        found = ours(torch.cat(list(pair), dim=1))
+    expected = torch.cat([told["bi_seg_logit"][:, 0], told["bi_seg_logit"][:, 1]], dim=1)
+    assert torch.allclose(found[:, 1:], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lambda: telling([]),
+        lambda: telling([{"name": "trees"}, {"name": "trees"}]),
+        lambda: telling([{"title": "trees"}, {"name": "houses"}]),
+        lambda: replace(telling(), dates=1),
+        lambda: build(telling(seg_classes=2)),
+        lambda: build(replace(telling(), architecture="geoseg:unet", hyperparameters={})),
+    ],
+)
+def test_land_cover_that_cannot_be_told_is_refused(spec) -> None:
+    with pytest.raises(ModelSpecError):
+        spec()
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,17 @@ from shapely.geometry import shape
 from geoseg.outputs.areas import AreaTable
 from geoseg.outputs.record import (
     AreaFacts,
-    ClassFacts,
     GridFacts,
     JobFacts,
-    ModelFacts,
     PixelCounts,
     PolygonCounts,
     Record,
     RunSettings,
-    SceneFacts,
-    SkippedScene,
     Software,
     TileCounts,
     Timing,
 )
+from geoseg.outputs.record_parts import ClassFacts, ModelFacts, SceneFacts, SkippedScene
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from PIL import Image
 from geoseg.outputs.legend import rgba
 from geoseg.outputs.preview import colour_classes, preview_geobox, read_preview, write_preview
 from geoseg.outputs.raster import write_cog
-from geoseg.outputs.record import PixelCounts, SkippedScene, TileCounts
+from geoseg.outputs.record import PixelCounts, TileCounts
+from geoseg.outputs.record_parts import SkippedScene
 from geoseg.outputs.report import render_report, write_report
 from geoseg.outputs.report_text import amount, area_unit, facts
 

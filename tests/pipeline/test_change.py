@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import worlds
 from pairs import PairOfDates, write_pair
 
 import geoseg
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, NothingToDoError
 from geoseg.models import ModelFolder
+from geoseg.pipeline.other_dates import asked_as
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +114,9 @@ def test_a_run_that_goes_on_fits_nothing_anew(pair: PairOfDates, tmp_path: Path)
 
 def test_rasters_without_a_place_run_on_their_pixel_grid(tmp_path: Path) -> None:
     pair = write_pair(tmp_path, shape=(96, 180), crs=None)
-    with pytest.raises(GeosegError, match="--pixel-grid"):
+    with pytest.raises(GeosegError, match="--pixel-grid") as refused:
         pair.run(tmp_path / "placed")
+    assert refused.value.given.startswith(f"--scenes-before {pair.before}")  # as it was asked for
     result = pair.run(tmp_path / "map", pixel_grid=True)
     assert classes_of(result).shape == (96, 180)
     smaller = write_pair(tmp_path / "other", shape=(96, 128), crs=None)
@@ -141,12 +144,33 @@ def test_dates_apart_from_each_other_are_refused(pair: PairOfDates, tmp_path: Pa
     assert refused.value.exit_code == 3
 
 
+def test_a_refused_date_is_called_by_its_option() -> None:
+    lost = NothingToDoError("no item for --datetime", "--scenes, or --scenes-before", "set --datetime")
+    with pytest.raises(NothingToDoError, match="set --after") as refused, asked_as("after"):
+        raise lost
+    assert str(refused.value) == (
+        "given:    no item for --after\nexpected: --scenes-after, or --scenes-before\nto do:    set --after"
+    )
+
+
 # Land cover
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return worlds.finite_model(tmp_path_factory.mktemp("models") / "finite")
+
+
+@pytest.mark.parametrize("detector", ["ir-mad", "post-classification"])
+def test_a_legend_is_that_of_the_land_cover(pair: PairOfDates, tmp_path: Path, detector: str) -> None:
+    codes = zip((10, 30, 50, 80), worlds.SPEC["classes"], strict=True)
+    classes = tuple(replace(info, code=code) for code, info in codes)
+    model = worlds.finite_model(tmp_path / "cover", classes=classes, licence="CC-BY-NC-4.0")
+    result = pair.run(tmp_path / "map", model=str(model.path), detector=detector, backend="torch", legend="worldcover")
+    told = {name for entry in result.report["classes"][1:] for name in (entry["before"], entry["after"])}
+    assert told
+    assert told <= {"tree cover", "grassland", "built-up", "permanent water bodies"}
+    assert sum("CC-BY-NC-4.0" in text for text in result.report["warnings"]) == 1
 
 
 @pytest.mark.parametrize("detector", ["ir-mad", "post-classification"])

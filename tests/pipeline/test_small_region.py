@@ -19,7 +19,7 @@ from geoseg.grid import Window
 from geoseg.load.shared import SharedReads
 from geoseg.models import ModelFolder
 from geoseg.pipeline import Prepared, prepare
-from geoseg.predict import Predictor
+from geoseg.predict.passes import Passes
 from geoseg.settings import Settings
 from geoseg.spec import JobSpec
 from geoseg.tiles import around, finite_halo, global_chips
@@ -50,7 +50,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         counted.read += (rows.stop - rows.start) * (cols.stop - cols.start)
         return window(self, file, source, roi, *rest)
 
-    def compute(self: Predictor, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def compute(self: Passes, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Scores of a network that is as fast as counting."""
         rows, cols = valid.shape
         counted.computed += rows * cols
@@ -64,7 +64,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
             counted.shown, counted.read = counted.read - before, before
 
     monkeypatch.setattr(SharedReads, "window", read)
-    monkeypatch.setattr(Predictor, "_forward", compute)
+    monkeypatch.setattr(Passes, "_forward", compute)
     monkeypatch.setattr(finish, "preview_imagery", show)
     return counted
 

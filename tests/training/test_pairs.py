@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from geoseg.cli.train import command_for, watching
 from geoseg.errors import RequestError
 from geoseg.labels import IGNORE
 from geoseg.models import ModelFolder
@@ -141,7 +142,8 @@ def test_a_training_on_pairs_gives_a_model_of_two_dates(tmp_path, architecture):
     config = {**CONFIG, "network": {**CONFIG["network"], "architecture": architecture}}
     path = tmp_path / "change.yaml"
     path.write_text(yaml.safe_dump(config))
-    train(path, tmp_path / "run", Watcher(), device="cpu")
+    done = train(path, tmp_path / "run", Watcher(), device="cpu")
+    assert command_for(done.model, done.dates).split()[4:7:2] == ["--workflow", "--scenes-before"]
     folder = ModelFolder.open(tmp_path / "run" / "model")
     assert (folder.spec.dates, folder.spec.channels) == (2, 4)
     assert len(folder.spec.transform[0]["mean"]) == 2
@@ -158,3 +160,12 @@ def test_shares_above_one_are_refused(tmp_path):
     path.write_text(yaml.safe_dump({**CONFIG, "pairs": {"swap": 2}}))
     with pytest.raises(RequestError, match="swap: 2"):
         train(path, tmp_path / "run", Watcher(), device="cpu")
+
+
+def test_every_look_at_the_held_out_groups_is_told(capsys):
+    with watching(quiet=False) as watcher:
+        for step, mean_iou in enumerate([None, None, 0.25, 0.25], start=1):
+            watcher.step(step, 9, 0.5, mean_iou)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in told] == ["step 1 of 9", "step 3 of 9"]
+    assert "IoU 0.250" in told[1]

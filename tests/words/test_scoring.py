@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
 from geoseg.store import TileStore
 from geoseg.words import FeatureCache, Features, WordSettings
@@ -100,6 +101,27 @@ def test_guided_scores_follow_the_edges_of_the_image():
     assert np.diff(guided).argmax() == 17
     assert np.diff(guided).max() > 1.4 * np.diff(plain).max()
     assert to_pixels(np.full((1, 8, 8), 0.5, "float32"), guide, 4, 1e-3) == pytest.approx(0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 3, 16])
+def test_scores_of_pixels_are_those_of_the_formula_in_double_precision(stride):
+    rng = np.random.default_rng(stride)
+    scores, guide = rng.random((2, 5, 7), "float32"), rng.random((5 * stride, 7 * stride), "float32")
+    wide = scores.astype(float)
+    for axis, count in ((1, 5), (2, 7)):
+        places = (np.arange(count * stride) + 0.5) / stride - 0.5
+        wide = np.apply_along_axis(lambda line, at=places: np.interp(at, np.arange(line.size), line), axis, wide)
+    assert to_pixels(scores, None, stride, 0) == pytest.approx(wide, abs=1e-6)
+
+    side = 2 * (stride // 2) + 1 + 2 * (stride % 2)
+
+    def mean(plane):
+        return uniform_filter(plane, side, mode="nearest")
+
+    own = guide.astype(float)
+    for made, plane in zip(to_pixels(scores, guide, stride, 1e-2), wide, strict=True):
+        slope = (mean(plane * own) - mean(plane) * mean(own)) / (mean(own * own) - mean(own) ** 2 + 1e-2)
+        assert made == pytest.approx(mean(slope) * own + mean(mean(plane) - slope * mean(own)), abs=1e-5)
 
 
 def test_background_by_null_by_threshold_and_by_margin():

@@ -174,9 +174,8 @@ class _LikeOf:
 
 
 def _planned(service: Service, caller: Caller, process_id: str, execution: Execution) -> tuple[JobSpec, dict[str, Any]]:
-    if process_id == "demo":
-        service.demo.make()
-    spec = build_spec(process_id, execution.inputs, service.settings, _LikeOf(service, caller))
+    like = _LikeOf(service, caller)
+    spec = build_spec(process_id, execution.inputs, service.settings, like, service.demo.make)
     return spec, service.planner.plan(spec)
 
 

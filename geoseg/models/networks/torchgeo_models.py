@@ -20,6 +20,9 @@ ARCHITECTURES = ("unet", "fcn")
 #: Networks of two dates, which they take as (b, 2, c, h, w); built without any pretrained part too.
 OF_TWO_DATES = ("fcsiamdiff", "fcsiamconc", "changestar", "changestarfarseg", "changevit")
 
+#: Those of them that tell the classes of both dates too.
+OF_CLASSES = ("changestar", "changestarfarseg")
+
 
 @dataclass(frozen=True)
 class UnetFacts:
@@ -76,6 +79,7 @@ def build_of_two_dates(name: str, arguments: Mapping[str, JSON]) -> nn.Module:
     if name == "changestarfarseg":
         if given.pop("in_channels") != 3:
             raise ValueError("ChangeStarFarSeg takes three bands")
+        given["classes"] = given.pop("seg_classes", 1)
         return ChangeLogit(models.ChangeStarFarSeg(**given))
     return ChangeLogit(_change_star(**given))
 
@@ -96,9 +100,19 @@ class ChangeLogit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 1, h, w) of (b, 2, c, h, w): the mean of both orders of the dates."""
-        batch, dates, *image = x.shape
-        features = self.dense_feature_extractor(x.reshape(batch * dates, *image))
-        one, other = self.changemixin(features.reshape(batch, dates, *features.shape[1:]))
+        return self._change(self._features(x))
+
+    def answer(self, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of change (b, 1, h, w), and of the classes of both dates (b, 2, k, h, w), of a pair (b, 2, c, h, w)."""
+        features = self._features(pair)
+        classes: Tensor = self.seg_classifier(features.flatten(0, 1))
+        return self._change(features), classes.unflatten(0, pair.shape[:2])
+
+    def _features(self, pair: Tensor) -> Tensor:
+        return cast(Tensor, self.dense_feature_extractor(pair.flatten(0, 1))).unflatten(0, pair.shape[:2])
+
+    def _change(self, features: Tensor) -> Tensor:
+        one, other = self.changemixin(features)
         return cast(Tensor, (one + other) / 2)
 
 

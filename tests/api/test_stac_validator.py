@@ -8,10 +8,10 @@ import socket
 import threading
 from pathlib import Path
 
+import pystac.validation as schemas
 import pytest
 import requests
 import uvicorn
-from pystac import validation as schemas
 
 from geoseg_api import create_app
 

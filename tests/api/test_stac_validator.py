@@ -47,6 +47,7 @@ def test_the_stac_part_passes_its_validator(client, settings, add_finished, offl
     around = {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, south]]]}
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    listening.listen()
     app = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, args=([listening],))

@@ -325,8 +325,8 @@ def _check_dates(spec: JobSpec) -> None:
         if getattr(spec, name) not in allowed:
             by = "--detector" if spec.detector else option_of(whole[0][0])
             if len(allowed) > 1:
-                given = f"{option_of(name)} {getattr(spec, name)} with {by}"
-                raise RequestError(given, f"one of {', '.join(map(str, allowed))}", f"choose another {option_of(name)}")
+                said = f"{option_of(name)} {getattr(spec, name)} with {by}"
+                raise RequestError(said, f"one of {', '.join(map(str, allowed))}", f"choose another {option_of(name)}")
             raise RequestError(f"{option_of(name)} with {by}", f"{what} without it", f"drop {option_of(name)}")
     if spec.legend and not spec.model:
         raise RequestError("--legend without --model", "a land cover model whose classes to rename", "add --model")

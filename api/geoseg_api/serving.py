@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import uvicorn
 
+from geoseg.errors import RequestError
 from geoseg.machine import limit_arenas
 from geoseg_api.app import create_app
 from geoseg_api.logs import log_as_json
@@ -131,7 +132,14 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, or nothing
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets of any kind
-        await super().startup(sockets)  # type: ignore[arg-type]
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit as err:  # it could not listen
+            raise RequestError(
+                f"--host {self.config.host} --port {self.config.port}: {err.__context__}",
+                "an address of this machine, and a port that is free",
+                "choose another port, or --port 0 for any that is free",
+            ) from err
         for server in self.servers:
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]

@@ -34,7 +34,7 @@ class ServiceSettings(BaseSettings):
     Where and how jobs compute is said by ``geoseg.settings.Settings``, from ``GEOSEG_…``, as for ``geoseg run``.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GEOSEG_SERVICE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="GEOSEG_SERVICE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     data: Path = Field(Path("geoseg-service"), description="Folder of the job store, of results and of work at hand.")
     database: str | None = Field(

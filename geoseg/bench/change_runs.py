@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -52,7 +53,7 @@ class Runs:
         classes = self.classes(result)
         return (classes >= _CHANGED) & (classes < FAILED_CLASS), result
 
-    def files(self, scenes: Sequence[Path], name: str, **options: object) -> geoseg.Result:
+    def files(self, scenes: Sequence[Path], name: str, **options: Any) -> geoseg.Result:
         """A run on two rasters.
 
         Args:
@@ -192,7 +193,7 @@ def _tell_naip(files: Sequence[Path], runs: Runs, say: Callable[[str], object]) 
     for detector in DETECTORS:
         cells = []
         for name, pair in zip(names, pairwise(files), strict=True):
-            options: dict[str, object] = {"detector": detector, "bands": ("red", "green", "blue", "nir")}
+            options: dict[str, Any] = {"detector": detector, "bands": ("red", "green", "blue", "nir")}
             folder = f"naip-{pair[0].stem[-8:-4]}-{detector}"
             try:
                 result = runs.files(pair, folder, **options)

@@ -132,9 +132,17 @@ def _client(url: str) -> Iterator[httpx.Client]:
     """A client that shows the key of GEOSEG_API_KEY."""
     import httpx  # noqa: PLC0415  # a tenth of a second that --help need not wait
 
+    from geoseg.remote import redacted  # noqa: PLC0415  # as above
+
     key = os.environ.get("GEOSEG_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=120.0) as client:
+    try:
+        client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=120.0)
+    except httpx.InvalidURL as err:
+        raise RequestError(
+            f"--url {redacted(url)}: {err}", "the address of a service", "such as http://127.0.0.1:8000"
+        ) from err
+    with client:
         yield client
 
 
@@ -176,7 +184,10 @@ def _asked(
 
 
 def _away(client: httpx.Client, err: Exception) -> GeosegError:
-    return GeosegError(f"--url {client.base_url}: {err}", "a service that answers", "geoseg serve starts one")
+    from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
+
+    where = redacted(str(client.base_url))
+    return GeosegError(f"--url {where}: {err}", "a service that answers", "geoseg serve starts one")
 
 
 def _refusal(answer: httpx.Response, asked: str) -> GeosegError:

@@ -82,7 +82,7 @@ class Network:
         """Probabilities of the classes; with land cover also of those of the earlier date, then of the later one."""
         if not (kinds := len(self.spec.land_cover)):
             return self._calibrated(logits)
-        change, before, after = logits.split([1, kinds, kinds], dim=1)
+        change, before, after = logits[:, :1], logits[:, 1 : 1 + kinds], logits[:, 1 + kinds :]
         return torch.cat([self._calibrated(change), _softmax(before), _softmax(after)], dim=1)
 
     def _calibrated(self, logits: Tensor) -> Tensor:

@@ -203,11 +203,11 @@ class ModelSpec:
         """
         if self.head != FROM_TO:
             return ()
-        rows = self.head_settings.get("classes")
+        rows: Any = self.head_settings.get("classes")  # of a document: what has no such parts is refused
         try:
             return tuple(
                 ClassInfo(at, row["name"], "#" + str(row.get("color_hint", "808080")).lower(), row.get("geoseg:code"))
-                for at, row in enumerate(rows)  # type: ignore[union-attr, arg-type]  # what has no such parts is refused
+                for at, row in enumerate(rows)
             )
         except (TypeError, KeyError, AttributeError) as err:
             raise self._error(f"head.classes {rows!r}", "a list of classes, each with a name and a color_hint") from err
@@ -296,8 +296,10 @@ class ModelSpec:
     @property
     def _are_told_apart(self) -> bool:
         infos = self.land_cover
-        named = all(isinstance(info.name, str) and info.name and _COLOUR.fullmatch(info.colour) for info in infos)
-        return named and 2 <= len({info.name for info in infos}) == len(infos) <= MAX_CLASSES
+        names: set[Any] = {info.name for info in infos}  # of a document
+        named = all(isinstance(name, str) and name for name in names)
+        coloured = all(_COLOUR.fullmatch(info.colour) for info in infos)
+        return named and coloured and 2 <= len(names) == len(infos) <= MAX_CLASSES
 
     def _check_lattice(self) -> None:
         if self.kind not in get_args(Kind):

@@ -106,10 +106,11 @@ class ChangeLogit(nn.Module):
         """Logits of change (b, 1, h, w), and of the classes of both dates (b, 2, k, h, w), of a pair (b, 2, c, h, w)."""
         features = self._features(pair)
         classes: Tensor = self.seg_classifier(features.flatten(0, 1))
-        return self._change(features), classes.unflatten(0, pair.shape[:2])
+        return self._change(features), classes.reshape(*pair.shape[:2], *classes.shape[1:])
 
     def _features(self, pair: Tensor) -> Tensor:
-        return cast(Tensor, self.dense_feature_extractor(pair.flatten(0, 1))).unflatten(0, pair.shape[:2])
+        features: Tensor = self.dense_feature_extractor(pair.flatten(0, 1))
+        return features.reshape(*pair.shape[:2], *features.shape[1:])
 
     def _change(self, features: Tensor) -> Tensor:
         one, other = self.changemixin(features)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from distributed import Client, LocalCluster
 from distributed.client import ClosedClientError
@@ -112,7 +112,7 @@ class Team:
         """Versions of Dask and Python in which a named scheduler or its workers differ from this process; "" for none."""
         if not self.address:
             return ""
-        found: Any = self.client.get_versions()
+        found = cast(dict[str, Any], self.client.get_versions())  # awaited by asynchronous clients only
         here = _libraries(found["client"])
         others = [_libraries(facts) for facts in (found["scheduler"], *found["workers"].values())]
         pairs = sorted({(name, str(other.get(name, "none"))) for other in others for name in here})

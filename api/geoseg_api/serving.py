@@ -98,6 +98,10 @@ def serve(settings: ServiceSettings) -> None:
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies) or None,
     )
+    if settings.needs_keys and not any(key.revoked is None for key in app.state.service.keys.list()):
+        _LOG.warning(
+            "there is no API key yet, and every request needs one: geoseg keys add NAME --data %s", settings.data
+        )
     workers = Workers(settings)
     workers.start()
     app.state.service.planner.get_ready()

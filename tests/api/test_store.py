@@ -208,6 +208,9 @@ def test_the_same_job_added_twice_is_one(store):
     assert answers[0].job.id == answers[1].job.id
     assert store.add(keyed[2], **PLENTY).refusal == "other-request"
     assert store.add(job("you", idempotency="k"), **PLENTY).is_new
+    assert store.asked_before("me", "k").owner == "me"
+    assert store.asked_before("you", "k").owner == "you"
+    assert store.asked_before("me", "other") is None
 
 
 @pytest.mark.fault(95)

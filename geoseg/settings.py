@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     None of these fields is part of a job's key, except through what it makes fixed for a job (backend, threads).
     """
 
-    model_config = SettingsConfigDict(env_prefix="GEOSEG_", extra="ignore", frozen=True)
+    # A variable that is set to nothing is not set: an empty path would be the working folder.
+    model_config = SettingsConfigDict(env_prefix="GEOSEG_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     out: Path | None = Field(None, description="Output folder; default geoseg-out/<workflow>-<run key>.")
     fresh: bool = Field(False, description="Replace what is in the output folder.")

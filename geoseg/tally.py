@@ -50,6 +50,7 @@ class Tally:
         model_failures: Chip for which the network gave no answer, to the reason; reused tiles included.
         repeated: (row, col) of tiles that were with a worker when it was lost, and were given to another.
         lost: (row, col) of tiles that nobody could compute, to the reason.
+        said: What else the report warns of.
     """
 
     computed: int = 0
@@ -64,6 +65,7 @@ class Tally:
     model_failures: dict[Window, str] = field(default_factory=dict)
     repeated: set[tuple[int, int]] = field(default_factory=set)
     lost: dict[tuple[int, int], str] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
 
     @classmethod
     def of_lists(cls, tallies: Sequence[Tally]) -> Tally:
@@ -80,6 +82,7 @@ class Tally:
             total.model_failures |= tally.model_failures
             total.repeated |= tally.repeated
             total.lost |= tally.lost
+            total.said |= tally.said
             total.keys = tally.keys
         return total
 

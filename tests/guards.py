@@ -252,6 +252,13 @@ GUARDS = (
         "tests/api/test_security.py::test_fault_97_the_service_starts_no_cluster",
     ),
     Guard(
+        "secrets in the words of a refusal",
+        "geoseg/cli/__init__.py",
+        "            typer.echo(_unsigned(str(refusal(err, words))), err=True)",
+        "            typer.echo(str(refusal(err, words)), err=True)",
+        "tests/api/test_app.py::test_a_service_that_is_not_there_is_named_without_its_password",
+    ),
+    Guard(
         "files that an item names outside of its folder",
         "geoseg/models/adding.py",
         """        if href and "://" not in href and not path.is_absolute() and ".." not in path.parts:""",

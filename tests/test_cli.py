@@ -404,7 +404,13 @@ def test_clearing_the_cache_removes_tiles_and_keeps_weights(ends, words, monkeyp
     (cache / "weights" / "w.safetensors").write_bytes(b"w")
     tiles = json.loads(ends("run", *words, "--quiet", "--json")[1])["tiles"]["computed"]
     assert f"tiles: {tiles} files" in ends("cache", "info")[1]
+    mine = cache / "tiles" / "of my bathroom" / "plan.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
     assert ends("cache", "clear")[0] == 0
+    assert mine.read_text() == "mine", "a folder of that name may be somebody's, where GEOSEG_CACHE says another place"
+    assert list((cache / "tiles").iterdir()) == [mine.parent]
+    shutil.rmtree(mine.parent)
     assert "tiles: 0 files" in ends("cache", "info")[1]
     assert not any(cache.rglob("*.zip"))
     assert (cache / "weights" / "w.safetensors").is_file()

@@ -82,6 +82,15 @@ def test_folders_do_not_move_with_the_working_folder(monkeypatch, tmp_path):
     assert settings.cache == Path.home() / "cache"
 
 
+@pytest.mark.parametrize("name", ["CACHE", "OUT", "STORE", "WORKERS", "OFFLINE", "MAX_MEMORY"])
+def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch, name):
+    """An empty path would be the working folder, and `geoseg cache clear` would remove its tiles."""
+    monkeypatch.delenv(f"GEOSEG_{name}", raising=False)
+    default = Settings.with_options()
+    monkeypatch.setenv(f"GEOSEG_{name}", "")
+    assert Settings.with_options() == default
+
+
 def test_default_memory_leaves_room_for_others():
     import psutil
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -58,6 +60,13 @@ async def caller_of(request: Request) -> Caller:
     settings = service.settings
     caller = Caller("", frozenset({"read", "run"}), settings.km2_per_day, settings.jobs_in_flight)
     name = request.client.host if request.client else ""
+    if settings.is_private and not names_this_machine(request.headers.get("host", "")):
+        raise Problem(
+            403,
+            f"a request to {request.headers['host'][:64]!r}, of a server without keys",
+            "an address of this machine alone, such as http://127.0.0.1:8000",
+            "GEOSEG_SERVICE_KEYS=true where others reach it by a proxy; false where that proxy asks who they are",
+        )
     if settings.needs_keys:
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         given = text.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
@@ -77,6 +86,21 @@ async def caller_of(request: Request) -> Caller:
     _slow_down(service, caller.owner or name)
     request.state.owner = caller.owner
     return caller
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether a header ``Host`` is what somebody on this machine writes, and no page or proxy of elsewhere.
+
+    A public name that stands for this machine is how pages of others get at servers that have no keys.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return "." not in name or name.endswith(".localhost")
 
 
 def _slow_down(service: Service, owner: str) -> None:

@@ -16,6 +16,12 @@ OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 NO_PROCESS, NO_JOB, NOT_READY = OGC + "no-such-process", OGC + "no-such-job", OGC + "result-not-ready"
 NO_OUTPUT = OGC + "no-such-output"
 _OPTION = re.compile(r"--([a-z][a-z-]*)")
+# What is for people at a command line only, and what a caller is told instead.
+_FOR_CALLERS = (
+    (re.compile(r"; geoseg run --help says what it may be"), "; the description of the process says what it may be"),
+    (re.compile(r" \(\w+ in Python\)"), ""),
+    (re.compile(r"raise the limit with --max-\w+ \S+ \(\w+\)"), "let the operator raise the limit"),
+)
 _INPUTS = {name: name for name in JobSpec.model_fields} | {"min_area": "min_area_m2", "simplify": "simplify_m"}
 
 
@@ -65,6 +71,8 @@ def naming_inputs(text: str) -> str:
         name = _INPUTS.get(option[1].replace("-", "_"))
         return option[0] if name is None else f"'{name}'"
 
+    for pattern, words in _FOR_CALLERS:
+        text = pattern.sub(words, text)
     return _OPTION.sub(name_of, text)
 
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from geoseg.aoi import AOI
@@ -31,6 +32,8 @@ _JOB_ID = re.compile(r"[a-z0-9-]{1,64}")
 # Fields that are time ranges, START/END.
 _RANGES = {"/inputs/datetime", "/inputs/before", "/inputs/after"}
 _RANGE = re.compile(r"[0-9T:.Z+-]*/[0-9T:.Z+-]*")
+# A dem that ends so is a file, for geoseg.pipeline.evidence.
+_RASTERS = {".tif", ".tiff", ".vrt", ".img", ".asc", ".hgt", ".dt2", ".jp2"}
 # Fields whose words are addresses or paths, each of which goes through the gate.
 _PLACES = {"catalog", "scenes", "scenes_before", "scenes_after"}
 
@@ -218,6 +221,8 @@ def build_spec(
 
 def _of_error(err: GeosegError, inputs: Mapping[str, Any]) -> Problem:
     """A refusal of geoseg, with the input that it names."""
+    if isinstance(err, InvalidAOIError):
+        return Problem(400, err.given, err.expected, err.todo, "urn:geoseg:InvalidAOIError", "/inputs/aoi")
     named = [name for name in inputs if f"--{name.replace('_', '-')}" in err.given or f"{name} " in err.given]
     pointer = f"/inputs/{named[0]}" if named else "/inputs"
     return Problem(400, err.given, err.expected, err.todo, f"urn:geoseg:{type(err).__name__}", pointer)
@@ -247,7 +252,7 @@ def _checked(name: str, value: Any, process_id: str, settings: ServiceSettings, 
             raise _bad(where, f"{name} {str(value)[:64]!r}", _EXPECTED[name])
         if name == "like":
             return _like(value, like, where)
-        if name == "dem" and isinstance(value, str) and not _NAME.fullmatch(value):
+        if name == "dem" and isinstance(value, str) and not _is_collection(value):
             _check_place(value, settings, where)
             return value
     except RefusedAddressError as err:
@@ -266,8 +271,18 @@ def _check_place(value: Any, settings: ServiceSettings, where: str) -> None:
         check_path(value, (*settings.allow_paths, settings.demo), where)
 
 
+def _is_collection(text: str) -> bool:
+    """Whether it can only be the name of a collection, and of no file in the folder that a process happens to run in."""
+    is_file = Path(text).exists() or Path(text).suffix.lower() in _RASTERS
+    return _NAME.fullmatch(text) is not None and not is_file
+
+
 def _check_words(value: Any, where: str) -> None:
-    """Refuse what looks like a path or an address where only words are wanted."""
+    """Refuse what looks like a path or an address where only words are wanted, and a file where its content is."""
+    if where == "/inputs/example" and not isinstance(value, dict):
+        raise _bad(
+            where, "examples that are no GeoJSON", "outlined polygons as GeoJSON, which are sent and never named"
+        )
     for one in value if isinstance(value, list) else [value]:
         if not isinstance(one, str):
             continue

@@ -116,6 +116,7 @@ class Planner:
             if (known := self._known.get(key)) is not None:  # of whoever was here before
                 return known
             plan: dict[str, Any] = self._answered(spec)["plan"]
+            plan["notes"] = [note.replace(str(self._settings.data), "…") for note in plan["notes"]]
             self._known[key] = plan
             while len(self._known) > _PLANS_KEPT:
                 self._known.popitem(last=False)

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import uvicorn
 
+from geoseg.errors import RequestError
 from geoseg.machine import limit_arenas
 from geoseg_api.app import create_app
 from geoseg_api.logs import log_as_json
@@ -97,6 +98,10 @@ def serve(settings: ServiceSettings) -> None:
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies) or None,
     )
+    if settings.needs_keys and not any(key.revoked is None for key in app.state.service.keys.list()):
+        _LOG.warning(
+            "there is no API key yet, and every request needs one: geoseg keys add NAME --data %s", settings.data
+        )
     workers = Workers(settings)
     workers.start()
     app.state.service.planner.get_ready()
@@ -127,7 +132,14 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, or nothing
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets of any kind
-        await super().startup(sockets)  # type: ignore[arg-type]
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit as err:  # it could not listen
+            raise RequestError(
+                f"--host {self.config.host} --port {self.config.port}: {err.__context__}",
+                "an address of this machine, and a port that is free",
+                "choose another port, or --port 0 for any that is free",
+            ) from err
         for server in self.servers:
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]

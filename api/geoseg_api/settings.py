@@ -34,7 +34,7 @@ class ServiceSettings(BaseSettings):
     Where and how jobs compute is said by ``geoseg.settings.Settings``, from ``GEOSEG_…``, as for ``geoseg run``.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GEOSEG_SERVICE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="GEOSEG_SERVICE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     data: Path = Field(Path("geoseg-service"), description="Folder of the job store, of results and of work at hand.")
     database: str | None = Field(
@@ -49,7 +49,9 @@ class ServiceSettings(BaseSettings):
     with_echo: bool = Field(False, description="Offer the process echo, which conformance tests need.")
 
     keys: bool | None = Field(
-        None, description="Whether requests need an API key; default: unless the server listens on loopback."
+        None,
+        description="Whether requests need an API key; default: unless the server listens on loopback, and no proxy or "
+        "public address is named.",
     )
     origins: Words = Field((), description="Origins of other sites' pages that may use the service (CORS); none.")
 
@@ -110,7 +112,13 @@ class ServiceSettings(BaseSettings):
     @property
     def needs_keys(self) -> bool:
         """Whether requests need an API key."""
-        return not self.is_local if self.keys is None else self.keys
+        is_reached = not self.is_local or bool(self.public_url or self.proxies)
+        return is_reached if self.keys is None else self.keys
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody is asked for a key because only this machine is to reach the service."""
+        return self.keys is None and not self.needs_keys
 
     @property
     def kept_s(self) -> float:

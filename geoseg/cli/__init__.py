@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from geoseg.cli.launch import with_huge_pages
+from geoseg.cli.listeners import Unheard, leave_stdout
 from geoseg.cli.usage import UsageError, refusal
 from geoseg.errors import GeosegError, RequestError
 
 __all__ = ["main"]
 
-_PARTS = ("run", "demo", "models", "cache")
+_INTERRUPTED = 128 + signal.SIGINT
+_OF_GEOSEG = "this is a fault in geoseg; run again with --debug and report what it prints"
+_OF_THE_MACHINE = "see to the disk and the limits of this machine (df, ulimit -a); where these are as they should be, "
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def _app() -> typer.Typer:
@@ -57,31 +64,55 @@ def _app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``geoseg``; ends the process with the exit status of the outcome."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        sys.stderr = Unheard(sys.stderr)
     if arguments is None and words[:1] in (["run"], ["train"]):
         with_huge_pages()  # before the libraries are there
     try:
         # Outside of its "standalone mode" the parser raises what it refuses, and gives the status of an early end.
-        sys.exit(_app()(args=words, prog_name="geoseg", standalone_mode=False) or 0)
+        status = _app()(args=words, prog_name="geoseg", standalone_mode=False) or 0
+        if status == _INTERRUPTED:  # the parser's word for Ctrl-C, of which it says nothing
+            status = _told(KeyboardInterrupt(), words)
     except UsageError as err:
         if type(err).__name__ == "NoArgsIsHelpError":
             err.show()
         else:
-            typer.echo(str(refusal(err, words)), err=True)
-        sys.exit(RequestError.exit_code)
-    except GeosegError as err:
+            typer.echo(_unsigned(str(refusal(err, words))), err=True)
+        status = RequestError.exit_code
+    except (Exception, KeyboardInterrupt) as err:  # the job boundary
         if "--debug" in words:
             raise
-        typer.echo(str(err), err=True)
-        sys.exit(err.exit_code)
-    except Exception as err:  # the job boundary: whatever is left is a fault of geoseg's own
-        if "--debug" in words:
-            raise
-        from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
+        status = _told(err, words)
+    leave_stdout()
+    sys.exit(status)
 
-        fault = GeosegError(
-            redacted(" ".join(words)),
-            redacted(f"no {type(err).__name__}: {err}"),
-            "this is a fault in geoseg; run again with --debug and report what it prints",
-        )
-        typer.echo(str(fault), err=True)
-        sys.exit(fault.exit_code)
+
+def _told(err: BaseException, words: Sequence[str]) -> int:
+    """Say what was raised; the exit status."""
+    if isinstance(err, (KeyboardInterrupt, typer.Abort)):  # before a run looks after signals, or in a short command
+        typer.echo("interrupted; run the same command again to go on", err=True)
+        return _INTERRUPTED
+    if not isinstance(err, GeosegError):
+        err = _unforeseen(err, words)
+    typer.echo(str(err), err=True)
+    return err.exit_code
+
+
+def _unforeseen(err: BaseException, words: Sequence[str]) -> GeosegError:
+    """What is left: the machine's refusals, and faults of geoseg's own."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        gone = "the working folder, which has been removed"
+        return RequestError(gone, "to be called in a folder that is there", "change to one and run the command again")
+    is_refused = isinstance(err, OSError) and err.errno in _REFUSALS
+    is_refused |= isinstance(err, MemoryError) or "can't start new thread" in str(err)
+    fault = _unsigned(" ".join(words)), _unsigned(f"no {type(err).__name__}: {err}")
+    return GeosegError(*fault, _OF_THE_MACHINE * is_refused + _OF_GEOSEG)
+
+
+def _unsigned(text: str) -> str:
+    """Words of the command without passwords and signatures."""
+    from geoseg.remote import redacted  # noqa: PLC0415  # rarely wanted
+
+    return redacted(text)

@@ -22,11 +22,9 @@ def info() -> None:
 @app.command("clear")
 def clear() -> None:
     """Remove every tile record. Models and weights are kept."""
-    import shutil  # noqa: PLC0415
-
     from geoseg.settings import Settings  # noqa: PLC0415
+    from geoseg.store import TileStore  # noqa: PLC0415
 
     folder = Settings.with_options().cache / "tiles"
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    TileStore(folder).clear()
     typer.echo(f"empty: {folder}")

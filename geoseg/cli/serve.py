@@ -11,6 +11,7 @@ from geoseg.errors import RequestError
 
 if TYPE_CHECKING:
     from geoseg_api.settings import ServiceSettings
+    from geoseg_api.store import KeyStore
 
 Data = Annotated[
     Path | None,
@@ -108,26 +109,25 @@ def keys_add(
 ) -> None:
     """Make a key and print it: the only time that anybody sees it."""
     del debug
-    from geoseg_api.store import KeyStore, open_database  # noqa: PLC0415
+    settings = _settings(data=data, database=database)
     from geoseg_api.store.keys import SCOPES  # noqa: PLC0415
 
     scopes = scope or ["read", "run"]
     if not set(scopes) <= set(SCOPES):
         raise RequestError(f"--scope {' '.join(scopes)}", f"of {', '.join(SCOPES)}", "correct it")
-    settings = _settings(data=data, database=database)
-    store = KeyStore(open_database(settings.data, settings.database))
-    typer.echo(store.add(name, scopes, area_per_day, jobs))
+    typer.echo(_key_store(settings, may_be_new=True).add(name, scopes, area_per_day, jobs))
+    where = settings.data if settings.database is None else "this database"
+    typer.echo(f"a key for the service of {where}; callers send it as Authorization: Bearer KEY", err=True)
 
 
 @keys.command("list")
 def keys_list(data: Data = None, database: Database = None, debug: Debug = False) -> None:
     """Say which keys there are; their texts nobody knows."""
     del debug
-    from geoseg_api.clocks import rfc3339  # noqa: PLC0415
-    from geoseg_api.store import KeyStore, open_database  # noqa: PLC0415
-
     settings = _settings(data=data, database=database)
-    for key in KeyStore(open_database(settings.data, settings.database)).list():
+    from geoseg_api.clocks import rfc3339  # noqa: PLC0415
+
+    for key in _key_store(settings).list():
         state = "good" if key.revoked is None else f"revoked {rfc3339(key.revoked)}"
         typer.echo(f"{key.id}  {rfc3339(key.created)}  {state}  {' '.join(sorted(key.scopes))}  {key.name}")
 
@@ -141,8 +141,18 @@ def keys_revoke(
 ) -> None:
     """Make a key good for nothing from now on."""
     del debug
+    if not _key_store(_settings(data=data, database=database)).revoke(identity):
+        raise RequestError(f"the key {identity}", "the id of a key", "geoseg keys list shows them")
+
+
+def _key_store(settings: ServiceSettings, *, may_be_new: bool = False) -> KeyStore:
+    """The keys of a service; those of a folder without one are none that anybody means."""
     from geoseg_api.store import KeyStore, open_database  # noqa: PLC0415
 
-    settings = _settings(data=data, database=database)
-    if not KeyStore(open_database(settings.data, settings.database)).revoke(identity):
-        raise RequestError(f"the key {identity}", "the id of a key", "geoseg keys list shows them")
+    if not may_be_new and settings.database is None and not (settings.data / "service.db").is_file():
+        raise RequestError(
+            f"--data {settings.data}, which holds no service",
+            "the folder that geoseg serve has, or its --database",
+            "name it with --data",
+        )
+    return KeyStore(open_database(settings.data, settings.database))

@@ -60,6 +60,7 @@ def plan_facts(prepared: Prepared, price_per_hour: float | None = None) -> dict[
         "tiles": sum(len(one.tasks) for one in prepared.lists) * maps,
         "megapixels": round(prepared.pixels * maps / 1e6, 3),
         "forecast": forecast_of(prepared, price_per_hour).as_json(),
+        "notes": list(dict.fromkeys(_notes(prepared))),
     }
 
 
@@ -141,7 +142,7 @@ def show_before(prepared: Prepared, price_per_hour: float | None = None) -> None
     ]
     if prepared.spec.pixel_grid:
         lines[:2] = [("size", f"{cols} x {rows} px (width x height), without a place")]
-    lines += [("note", text) for text in dict.fromkeys(_notes(prepared))]
+    lines += [("note", text) for text in facts["notes"]]
     out = console()
     for name, text in lines:
         if text:

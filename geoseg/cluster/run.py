@@ -42,6 +42,7 @@ _WAITING = 2
 # Tiles that cost nearly nothing are sent many at a time: as many as are done in this time.
 _MOMENT_S, _MOST_WAITING = 0.25, 256
 _COUNT_S = 1.0
+_DESERTED_S = 300.0  # that a scheduler of others may be without any worker
 _LOOK_S = 0.25  # between two looks at what has happened meanwhile
 _EVENTS = "all"  # topic under which a scheduler says who came and went
 _MOST_LOST = 3  # times that a tile is handed out again where the scheduler forgot it
@@ -126,6 +127,9 @@ class ClusterWorkers:
         team = self.team()
         threads = team.workers
         _check_versions(team)
+        if skew := team.skew:
+            tally.said.add(skew)
+            progress.note(skew)
         share = self.share(max(threads.values(), default=1))
         name = uuid.uuid4().hex[:12]
         recipe = replace(
@@ -217,6 +221,8 @@ class _Flight:
     _begun: float = field(default_factory=time.monotonic)
     _sent: float = 0.0
     _counted: float = 0.0
+    _manned: float = field(default_factory=time.monotonic)
+    _is_told: bool = False
 
     @property
     def is_under_way(self) -> bool:
@@ -226,11 +232,23 @@ class _Flight:
     @property
     def is_full(self) -> bool:
         """Whether the workers have enough to do for now."""
-        now = time.monotonic()
-        if now - self._counted > _COUNT_S:  # workers may have come or gone
-            at_once = [min(threads, self.share.tiles_in_flight) for threads in self.team.workers.values()]
-            self._seats, self._counted = max(1, sum(at_once) + _WAITING * len(at_once)), now
+        self._count()
         return len(self.tiles) + len(self.gate) >= max(self._seats, self._quick)
+
+    def _count(self) -> None:
+        """See now and then who is there; a scheduler of others that has had no worker for long ends the job."""
+        now, team = time.monotonic(), self.team
+        if now - self._counted <= _COUNT_S:
+            return
+        at_once = [min(threads, self.share.tiles_in_flight) for threads in team.workers.values()]
+        self._seats, self._counted = max(1, sum(at_once) + _WAITING * len(at_once)), now
+        if at_once or team.crew is not None:
+            self._manned, self._is_told = now, False
+        elif now - self._manned > _DESERTED_S:
+            raise team.deserted(now - self._manned)
+        elif not self._is_told:
+            self._is_told = True
+            self.progress.note(f"{team.address} has no worker any more: waiting {_DESERTED_S:g} s for one")
 
     @property
     def _quick(self) -> int:
@@ -294,6 +312,7 @@ class _Flight:
             self.gate.append(suspect)
         self.take_off()
         self.team.look_after()
+        self._count()
         keys = self._landed_within(patience_s)
         landed = [self.tiles.pop(key) for key in keys if key in self.tiles]
         for done in self._fetched([future for future, _ in landed if future.status == "finished"]):
@@ -321,6 +340,7 @@ class _Flight:
             with suppress(concurrent.futures.TimeoutError):
                 return answers.result(timeout=_LOOK_S)
             self.team.look_after()
+            self._count()
         return []
 
     def _landed_within(self, patience_s: float) -> list[str]:

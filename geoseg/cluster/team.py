@@ -9,11 +9,11 @@ import sys
 import tempfile
 import uuid
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 from distributed import Client, LocalCluster
 from distributed.client import ClosedClientError
@@ -90,6 +90,14 @@ class Team:
             "start it and its workers, then run the same command again: finished tiles are kept",
         )
 
+    def deserted(self, seconds: float) -> GeosegError:
+        """What to say of a scheduler that has had no worker for so long."""
+        return GeosegError(
+            f"--scheduler {self.address}, whose last worker left {seconds:.0f} s ago",
+            "a worker for the tiles that are left",
+            f"start one (dask worker {self.address}), then run the same command again: finished tiles are kept",
+        )
+
     @property
     def workers(self) -> dict[str, int]:
         """Address of each worker that counts, to its threads."""
@@ -98,6 +106,23 @@ class Team:
             raise self.gone()
         wanted = {name: facts for name, facts in known.items() if self.device == "cpu" or facts["resources"].get(GPU)}
         return {name: int(facts["nthreads"]) for name, facts in wanted.items()}
+
+    @property
+    def skew(self) -> str:
+        """Versions of Dask and Python in which a named scheduler or its workers differ from this process; "" for none."""
+        if not self.address:
+            return ""
+        found = cast(dict[str, Any], self.client.get_versions())  # awaited by asynchronous clients only
+        here = _libraries(found["client"])
+        others = [_libraries(facts) for facts in (found["scheduler"], *found["workers"].values())]
+        pairs = sorted({(name, str(other.get(name, "none"))) for other in others for name in here})
+        differing = [f"{name} {version} (here {here[name]})" for name, version in pairs if version != here[name]]
+        if not differing:
+            return ""
+        return (
+            f"--scheduler {self.address} and its workers have {', '.join(differing)}: Dask promises nothing between "
+            "versions; install the same ones there if workers are lost or do not answer"
+        )
 
     def is_well(self) -> None:
         """A tile is settled: processes that ended before count no longer."""
@@ -114,6 +139,15 @@ class Team:
             raise self.gone()
         if self.crew is not None:
             self.crew.replace_ended()
+
+
+def _libraries(facts: Mapping[str, Any] | None) -> dict[str, str]:
+    """Versions that a process names, of what its words to others depend on; of Python major and minor."""
+    packages = (facts or {}).get("packages", {})
+    found = {name: str(packages[name]) for name in ("cloudpickle", "dask", "distributed") if name in packages}
+    if "python" in packages:
+        found["Python"] = ".".join(packages["python"].split(".")[:2])
+    return found
 
 
 @contextmanager

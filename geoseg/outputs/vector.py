@@ -129,18 +129,24 @@ class PolygonWriter:
         self._held_vertices = 0
         self._parquet = WholeFile(folder / "polygons.parquet")
         self._geojson: GeoJSONSpool | None = None
-        with self._parquet.writing():
-            self._writer = pq.ParquetWriter(
-                self._parquet.temporary,
-                self._legend.schema,
-                compression="zstd",
-                write_page_checksum=True,
-                use_dictionary=["class", "name", "code", "confidence_p10", "split"],  # what repeats itself
-            )
-            if self._geodesy is not None:
-                limit = None if "geojson" in formats else geojson_limit
-                decimals = _decimals(self._geodesy)
-                self._geojson = GeoJSONSpool(folder / "polygons.geojson", limit, decimals, self._metadata)
+        try:
+            with self._parquet.writing():
+                self._begin(folder, None if "geojson" in formats else geojson_limit)
+        except BaseException:  # nobody enters a writer that could not begin
+            self._parquet.discard()
+            raise
+
+    def _begin(self, folder: Path, geojson_limit: int | None) -> None:
+        self._writer = pq.ParquetWriter(
+            self._parquet.temporary,
+            self._legend.schema,
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=["class", "name", "code", "confidence_p10", "split"],  # what repeats itself
+        )
+        if self._geodesy is not None:
+            decimals = _decimals(self._geodesy)
+            self._geojson = GeoJSONSpool(folder / "polygons.geojson", geojson_limit, decimals, self._metadata)
 
     @property
     def has_geojson(self) -> bool:

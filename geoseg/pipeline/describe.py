@@ -292,6 +292,7 @@ def _warnings(prepared: Prepared, tally: Tally, counts: Counts) -> tuple[str, ..
     for href, cause in sorted(tally.failures.items()):
         words.append(f"could not be read: {href}: {cause}")
     words += [f"not computed: the tile {row}, {col}: {why}" for (row, col), why in sorted(tally.lost.items())]
+    words += sorted(tally.said)
     chips = _model_failures(prepared, tally)
     words += [f"the network gave no answer for a chip: {chip}" for chip in chips[:_CHIPS_NAMED]]
     if len(chips) > _CHIPS_NAMED:

@@ -55,7 +55,8 @@ def _together(owner: int, vectors: list[tuple[int, ...]]) -> Example:
     units = unit(np.array(sorted(vectors), np.float32))
     mean = units.mean(axis=0, dtype=np.float64).astype(np.float32)
     rounded = Features.rounded(mean[None, None], mean).whole
-    return Example(owner, f"{len(vectors)} examples", tuple(int(v) for v in rounded))
+    name = "1 example" if len(vectors) == 1 else f"{len(vectors)} examples"
+    return Example(owner, name, tuple(int(v) for v in rounded))
 
 
 def _on_grid(prepared: Prepared, geometry: dict[str, Any], name: str) -> shapely.Geometry:

@@ -7,6 +7,7 @@ from geoseg.models.spec import WORDS, ModelSpec
 from geoseg.models.text_image import EMBEDS, MASKS
 from geoseg.spec import JobSpec
 from geoseg.words import WordSettings, WordsPlan, parse_prompts
+from geoseg.words.prompts import MOST_ANSWERS
 
 
 def words_of(spec: JobSpec, model: ModelSpec) -> WordsPlan | None:
@@ -47,7 +48,13 @@ def words_of(spec: JobSpec, model: ModelSpec) -> WordsPlan | None:
             "outlined examples of each class",
             "add --example FILE and drop --prompt, or name a text-image model",
         )
-    return WordsPlan.of(spec.prompt, WordSettings.of(model.name, model.head_settings), spec.without, _shown(spec))
+    plan = WordsPlan.of(spec.prompt, WordSettings.of(model.name, model.head_settings), spec.without, _shown(spec))
+    answers = len(plan.owners) + len(example_names(spec))
+    if answers > MOST_ANSWERS:
+        raise RequestError(
+            f"{answers} phrases and classes of examples", f"at most {MOST_ANSWERS}", "ask for fewer at a time"
+        )
+    return plan
 
 
 def _shown(spec: JobSpec) -> tuple[str, ...]:

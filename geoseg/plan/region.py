@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -44,6 +44,10 @@ class Region:
         """Features that hold no pixel's centre."""
         return {name: geometry for name, geometry in self.features.items() if _holds_no_centre(geometry)}
 
+    @cached_property
+    def _tiny_tree(self) -> shapely.STRtree:
+        return shapely.STRtree(list(self._tiny.values()))
+
     @property
     def is_tiny(self) -> bool:
         """Whether no feature holds a pixel's centre."""
@@ -68,11 +72,11 @@ class Region:
         if feature is None:
             if window and self.outline.contains(box):
                 return ~inside
-            _burn(self.outline, inside, window, all_touched=False)
-        elif feature not in self._tiny:
-            _burn(self.features[feature], inside, window, all_touched=False)
-        for name in self._tiny if feature is None else self._tiny.keys() & {feature}:
-            _burn(self._tiny[name], inside, window, all_touched=True)
+            _burn([self.outline], inside, window, all_touched=False)
+            tiny = self._tiny_tree.geometries[self._tiny_tree.query(box, predicate="intersects")]
+            _burn(tiny, inside, window, all_touched=True)
+        else:
+            _burn([self.features[feature]], inside, window, all_touched=feature in self._tiny)
         return inside
 
     def touching(self, window: Window) -> list[tuple[str, Window]]:
@@ -123,19 +127,24 @@ class Region:
         return dict(zip(self._places, shelves.tolist(), strict=True))
 
 
-def _burn(geometry: shapely.Geometry, inside: NDArray[np.bool_], window: Window, *, all_touched: bool) -> None:
-    """Set the pixels of a window that lie in a geometry."""
-    if window and geometry.intersects(box_of(window)):
+def _burn(
+    geometries: Iterable[shapely.Geometry], inside: NDArray[np.bool_], window: Window, *, all_touched: bool
+) -> None:
+    """Set the pixels of a window that lie in any of some geometries."""
+    box = box_of(window)
+    near = [shape_near(geometry, window) for geometry in geometries if window and geometry.intersects(box)]
+    shapes = [(shape, 1) for shape in near if shape is not None]
+    if shapes:
         shift = Affine.translation(window.col0, window.row0)
-        near = shape_near(geometry, window)
-        if near is not None:
-            rasterize([(near, 1)], out=inside.view("uint8"), transform=shift, all_touched=all_touched)
+        rasterize(shapes, out=inside.view("uint8"), transform=shift, all_touched=all_touched)
 
 
 def _holds_no_centre(geometry: shapely.Geometry) -> bool:
     west, north, east, south = geometry.bounds
     if min(east - west, south - north) > _WIDE_PX and geometry.area > _WIDE_PX * max(east - west, south - north):
         return False  # wider than two pixels on average: some centre lies inside
+    if any(math.ceil(low - 0.5) > math.floor(high - 0.5) for low, high in ((west, east), (north, south))):
+        return True  # between the centres of two rows or columns
     around = pixels_around(geometry)
     for tile in tiles_over(around, 1, _PROBE_PX):
         part = tile.window & around

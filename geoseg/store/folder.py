@@ -15,6 +15,7 @@ from geoseg.errors import OutputError
 from geoseg.store.record import TileRecord, decode, encode, is_whole
 
 _HOW_ON = "free space or set GEOSEG_CACHE, then run the same command: finished tiles are kept"
+_TWO_LEVELS = "/".join(["[0-9a-f][0-9a-f]"] * 2)
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -86,6 +87,24 @@ class TileStore:
         """Remove what was left under a name."""
         with suppress(OSError):
             (self._folder / name).unlink()
+
+    def clear(self) -> None:
+        """Remove every record, and nothing else that lies in the folder.
+
+        Raises:
+            OutputError: If one stays.
+        """
+        for folder in self._folder.glob(_TWO_LEVELS):
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            shutil.rmtree(folder, ignore_errors=True)  # a run may write there meanwhile
+            with suppress(OSError):  # one that is not empty is wanted
+                folder.parent.rmdir()
+        left = next(self._folder.glob(f"{_TWO_LEVELS}/*.zip"), None)
+        if left is not None:
+            raise OutputError(
+                f"the tile record {left}, which cannot be removed", "a folder that can be written", "see who owns it"
+            )
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:

@@ -12,6 +12,8 @@ from geoseg.errors import RequestError
 BACKGROUND = "background"
 #: Most classes of a map, background included, and most phrases: each is a map of scores while a tile is computed.
 MOST_CLASSES, MOST_PHRASES = 64, 200
+#: Most phrases, those of the background included, and classes of examples together: each has a number of a byte.
+MOST_ANSWERS = 255
 _WORD = re.compile(r"[^\W\d_]+")
 #: Words that join others and mean no thing.
 _JOINING = frozenset(("a", "an", "and", "at", "by", "from", "in", "of", "on", "or", "some", "the", "to", "with"))
@@ -59,6 +61,12 @@ def parse_prompts(texts: Sequence[str]) -> tuple[Prompt, ...]:
     seen: dict[str, str] = {}
     for prompt in prompts:
         for phrase in prompt.meaning:
+            if phrase == BACKGROUND:
+                raise RequestError(
+                    f"a class {phrase!r}",
+                    "another name: what is none of the classes is called so",
+                    "call it 'other land', for instance",
+                )
             if phrase in seen:
                 raise RequestError(
                     f"--prompt {prompt.text!r} and --prompt {seen[phrase]!r}, which share {phrase!r}",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
 
 import pytest
+import uvicorn
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client.parser import text_string_to_metric_families
 
 import geoseg
+from geoseg.cli import main
+from geoseg.errors import RequestError
 from geoseg_api import ServiceSettings
 from geoseg_api.problems import Problem
 from geoseg_api.service import Planner
+from geoseg_api.serving import _Server
 
 
 def test_health_names_the_version_that_runs(client):
@@ -131,3 +136,27 @@ def test_settings_survive_the_way_to_a_worker(tmp_path, monkeypatch):
     for name, value in settings.as_environment().items():
         monkeypatch.setenv(name, value)
     assert ServiceSettings() == settings
+
+
+def test_a_port_that_is_taken_is_a_wrong_request():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = uvicorn.Config(lambda: None, host="127.0.0.1", port=port, lifespan="off", log_config=None)
+        with pytest.raises(RequestError) as refused:
+            _Server(config, lambda: None).run()
+    assert f"--port {port}" in refused.value.given
+    assert "in use" in refused.value.given
+    assert "--port 0" in refused.value.todo
+
+
+@pytest.mark.fault(94)
+@pytest.mark.parametrize("words", [["status", "x"], ["results", "x"], ["submit", "demo"], ["submit"]], ids="-".join)
+@pytest.mark.parametrize("url", ["http://somebody:canary@127.0.0.1:9/?sig=canary", "http://[::1"])
+def test_a_service_that_is_not_there_is_named_without_its_password(words, url, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--url", url])
+    err = capsys.readouterr().err
+    assert ended.value.code in {1, 2}
+    assert [line[:10].rstrip() for line in err.splitlines()] == ["given:", "expected:", "to do:"]
+    assert "canary" not in err
+    assert "a fault in geoseg" not in err

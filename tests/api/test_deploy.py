@@ -84,6 +84,8 @@ def test_units_start_what_exists(folder, name):
     variables = {part.partition("=")[0] for part in unit["Service"]["Environment"].split()}
     assert variables <= known_variables()
     assert unit["Service"]["NoNewPrivileges"] == "yes"
+    if "serve" in unit["Service"]["ExecStart"]:
+        assert "GEOSEG_SERVICE_KEYS=true" in unit["Service"]["Environment"], "a proxy beside it lets everybody in"
 
 
 def test_variables_of_the_pages_exist(repository):

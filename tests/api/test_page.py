@@ -295,6 +295,69 @@ def test_on_a_phone(site, visit, done):
     assert small == []
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_labels_of_degrees_keep_clear_of_each_other(site, visit, width):
+    """Of the whole Earth, of a country across the equator and the first meridian, of a field."""
+    page = visit(viewport={"width": width, "height": 740})
+    page.locator("#process option").first.wait_for(state="attached")
+    for box in (None, "-3.7, -2.2, 4.1, 5.3", "175.801, -39.9702, 175.8097, -39.9655"):
+        if box:
+            page.fill("#area-text", box)
+            page.click("#area-form button")
+        still(page)
+        rects = page.evaluate(
+            """() => [...document.querySelectorAll("#map .degrees span, #map .maplibregl-ctrl-scale")]
+                .map((e) => [e.className, e.getBoundingClientRect()])
+                .map(([kind, r]) => [kind, r.left, r.top, r.right, r.bottom])"""
+        )
+        kinds = Counter(kind for kind, *_ in rects)
+        assert kinds["meridian"] >= (2 if width > 1000 else 1), rects
+        assert kinds["parallel"] >= 2, rects
+        view = page.locator("#map").bounding_box()
+        for number, (_, left, top, right, bottom) in enumerate(rects):
+            assert left >= view["x"]
+            assert top >= view["y"]
+            for _, x0, y0, x1, y1 in rects[:number]:
+                assert right <= x0 or x1 <= left or bottom <= y0 or y1 <= top, (box, rects)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_map_that_is_opened_is_in_sight(visit, done, width):
+    page = visit(path=f"#job={done}", viewport={"width": width, "height": 740})
+    page.locator("#legend").wait_for()
+    seen = page.evaluate(
+        "(e => e.top >= 0 && e.bottom <= innerHeight)(document.querySelector('#job h3').getBoundingClientRect())"
+    )
+    assert seen
+    page.locator("#job").get_by_text("Close").click()
+    page.locator("#area-title").scroll_into_view_if_needed()
+    page.locator(f"[data-job='{done}']").click()
+    page.locator("#legend").wait_for()
+    assert page.evaluate("document.querySelector('#legend').getBoundingClientRect().top < innerHeight")
+
+
+def test_prompts_are_lines_whose_commas_are_theirs_and_examples_are_geojson(visit):
+    page, asked = visit(), []
+
+    def answer(route):
+        asked.append(json.loads(route.request.post_data)["inputs"])
+        route.fulfill(json={"km2": 1, "notes": [HOSTILE]})
+
+    page.locator("#run:enabled").wait_for()
+    assert page.input_value("#process") == "landcover", "as `geoseg run`"
+    page.route("**/plan", answer)
+    page.select_option("#process", "prompt")
+    page.fill("#input-prompt", "forest, trees\n river \n\n")
+    page.get_by_text("More inputs").click()
+    for text in (json.dumps(REGION), "examples.geojson"):
+        page.fill("#input-example", text)
+        page.click("#plan")
+        page.locator("#plan-table").wait_for()
+    assert [one["prompt"] for one in asked] == [["forest, trees", "river"]] * 2
+    assert [one["example"] for one in asked] == [REGION, "examples.geojson"]
+    assert page.locator("#plan-notes").inner_text() == HOSTILE, "what the plan warns of is told before the map is made"
+
+
 def test_two_pictures_are_compared(visit, done):
     page = visit(path=f"#job={done}")
     left, right = swiped(page)

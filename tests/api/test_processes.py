@@ -33,9 +33,13 @@ def test_the_list_has_every_workflow_and_summaries_only(client):
     assert {process["id"] for process in answer["processes"]} == {*list_workflows(), "echo"}
     assert all("inputs" not in process and process["version"] for process in answer["processes"])
     assert {link["rel"] for link in answer["links"]} >= {"self", "alternate"}
-    first = client.get("/processes?limit=1").json()
-    assert len(first["processes"]) == 1
-    assert "next" in {link["rel"] for link in first["links"]}
+    seen, following = [], "/processes?limit=2"
+    while following:
+        page = client.get(following).json()
+        assert 0 < len(page["processes"]) <= 2
+        seen += [process["id"] for process in page["processes"]]
+        following = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
+    assert seen == [process["id"] for process in answer["processes"]], "each of them once"
 
 
 @pytest.mark.parametrize("process", [*list_workflows(), "echo"])
@@ -187,6 +191,8 @@ def test_fault_76_an_unknown_process_has_the_type_of_the_standard(client):
         ({"aoi": {"type": "Point", "coordinates": [1, 2]}}, 400, "aoi"),
         ({"aoi": {"type": "Polygon"}}, 400, "aoi"),
         ({"aoi": [9, 47, 9.1]}, 400, "aoi"),
+        ({"aoi": [10, 47, 9, 47.1]}, 400, "aoi"),
+        ({"aoi": [9, 47, 9.1, 47.1], "min_area_m2": -1}, 400, "min_area_m2"),
         ({"aoi": [-179, -80, 179, 80]}, 413, "aoi"),
         ({"aoi": [9, 47, 9.1, 47.1], "model": "no-such-model"}, 400, "model"),
         ({"aoi": [9, 47, 9.1, 47.1], "resolution": -1}, 400, "resolution"),
@@ -200,6 +206,7 @@ def test_fault_76_a_wrong_input_is_refused_before_there_is_a_job(client, inputs,
     answer = execute(client, inputs, "landcover", headers=ASYNC)
     assert answer.status_code == status, answer.json()
     assert field in answer.json()["errors"][0]["pointer"]
+    assert not any(words in answer.text for words in ("--", "geoseg run", "in Python")), "a caller has no command line"
     assert client.get("/jobs").json()["jobs"] == []
 
 
@@ -222,3 +229,26 @@ def test_fault_80_the_same_request_with_the_same_key_is_one_job(client):
     other = execute(client, {"text": "y"}, headers=headers)
     assert other.status_code == 422
     assert execute(client, {"text": "x"}, headers=ASYNC).json()["jobID"] != first
+
+
+@pytest.mark.fault(80)
+def test_fault_80_who_asks_again_needs_nothing_but_the_key(client, service, world):
+    """The first answer was lost, and since then nobody can plan: the job is there all the same."""
+    headers = {**ASYNC, "Idempotency-Key": "k-2"}
+    first = execute(client, world.inputs, "landcover", headers)
+    assert first.status_code == 201, first.json()
+    service.planner.close()
+    service.planner.plan = None
+    again = execute(client, world.inputs, "landcover", headers)
+    assert (again.status_code, again.json()["jobID"]) == (201, first.json()["jobID"])
+    assert execute(client, {**world.inputs, "min_area_m2": 1}, "landcover", headers).status_code == 422
+    assert execute(client, world.inputs, "landcover", {**headers, "Idempotency-Key": ""}).status_code == 400
+
+
+def test_who_waits_for_so_long_gets_a_job_after_that(client, worker):
+    """``Prefer: wait=0`` without a result is an answer at once."""
+    for wanted in ("wait=0", 'handling=strict, wait="0"'):
+        answer = execute(client, {"text": "x", "pause": 60}, headers={"Prefer": wanted})
+        assert (answer.status_code, answer.headers["preference-applied"]) == (201, "wait=0")
+        client.delete(answer.headers["location"])
+    assert execute(client, {"text": "x"}, headers={"Prefer": "wait=1000000"}).text == "x"

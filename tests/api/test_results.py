@@ -222,13 +222,49 @@ def _tile_of(lon, lat, zoom):
     return int((lon + 180) / 360 * size), int((1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2 * size)
 
 
+TIMES = {
+    200: ("1985-04-12T23:20:50.52Z", "1996-12-19t16:39:57-08:00", "../1985-04-12T23:20:50z", "1985-04-12T23:20:50Z/", "/1985-04-12T23:20:50Z",
+          "1985-04-12T23:20:50.52+01:00/1986-04-12T23:20:50.012345678+01:00"),
+    400: ("/", "../..", "/..", "../", "1985-04-12", "1985-12-12T23:20:50", "1985-04-12T23:20:50+0100", "21985-12-12T23:20:50Z", "1985-04-12T23:20:50.Z",
+          "1985-13-12T23:20:50Z", "1985-12-01T25:20:50Z", "1985-04-12T23:20:50,5Z", "1986-04-12T23:20:50Z/1985-04-12T23:20:50Z", "1984-04-12T23:20:50Z/1985-04-12T23:20:50Z/"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "time"), [(status, time) for status, times in TIMES.items() for time in times])
+def test_times_of_stac_are_those_of_the_standard(client, status, time):
+    assert client.get("/stac/search", params={"datetime": time}).status_code == status
+    assert client.post("/stac/search", json={"datetime": time}).status_code == status
+
+
+def test_numbers_of_stac_are_those_of_the_standard(client):
+    for limit, status in ((1, 200), (10_000, 200), (1_000_000, 200), (0, 400), (-1, 400)):
+        assert client.get(f"/stac/search?limit={limit}").status_code == status
+        assert client.post("/stac/search", json={"limit": limit}).status_code == status
+    for box, status in (
+        ("0,0,1,1", 200),
+        ("0,0,0,1,1,1", 200),
+        ("[0, 0, 1, 1]", 400),
+        ("0,1,1,0", 400),
+        ("0,0,1", 400),
+    ):
+        assert client.get("/stac/search", params={"bbox": box}).status_code == status
+    for box, status in (
+        ([0, 0, 1, 1], 200),
+        ("0,0,1,1", 400),
+        ([0, 1, 1, 0], 400),
+        ([0, 0, 0, 1, 1], 400),
+        (["x"] * 4, 400),
+    ):
+        assert client.post("/stac/search", json={"bbox": box}).status_code == status
+
+
 def test_links_know_the_proxy(settings, add_finished, client):
     from fastapi.testclient import TestClient
 
     from geoseg_api import create_app
 
     job = add_finished()
-    behind = settings.model_copy(update={"public_url": "https://maps.example/geoseg"})
+    behind = settings.model_copy(update={"public_url": "https://maps.example/geoseg", "keys": False})
     with TestClient(create_app(behind)) as outside:
         document = outside.get(f"/collections/{job}/items?limit=1&bbox=-180,-90,180,90").json()
         hrefs = [link["href"] for link in document["links"]]

@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from geoseg.errors import RequestError
+from geoseg.pipeline.evidence import _RASTERS
 from geoseg_api import ServiceSettings, create_app
 from geoseg_api.gate import RefusedAddressError, check_address, check_path, child_environment, is_public
 from geoseg_api.logs import JsonFormatter
@@ -149,6 +150,21 @@ def test_fault_88_no_path_leads_to_files_of_the_server(client, text):
     for field in ("collection", "sensor", "crs", "evidence", "comment", "dem", "workflow"):
         answer = execute(client, {"aoi": BOX, "evidence": "landslide", field: text or "../x"}, "landslide", ASYNC)
         assert answer.status_code in {400, 403}, (field, answer.json())
+
+
+@pytest.mark.fault(88)
+def test_fault_88_no_name_is_that_of_a_file_where_the_server_runs(client, tmp_path, monkeypatch):
+    """A plain name, which for `geoseg run` is a file of the folder that one is in."""
+    monkeypatch.chdir(tmp_path)
+    square = {"type": "Polygon", "coordinates": [[[9, 47], [9.1, 47], [9.1, 47.1], [9, 47]]]}
+    (tmp_path / "secret.json").write_text(json.dumps(square))
+    (tmp_path / "cop-dem").mkdir()
+    asked = [("prompt", "example", "secret.json"), ("prompt", "example", ["secret.json"])]
+    asked += [("landslide", "dem", name) for name in ("cop-dem", "A.TIF", *(f"a{end}" for end in _RASTERS))]
+    for process, field, value in asked:
+        answer = execute(client, {"aoi": BOX, field: value}, process, ASYNC)
+        assert answer.status_code in {400, 403}, (value, answer.json())
+        assert answer.json()["errors"][0]["pointer"] == f"/inputs/{field}"
 
 
 def documents(scene, canary):
@@ -341,8 +357,26 @@ def test_fault_95_a_job_of_another_key_does_not_exist(guarded):
 def test_fault_95_keys_are_off_on_loopback_only(tmp_path):
     assert not ServiceSettings(data=tmp_path).needs_keys
     assert ServiceSettings(data=tmp_path, host="0.0.0.0").needs_keys
+    for more in ({"public_url": "https://maps.example"}, {"proxies": ("127.0.0.1",)}):
+        assert ServiceSettings(data=tmp_path, **more).needs_keys, "others come by a proxy"
+        assert not ServiceSettings(data=tmp_path, keys=False, **more).needs_keys, "which may ask for passwords itself"
     with pytest.raises(RequestError, match="without API keys"):
         ServiceSettings.with_options(data=tmp_path, host="0.0.0.0", keys=False)
+
+
+@pytest.mark.fault(95)
+def test_fault_95_without_keys_nobody_comes_by_another_name(settings, client):
+    """By a proxy in front, or by a page of others whose name was made to stand for this machine."""
+    for host in ("127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:80", "maps.localhost", "127.8.9.10", "box"):
+        assert client.get("/jobs", headers={"Host": host}).status_code == 200, host
+    for host in ("maps.example", "127.0.0.1.example:8000", "10.0.0.1", "localhost.example", "[::", "8.8.8.8:8000"):
+        for method, path in (("GET", "/jobs"), ("POST", "/processes/echo/execution"), ("GET", "/stac/search")):
+            answer = client.request(method, path, headers={"Host": host})
+            assert answer.status_code == 403, (host, path)
+            assert "GEOSEG_SERVICE_KEYS" in answer.json()["hint"]
+    with TestClient(create_app(settings.model_copy(update={"keys": False}))) as told:
+        assert told.get("/jobs", headers={"Host": "maps.example"}).status_code == 200
+        told.app.state.service.close()
 
 
 @pytest.mark.fault(96)

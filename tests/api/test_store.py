@@ -208,6 +208,9 @@ def test_the_same_job_added_twice_is_one(store):
     assert answers[0].job.id == answers[1].job.id
     assert store.add(keyed[2], **PLENTY).refusal == "other-request"
     assert store.add(job("you", idempotency="k"), **PLENTY).is_new
+    assert store.asked_before("me", "k").owner == "me"
+    assert store.asked_before("you", "k").owner == "you"
+    assert store.asked_before("me", "other") is None
 
 
 @pytest.mark.fault(95)
@@ -401,3 +404,32 @@ class Life(RuleBasedStateMachine):
 
 Life.TestCase.settings = hypothesis.settings(max_examples=15, stateful_step_count=20, deadline=None)
 test_life = Life.TestCase
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "data").write_text("mine")
+    for place in ("data", "data/below"):
+        with pytest.raises(RequestError) as refused:
+            open_database(tmp_path / place)
+        assert f"--data {tmp_path / place}" in refused.value.given
+    assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "service.db").write_bytes(b"junk" * 2000)
+    with pytest.raises(RequestError) as refused:
+        open_database(tmp_path)
+    assert "service.db" in refused.value.given
+    assert (tmp_path / "service.db").read_bytes() == b"junk" * 2000
+
+
+@pytest.mark.fault(85)
+@pytest.mark.fault(94)
+def test_fault_85_a_database_that_is_away_at_the_start_is_named_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setattr(dialects, "_WAIT_S", 0.2)
+    with pytest.raises(StoreUnavailableError) as refused:
+        open_database(tmp_path, "postgresql://somebody:canary@127.0.0.1:9/jobs")
+    assert refused.value.exit_code == 1
+    assert "127.0.0.1:9" in refused.value.given
+    assert "refused" in refused.value.given
+    assert "canary" not in str(refused.value)

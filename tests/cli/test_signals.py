@@ -101,3 +101,62 @@ def test_what_converts_ends_when_the_run_is_killed(model, wide, tmp_path):
     run.communicate()
     assert psutil.wait_procs([child], timeout=60)[1] == []
     assert not list((tmp_path / "cache").rglob("export.json")), "it did not go on to the end"
+
+
+@pytest.mark.fault(66)
+def test_a_ctrl_c_before_the_work_begins_is_no_fault_of_ours(monkeypatch, capsys):
+    def interrupted(words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geoseg.cli.run._read_options", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--aoi", "15,45,16,46"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted; run the same command again to go on"
+
+
+def test_a_reader_that_goes_away_is_no_fault_of_ours(monkeypatch, capsys):
+    """`geoseg models list | head -1`"""
+    for_head, for_us = os.pipe()
+    os.close(for_head)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(for_us, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        with pytest.raises(SystemExit) as ended:
+            main(["models", "list"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_printed_to_a_full_disk_is_told_in_three_lines(monkeypatch, capsys):
+    with Path("/dev/full").open("w", buffering=1) as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            main(["models", "list"])
+    assert ended.value.code == 1
+    given, expected, todo = capsys.readouterr().err.splitlines()
+    assert "models list" in given
+    assert "No space left" in expected
+    assert "see to the disk" in todo
+
+
+def test_a_run_does_not_end_because_nobody_listens(model, wide, tmp_path):
+    """Its log lies on a full disk."""
+    words = ["--scenes", str(wide), "--model", str(model), "--out", str(tmp_path / "map"), "--device", "cpu"]
+    environment = {**os.environ, "GEOSEG_CACHE": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = str(Path(geoseg.__file__).parent.parent)
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "geoseg", "run", *words]
+        ended = subprocess.run(command, env=environment, stderr=full, stdout=subprocess.PIPE, check=False)
+    assert ended.returncode == 0
+    assert (tmp_path / "map" / "report.html").is_file()
+
+
+def test_a_working_folder_that_was_removed_is_named(tmp_path, monkeypatch, capsys, model, wide):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--scenes", str(wide), "--model", str(model), "--out", "map"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("given:    the working folder, which has been removed")

@@ -1,11 +1,13 @@
-"""A scheduler that dies in the middle of a job: the job ends soon and says so, and what was finished is kept."""
+"""A scheduler that dies or loses its workers during a job: the job ends and says so, and what was finished is kept."""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import pytest
+from distributed import Client
 
 from geoseg.errors import GeosegError
 from tests.cluster.test_workers import FILES, make, records
@@ -69,3 +71,35 @@ def test_fault_61_a_scheduler_that_dies_ends_the_job_and_finished_tiles_stay(wai
     assert kept.items() <= records(tmp_path / "map-cache").items()
     clean = make(tmp_path / "clean", scene, model)
     assert [name for name in FILES if (again.out / name).read_bytes() != (clean.out / name).read_bytes()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.fault(61)
+@pytest.mark.timeout(120)
+def test_fault_61_a_scheduler_that_no_worker_comes_back_to_is_not_waited_for_for_ever(
+    waiting, mortal, scene, model, tmp_path, monkeypatch
+):
+    from geoseg.cluster import run as cluster_run
+
+    monkeypatch.setattr(cluster_run, "_DESERTED_S", 2.0)
+    address, _ = mortal
+    with Client(address, set_as_default=False) as client:
+        (worker,) = client.run(os.getpid).values()
+
+    def kill() -> None:
+        (waiting / "begun").read_text()  # returns when the worker has written
+        os.kill(worker, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with pytest.raises(GeosegError) as ended:
+        make(tmp_path / "map", scene, model, scheduler=address)
+    given, _, todo = str(ended.value).splitlines()
+    assert ended.value.exit_code == 1
+    assert f"{address}, whose last worker left" in given
+    assert f"dask worker {address}" in todo
+    assert "finished tiles are kept" in todo
+    kept = records(tmp_path / "map-cache")
+    assert len(kept) >= 4
+    again = make(tmp_path / "map", scene, model, cache=tmp_path / "map-cache")
+    assert again.report["tiles"]["reused"] >= len(kept)

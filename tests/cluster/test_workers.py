@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import dask
@@ -253,6 +254,33 @@ def test_workers_with_another_geoseg_are_refused(tmp_path, scene, model, schedul
     assert error.exit_code == 2
     assert geoseg.__version__ in error.given
     assert "99.0" in error.expected
+
+
+@pytest.mark.fault(61)
+def test_workers_with_another_dask_are_told_when_they_are_met(tmp_path, scene, model, scheduler):
+    from distributed import Client
+
+    with Client(scheduler, set_as_default=False) as client:
+        client.run(grow_old, "2020.1.0")
+        try:
+            report = make(tmp_path / "map", scene, model, scheduler=scheduler).report
+        finally:
+            client.run(grow_old, None)
+    (words,) = [text for text in report["warnings"] if "between versions" in text]
+    assert scheduler in words
+    assert f"distributed 2020.1.0 (here {version('distributed')})" in words
+    again = make(tmp_path / "map", scene, model, scheduler=scheduler)
+    assert not [text for text in again.report["warnings"] if "between versions" in text]
+
+
+def grow_old(age: str | None) -> None:
+    """A worker whose libraries say that they are of another version."""
+    from distributed import versions
+
+    if age is None:
+        versions._version_cached = versions.true_version
+    else:
+        versions.true_version, versions._version_cached = versions._version_cached, lambda name: age
 
 
 def test_a_worker_that_lacks_a_file_or_the_store_is_refused(tmp_path, scene, model, scheduler):

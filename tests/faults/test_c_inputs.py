@@ -157,3 +157,21 @@ def test_fault_39_sixteen_bits_are_no_image_of_eight(tmp_path: Path) -> None:
     assert isinstance(stopped.value, InputsContradictError)
     assert "255" in stopped.value.expected
     assert "uint16" in stopped.value.given
+
+
+@pytest.mark.fault(39)
+def test_fault_39_an_image_stretched_to_eight_bits_is_no_reflectance(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).integers(5, 250, (6, 64, 64)).astype("uint8")
+    path = tmp_path / "stretched.tif"
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)}
+    with rasterio.open(path, "w", driver="GTiff", height=64, width=64, count=6, dtype="uint8", **place) as file:
+        file.write(image)
+        file.descriptions = NAMES
+    options = {"scenes": path, "model": "demo-landcover", "out": tmp_path / "map", "cache": tmp_path / "cache"}
+    with pytest.raises(InputsContradictError) as stopped:
+        geoseg.run(**options)
+    assert stopped.value.exit_code == 2
+    assert "uint8: 0.0255 at most" in stopped.value.given
+    assert "-0.2 and 2" in stopped.value.expected
+    assert "--scale" in stopped.value.todo
+    assert geoseg.run(**options, scale=1 / 255, offset=0.0).report["pixels"]["failed"] == {}

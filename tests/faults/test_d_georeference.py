@@ -7,11 +7,13 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
 import worlds
 from affine import Affine
+from rasterio.rpc import RPC
 
 import geoseg
 from geoseg.errors import GeosegError, NothingToDoError
@@ -187,8 +189,15 @@ def test_fault_43_nothing_but_nodata_ends_with_3_and_valid_empty_files(tmp_path:
     assert "--scenes" in refused.value.todo
     assert "--datetime" not in refused.value.todo
     assert (worlds.read(tmp_path / "map" / "classes.tif") == 255).all()
+    for name in ("classes.tif", "confidence.tif"):
+        with rasterio.open(tmp_path / "map" / name) as file:
+            assert not file.read_masks(1).any(), name
+    table = gpd.read_parquet(tmp_path / "map" / "polygons.parquet")
+    assert len(table) == 0
+    assert table.crs == "EPSG:32633"
     report = json.loads((tmp_path / "map" / "report.json").read_text())
     assert report["polygons"]["count"] == 0
+    assert report["pixels"]["failed"] == {}
 
 
 @pytest.mark.fault(43)
@@ -252,6 +261,23 @@ def test_fault_45_what_is_missing_is_named_and_how_to_supply_it(tmp_path: Path) 
         assert missing in err.given
         assert "--pixel-grid" in err.todo
         assert "gdal_edit" in err.todo
+
+
+@pytest.mark.fault(45)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_fault_45_rational_polynomials_alone_are_sent_to_be_warped(tmp_path: Path) -> None:
+    path = unplaced(tmp_path / "a.tif")
+    numbers = {"lat_off": 45.0, "lat_scale": 0.1, "long_off": 13.0, "long_scale": 0.1, "height_off": 0.0}
+    numbers |= {"height_scale": 500.0, "line_off": 30.0, "line_scale": 30.0, "samp_off": 35.0, "samp_scale": 35.0}
+    line, sample = ([0.0, *one, *[0.0] * 17] for one in ((0.0, -1.0), (1.0, 0.0)))
+    one = [1.0, *[0.0] * 19]
+    with rasterio.open(path, "r+") as file:
+        file.rpcs = RPC(**numbers, line_num_coeff=line, line_den_coeff=one, samp_num_coeff=sample, samp_den_coeff=one)
+    err = refusal(path)
+    assert "RPC" in err.given
+    assert "geotransform" in err.expected
+    assert "gdalwarp -rpc" in err.todo
+    assert "--pixel-grid" in err.todo
 
 
 @pytest.mark.fault(45)

@@ -16,6 +16,7 @@ import rasterio
 import shapely
 import worlds
 from affine import Affine
+from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from rio_cogeo.cogeo import cog_validate
 
@@ -27,6 +28,7 @@ from geoseg.mosaic import Mosaic
 from geoseg.outputs import raster
 from geoseg.outputs.files import WholeFile
 from geoseg.outputs.raster import write_cog
+from geoseg.outputs.vector import PolygonWriter
 from geoseg.store import TileStore
 
 finish = importlib.import_module("geoseg.pipeline.finish")  # the room has a function of that name
@@ -185,6 +187,17 @@ def test_fault_70_a_disk_that_is_full_when_the_job_begins(ends, words, tmp_path,
     assert "room for " in said
     assert "bytes are free there" in said
     assert ends("run", *words, "--quiet")[0] == 0
+
+
+@pytest.mark.fault(70)
+def test_fault_70_a_disk_without_a_byte_when_polygons_begin(tmp_path, room):
+    """The first four bytes of the file find no room: nobody has entered the writer that should remove it."""
+    room(0)
+    with pytest.raises(OutputError) as failed:
+        PolygonWriter(tmp_path, CRS("EPSG:32633"), Affine(10, 0, 500_000, 0, -10, 5_000_000), ())
+    room(None)
+    assert "polygons.parquet" in failed.value.given
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.fault(70)

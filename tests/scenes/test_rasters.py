@@ -224,6 +224,7 @@ def control_points(path: Path, crs: str | None) -> Path:
     return path
 
 
+@pytest.mark.fault(45)
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_control_points_are_named_and_sent_to_be_warped(tmp_path: Path) -> None:
     err = refusal(control_points(tmp_path / "placed.tif", "EPSG:4326"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import geoseg
 from geoseg.aoi.examples import read_examples
 from geoseg.demo.attributes import make_attributes, pair_name
 from geoseg.errors import RequestError
+from geoseg.models import resolve
+from geoseg.pipeline.words import words_of
+from geoseg.spec import JobSpec
 
 PAIRS = (1, 10, 18)
 
@@ -94,6 +98,23 @@ def test_an_example_outside_the_region_is_refused(world, tmp_path):
 def test_what_outlines_nothing_is_refused(document):
     with pytest.raises(RequestError):
         read_examples(document)
+
+
+def test_there_are_no_more_answers_than_numbers_of_a_byte():
+    """As many phrases as prompts may have, and examples of most of these prompts besides."""
+    model = resolve("small-words").spec
+    model = replace(model, head_settings={**model.head_settings, "vocabulary": []})
+    prompts = tuple(f"name{n}, " + ", ".join(f"other{n}of{k}" for k in range(2)) for n in range(60))
+    ring = [[9, 47], [9.1, 47], [9.1, 47.1], [9, 47]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    features = [{"type": "Feature", "properties": {"prompt": f"name{n}"}, "geometry": geometry} for n in range(60)]
+    asked = {"aoi": "9,47,9.1,47.1", "workflow": "prompt", "prompt": prompts}
+    fewer = {"type": "FeatureCollection", "features": features[:40]}
+    assert len(words_of(JobSpec.build(**asked, example=fewer), model).phrases) == 180
+    longer = (f"{prompts[0]}, {', '.join(f'more{n}' for n in range(20))}", *prompts[1:])
+    more = {"type": "FeatureCollection", "features": features}
+    with pytest.raises(RequestError, match="260 phrases"):
+        words_of(JobSpec.build(**asked | {"prompt": longer}, example=more), model)
 
 
 def test_the_class_of_an_example_is_its_prompt_or_the_name_of_its_file(tmp_path):

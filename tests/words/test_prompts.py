@@ -29,7 +29,9 @@ def test_no_order_of_prompts_or_synonyms_changes_what_is_computed():
     assert WordsPlan.of(["forest", "river", "red roof"], SETTINGS).digest != plans[0].digest
 
 
-@pytest.mark.parametrize("texts", [[" , "], ["forest", "trees, Forest"], [f"word{n}" for n in range(64)]])
+@pytest.mark.parametrize(
+    "texts", [[" , "], ["forest", "trees, Forest"], [f"word{n}" for n in range(64)], ["forest", "other, Background"]]
+)
 def test_what_is_no_list_of_prompts_is_refused(texts):
     with pytest.raises(RequestError):
         parse_prompts(texts)

@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 const HIDDEN = new Set(["aoi", "workflow"]); // the region is set on the map, the workflow by the list above
 const FIRST = { change: ["before", "after"], prompt: ["prompt", "datetime"] }; // what most people want to say; the others are folded away
 const RANGES = new Set(["datetime", "before", "after"]);
+const SENTENCES = new Set(["prompt", "scenes", "scenes_before", "scenes_after"]); // whose commas mean something
 
 /** Fields for a description, and a function that reads them: only what differs from what the workflow would do anyway. */
 export function makeForm(description) {
@@ -32,7 +33,7 @@ function makeField(name, input) {
   if (isList) return schema.enum ? makeChoices(field) : makeWords(field);
   if (schema.enum) return makeChoice(field);
   if (schema.type === "boolean") return makeSwitch(field);
-  return makeText(field);
+  return schema.type === "object" ? makeDocument(field) : makeText(field);
 }
 
 /** The schema without the null that optional fields carry. */
@@ -68,13 +69,28 @@ function makeText(field) {
 }
 
 function makeWords(field) {
-  const start = (field.fallback || []).join(", ");
-  const control = make("textarea", { id: field.id, rows: "2", spellcheck: "false" });
+  const isLines = SENTENCES.has(field.name);
+  const start = (field.fallback || []).join(isLines ? "\n" : ", ");
+  const control = make("textarea", { id: field.id, rows: isLines ? "3" : "2", spellcheck: "false" });
   control.value = start;
-  const hint = `${field.hint} Several are separated by commas or lines.`.trim();
+  const hint = `${field.hint} ${isLines ? "One in each line." : "Several are separated by commas or lines."}`.trim();
+  const parts = (text) => text.split(isLines ? "\n" : /[,\n]/).map((word) => word.trim()).filter(Boolean);
   return wrapped({ ...field, hint }, control, () => {
-    const words = control.value.split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
-    return words.join(", ") === start || !words.length ? undefined : words;
+    const words = parts(control.value);
+    return words.join() === parts(start).join() || !words.length ? undefined : words;
+  });
+}
+
+/** JSON as text; what is none is sent as it is, and the service says what is wrong with it. */
+function makeDocument(field) {
+  const control = make("textarea", { id: field.id, rows: "2", spellcheck: "false" });
+  return wrapped(field, control, () => {
+    const text = control.value.trim();
+    try {
+      return text ? JSON.parse(text) : undefined;
+    } catch {
+      return text;
+    }
   });
 }
 

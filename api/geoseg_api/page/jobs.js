@@ -49,11 +49,12 @@ export class Jobs {
   async open(id) {
     if (this.#open?.id === id) return;
     this.close();
-    const open = { id, stop: new AbortController(), result: null };
+    const open = { id, stop: new AbortController(), result: null, wasThere: null };
     this.#open = open;
     if (new URLSearchParams(location.hash.slice(1)).get("job") !== id) history.replaceState(null, "", `#job=${id}`);
     byId("job").hidden = false;
     fill(byId("job"), make("p", { class: "quiet" }, "…"));
+    toJob();
     try {
       await follow(`jobs/${id}/events`, (job) => this.#told(open, job), open.stop.signal);
     } catch (error) {
@@ -72,6 +73,7 @@ export class Jobs {
   #told(open, job) {
     if (this.#open !== open) return true;
     this.#jobs.set(job.jobID, job);
+    open.wasThere ??= FINAL.has(job.status); // who watches it being made has found the place
     this.#list();
     this.#draw(job);
     if (job.status === "successful") this.#finished(open, job);
@@ -83,8 +85,12 @@ export class Jobs {
     open.result = new Result(this.#map, this.#swipe, job.jobID);
     try {
       const elements = await open.result.start();
-      if (this.#open === open) byId("job").append(...elements.filter(Boolean));
-      else open.result.stop();
+      if (this.#open !== open) {
+        open.result.stop();
+        return;
+      }
+      byId("job").append(...elements.filter(Boolean));
+      if (open.wasThere) toJob();
     } catch (error) {
       if (this.#open === open) byId("job").append(problemLines(error));
     }
@@ -159,6 +165,8 @@ export class Jobs {
 
   #title = (job) => this.#titles.get(job.processID) || job.processID || "Job";
 }
+
+const toJob = () => byId("jobs-title").scrollIntoView({ block: "start" });
 
 function statusWords(job) {
   const word = WORDS[job.status] || job.status;

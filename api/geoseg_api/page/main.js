@@ -9,6 +9,7 @@ import { Jobs } from "./jobs.js";
 import { goTo, makeMap, show } from "./map.js";
 import { Swipe } from "./swipe.js";
 
+const USUAL = "landcover"; // the workflow that `geoseg run` takes where none is named
 const titles = new Map();
 let map = null;
 let region = null;
@@ -83,6 +84,7 @@ async function loadProcesses() {
   const known = processes.filter(({ id }) => id !== "echo");
   for (const { id, title } of known) titles.set(id, title || id);
   fill(byId("process"), ...known.map(({ id }) => make("option", { value: id }, titles.get(id))));
+  if (titles.has(USUAL)) byId("process").value = USUAL;
   byId("process").addEventListener("change", () => chooseProcess().catch(tell));
   if (known.length) await chooseProcess();
 }
@@ -142,7 +144,9 @@ async function showPlan() {
     ["Weights", plan.weights && !plan.weights.here ? `are fetched first: ${bytes(plan.weights.size_bytes || 0)}` : null],
   ].filter(([, value]) => value !== null && value !== undefined);
   const table = rows.map(([name, value]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, String(value))));
-  fill(byId("plan-said"), make("table", { id: "plan-table" }, ...table));
+  const notes = (plan.notes || []).map((text) => make("li", {}, text));
+  const list = notes.length ? make("ul", { id: "plan-notes" }, ...notes) : null;
+  fill(byId("plan-said"), make("table", { id: "plan-table" }, ...table), list);
   if (!region && plan.inputs?.aoi) setOwnRegion(plan.inputs.aoi);
 }
 
@@ -161,7 +165,6 @@ async function start() {
   fill(byId("plan-said"));
   await jobs.load();
   jobs.open(job.jobID);
-  byId("jobs-title").scrollIntoView({ block: "start" });
 }
 
 function askForKey() {

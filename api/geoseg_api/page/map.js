@@ -6,6 +6,7 @@ import { boundsOf } from "./area.js";
 const EMPTY = { type: "FeatureCollection", features: [] };
 const STEPS = [30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
 const SCALE_PX = 140; // where the scale stands, in the corner
+const LABEL_PX = { letter: 7, rim: 14, height: 24 }; // of the labels of the graticule, with room between two of them
 const LINES = 5; // of the graticule across the picture, or a few more
 const RASTERS_BELOW = "area-fill";
 const POINT = { "circle-radius": 5, "circle-color": "#ffffff", "circle-stroke-color": "#b3261e", "circle-stroke-width": 2 };
@@ -81,15 +82,28 @@ function addGraticule(map, element) {
     map.getSource("graticule").setData(data);
     const south = map.unproject([0, element.clientHeight]).lat;
     const west = map.unproject([0, 0]).lng;
-    const shown = meridians.filter((x) => map.project([x, south]).x < element.clientWidth - SCALE_PX);
+    const along = meridians.map((line) => ({ ...line, px: map.project([line.at, south]).x, text: words(turned(line.at), "E", "W") }));
+    const up = parallels.map((line) => ({ ...line, px: map.project([west, line.at]).y, text: words(line.at, "N", "S") }));
+    const room = LABEL_PX.letter * Math.max(0, ...along.map(({ text }) => text.length)) + LABEL_PX.rim;
+    // Whole ones: none is cut by the rim, none lies in the corner of the scale, or where both rows meet.
+    const across = thinned(along, room).filter(({ px }) => px > room / 2 && px < element.clientWidth - SCALE_PX);
+    const lowest = element.clientHeight - 1.5 * LABEL_PX.height;
+    const upward = thinned(up, LABEL_PX.height).filter(({ px }) => px > LABEL_PX.height / 2 && px < lowest);
     labels.replaceChildren(
-      ...shown.map((x) => degreeLabel(words(turned(x), "E", "W"), { left: map.project([x, south]).x }, "meridian")),
-      ...parallels.map((y) => degreeLabel(words(y, "N", "S"), { top: map.project([west, y]).y }, "parallel")),
+      ...across.map(({ text, px }) => degreeLabel(text, { left: px }, "meridian")),
+      ...upward.map(({ text, px }) => degreeLabel(text, { top: px }, "parallel")),
     );
   };
   map.on("move", draw);
   map.on("resize", draw);
   draw();
+}
+
+/** Every line, or every second, third, ... one, so that labels of this size stay apart; wherever the picture begins. */
+function thinned(lines, room) {
+  const least = Math.min(...lines.slice(1).map(({ px }, i) => Math.abs(px - lines[i].px)));
+  const every = [1, 2, 3, 4, 5, 10, 20].find((n) => n * least >= room) ?? 40;
+  return lines.filter(({ index }) => index % every === 0);
 }
 
 function degreeLabel(text, place, kind) {
@@ -113,13 +127,13 @@ function graticule(map) {
   const step = STEPS.find((size) => Math.max(east - west, north - south) / size >= LINES) ?? STEPS.at(-1);
   const between = (low, high) => {
     const found = [];
-    for (let i = Math.ceil(low / step); i * step <= high && found.length < 40; i += 1) found.push(i * step);
+    for (let i = Math.ceil(low / step); i * step <= high && found.length < 40; i += 1) found.push({ index: i, at: i * step });
     return found;
   };
   const [meridians, parallels] = [between(west, east), between(south, north)];
   const coordinates = [
-    ...meridians.map((x) => [[x, south], [x, north]]),
-    ...parallels.map((y) => [[west, y], [east, y]]),
+    ...meridians.map(({ at }) => [[at, south], [at, north]]),
+    ...parallels.map(({ at }) => [[west, at], [east, at]]),
   ];
   return { meridians, parallels, data: { type: "Feature", properties: {}, geometry: { type: "MultiLineString", coordinates } } };
 }

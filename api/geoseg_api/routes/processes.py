@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from functools import partial
 from typing import Annotated, Any
@@ -20,12 +21,13 @@ from geoseg_api.problems import NO_PROCESS, Problem
 from geoseg_api.processes import EXECUTE, description, process_ids, summary
 from geoseg_api.requests import Execution, build_spec, echo_inputs, parse_json, read_execution
 from geoseg_api.service import Service
-from geoseg_api.store import Accepted, Job, NewJob
+from geoseg_api.store import Job, NewJob
 
 router = APIRouter(tags=["processes"])
 
 _LOOK_S = 0.1
 _MOST_KEY = 255
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 _BODY = {
     "requestBody": {
         "required": True,
@@ -49,9 +51,13 @@ _BODY = {
 
 @router.get("/processes", summary="List the processes")
 def processes(
-    request: Request, caller: CallerNow, service: ServiceNow, limit: Annotated[int, Query(ge=1, le=10_000)] = 10
+    request: Request,
+    caller: CallerNow,
+    service: ServiceNow,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10,
+    after: Annotated[int, Query(ge=0, le=10_000)] = 0,
 ) -> dict[str, Any]:
-    """Summaries of the processes."""
+    """Summaries of the processes, from the one at a position on."""
     needs(caller, "read")
     base = base_of(request)
     ids = process_ids(with_echo=service.settings.with_echo)
@@ -60,11 +66,12 @@ def processes(
             **summary(name),
             "links": [link(f"{base}/processes/{name}", "self"), link(f"{base}/processes/{name}", "process")],
         }
-        for name in ids[:limit]
+        for name in ids[after : after + limit]
     ]
-    links = [link(f"{base}/processes?limit={limit}", "self"), link(f"{base}/docs", "alternate", "text/html")]
-    if len(ids) > limit:
-        links.append(link(f"{base}/processes?limit={len(ids)}", "next"))
+    here = f"{base}/processes?limit={limit}"
+    links = [link(f"{here}&after={after}" if after else here, "self"), link(f"{base}/docs", "alternate", "text/html")]
+    if len(ids) > after + limit:
+        links.append(link(f"{here}&after={after + limit}", "next"))
     return {"processes": found, "links": links}
 
 
@@ -110,27 +117,30 @@ async def execute(request: Request, process_id: str, caller: CallerNow, service:
     needs(caller, "run")
     _check_process(process_id, service)
     execution = read_execution(await _body(request), process_id)
-    later = "respond-async" in request.headers.get("prefer", "").lower()
-    new = await service.planner.in_turn(partial(_new_job, service, caller, process_id, execution, request))
-    if not later and not _is_small(new.plan, service):
-        raise Problem(
-            413,
-            f"a job of {new.plan['megapixels']:,.1f} megapixels",
-            f"at most {service.settings.sync_megapixels:g} for an answer at once",
-            "add the header Prefer: respond-async",
-        )
-    accepted = await run_in_threadpool(_added, service, caller, new)
-    assert accepted.job is not None  # noqa: S101  # refusals were raised
-    job, base = accepted.job, base_of(request)
+    prefer = request.headers.get("prefer", "")
+    later = "respond-async" in prefer.lower()
+    job = await run_in_threadpool(_asked_before, service, caller, request, execution)
+    if job is None:
+        new = await service.planner.in_turn(partial(_new_job, service, caller, process_id, execution, request))
+        if not later and not _is_small(new.plan, service):
+            raise Problem(
+                413,
+                f"a job of {new.plan['megapixels']:,.1f} megapixels",
+                f"at most {service.settings.sync_megapixels:g} for an answer at once",
+                "add the header Prefer: respond-async",
+            )
+        job = await run_in_threadpool(_added, service, caller, new)
+    base, applied = base_of(request), "respond-async"
     if not later:
-        done = await _awaited(request, service, job)
+        told = _WAIT.search(prefer)
+        wait_s = service.settings.sync_seconds if told is None else min(service.settings.sync_seconds, int(told[1]))
+        applied = "" if told is None else f"wait={told[1]}"
+        done = await _awaited(request, service, job, wait_s)
         if done is not None:
             answer = await run_in_threadpool(present, service, done, base, at_once=True)
             answer.headers.append("link", f'<{base}/jobs/{job.id}>; rel="monitor"')
             return answer
-    headers = {"Location": f"{base}/jobs/{job.id}"}
-    if later:
-        headers["Preference-Applied"] = "respond-async"
+    headers = {"Location": f"{base}/jobs/{job.id}", **({"Preference-Applied": applied} if applied else {})}
     return JSONResponse(status_info(job, base), 201, headers)
 
 
@@ -173,13 +183,30 @@ def _is_small(plan: dict[str, Any], service: Service) -> bool:
     return bool(plan.get("megapixels", 0.0) <= service.settings.sync_megapixels)
 
 
-def _new_job(service: Service, caller: Caller, process_id: str, execution: Execution, request: Request) -> NewJob:
-    """A job that can be accepted; everything that can be known now is checked."""
-    asked = {"outputs": execution.outputs, "response": execution.response}
+def _asked_before(service: Service, caller: Caller, request: Request, execution: Execution) -> Job | None:
+    """The job of an earlier request with the same key: nothing is planned again, and nothing has to be there for it."""
+    key = _key_of(request)
+    job = None if key is None else service.jobs.asked_before(caller.owner, key)
+    if job is not None and job.digest != execution.digest:
+        raise _other_request()
+    return job
+
+
+def _key_of(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and (not 0 < len(key) <= _MOST_KEY or not key.isprintable()):
         raise Problem(400, "an Idempotency-Key", f"1 to {_MOST_KEY} printable characters", "use a random UUID")
-    more: dict[str, Any] = {"idempotency": key, "digest": execution.digest, "priority": execution.priority}
+    return key
+
+
+def _other_request() -> Problem:
+    return Problem(422, "an Idempotency-Key of another request", "a new one", "use a key only for one request")
+
+
+def _new_job(service: Service, caller: Caller, process_id: str, execution: Execution, request: Request) -> NewJob:
+    """A job that can be accepted; everything that can be known now is checked."""
+    asked = {"outputs": execution.outputs, "response": execution.response}
+    more: dict[str, Any] = {"idempotency": _key_of(request), "digest": execution.digest, "priority": execution.priority}
     job_id = str(uuid.uuid4())
     if process_id == "echo":
         inputs = echo_inputs(execution.inputs)
@@ -190,7 +217,7 @@ def _new_job(service: Service, caller: Caller, process_id: str, execution: Execu
     return NewJob(job_id, process_id, spec.key, caller.owner, asked, content, kept, float(plan["km2"]), **more)
 
 
-def _added(service: Service, caller: Caller, new: NewJob) -> Accepted:
+def _added(service: Service, caller: Caller, new: NewJob) -> Job:
     """Put a job into the store, or say why not."""
     accepted = service.jobs.add(
         new,
@@ -211,14 +238,15 @@ def _added(service: Service, caller: Caller, new: NewJob) -> Accepted:
             words = (f"a job of {new.km2:,.1f} km2", f"at most {accepted.left:,.1f} km2 more today (UTC)")
             raise Problem(429, *words, "ask for less, or tomorrow", headers={"Retry-After": "3600"})
         case "other-request":
-            raise Problem(422, "an Idempotency-Key of another request", "a new one", "use a key only for one request")
-    return accepted
+            raise _other_request()
+    assert accepted.job is not None  # noqa: S101  # refusals were raised
+    return accepted.job
 
 
-async def _awaited(request: Request, service: Service, job: Job) -> Job | None:
+async def _awaited(request: Request, service: Service, job: Job, wait_s: float) -> Job | None:
     """The job once it is finished; ``None`` where that takes too long. A caller who goes away leaves a job behind."""
     clock = asyncio.get_running_loop().time
-    end = clock() + service.settings.sync_seconds
+    end = clock() + wait_s
     while clock() < end and not service.stopping.is_set():
         now = await run_in_threadpool(service.jobs.get, job.id)
         if now is None or now.is_final:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -34,6 +35,8 @@ CONFORMS = [
     *(_FEATURES + name for name in ("core", "geojson")),
 ]
 _MOST = 1000
+_TIME = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
+_TIMES = re.compile(rf"{_TIME}|{_TIME}/{_TIME}|(\.\.)?/{_TIME}|{_TIME}/(\.\.)?")
 _SCANNED = 200  # jobs read from the store at a time
 _ITEMS: dict[int | str, dict[str, Any]] = {200: {"content": {_GEOJSON: {}}, "description": "STAC items"}}
 
@@ -155,12 +158,10 @@ async def search_by_body(request: Request, caller: CallerNow, service: ServiceNo
     if not isinstance(document, dict):
         raise Problem(400, "a body that is no object", "an object of conditions", "correct it")
     asked = dict(document)
-    if isinstance(asked.get("bbox"), list):
-        asked["bbox"] = ",".join(map(str, asked["bbox"]))
     good = {
         "limit": lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
         "before": lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**62,
-        "bbox": lambda v: isinstance(v, str),
+        "bbox": lambda v: isinstance(v, list),
         "datetime": lambda v: isinstance(v, str),
         "intersects": lambda v: isinstance(v, dict),
         "ids": lambda v: isinstance(v, list),
@@ -171,6 +172,8 @@ async def search_by_body(request: Request, caller: CallerNow, service: ServiceNo
             raise Problem(
                 400, f"the condition {name}", "a value of the kind that STAC says", "correct it", pointer=f"/{name}"
             )
+    if asked.get("bbox") is not None:
+        asked["bbox"] = ",".join(map(str, asked["bbox"]))
     return await run_in_threadpool(_page, request, caller, service, "/stac/search", asked)
 
 
@@ -269,7 +272,7 @@ class _Meets:
             raise Problem(400, "bbox and intersects", "one of the two", "drop one", pointer="/bbox")
         self._ids = asked.get("ids")
         self._here = asked.get("collections") is None or RESULTS in asked["collections"]
-        self._low, self._high = interval(asked.get("datetime"))
+        self._low, self._high = interval(_times(asked.get("datetime")))
         self._area = _area(asked)
 
     def __call__(self, found: dict[str, Any]) -> bool:
@@ -286,6 +289,14 @@ class _Meets:
             return True
         geometry = found.get("geometry")
         return geometry is not None and bool(shapely.intersects(shapely.geometry.shape(geometry), self._area))
+
+
+def _times(text: str | None) -> str | None:
+    """An instant or an interval with at least one end, as STAC wants them: whole, of RFC 3339, with a zone."""
+    if text is not None and not _TIMES.fullmatch(text):
+        words = "RFC 3339 with a zone, START/END, or .. for one of them"
+        raise Problem(400, f"the time {text[:64]!r}", words, "correct it", pointer="/query/datetime")
+    return None if text is None else text.upper()
 
 
 def _area(asked: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ import psutil
 import stamina
 
 from geoseg.errors import GeosegError, RequestError
+from geoseg.remote import redacted
 from geoseg_api.store.schema import migrate
 
 _WAIT_S = 10.0
@@ -207,7 +208,8 @@ class SqliteDatabase(Database):
         wall: Seconds since 1970.
 
     Raises:
-        RequestError: If it lies on a file system of another machine, where SQLite's shared memory does not work.
+        RequestError: If it cannot be a folder, or lies on a file system of another machine, where SQLite's shared
+            memory does not work.
     """
 
     words: ClassVar[Mapping[str, str]] = {"now": "now_s()", "wall": "wall_s()", "later": "max"}
@@ -216,7 +218,12 @@ class SqliteDatabase(Database):
         self, path: Path, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
     ) -> None:
         super().__init__()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise RequestError(
+                f"--data {path.parent}: {err.strerror}", "a folder that can be written", "choose another one"
+            ) from err
         kind = _file_system_of(path.parent)
         if kind.startswith(_NETWORK):
             raise RequestError(
@@ -329,17 +336,26 @@ def open_database(data: Path, url: str | None = None) -> Database:
         database = PostgresDatabase(url)
     else:
         raise RequestError("--database with another scheme", "postgresql://…", "correct it, or leave it out for SQLite")
-    for attempt in stamina.retry_context(
-        on=database.is_transient,
-        attempts=_TRIES,
-        timeout=_WAIT_S,
-    ):
-        with attempt:
-            connection = database.connect()
-            try:
-                migrate(connection)
-            finally:
-                connection.close()
+    place = f"--data {data}" if url is None else f"--database {redacted(url)}"
+    try:
+        for attempt in stamina.retry_context(on=database.is_transient, attempts=_TRIES, timeout=_WAIT_S):
+            with attempt:
+                connection = database.connect()
+                try:
+                    migrate(connection)
+                finally:
+                    connection.close()
+    except Exception as err:
+        words = redacted(" ".join(str(err).split()))
+        if database.is_transient(err):
+            raise StoreUnavailableError(
+                f"{place}: {words}", "a job store that answers", "see that it is up and has room, and start again"
+            ) from err
+        if isinstance(err, sqlite3.DatabaseError):
+            raise RequestError(
+                f"{place}: service.db there: {words}", "a job store of geoseg", "choose another folder with --data"
+            ) from err
+        raise
     return database
 
 

@@ -11,6 +11,7 @@ from geoseg_api.store.dialects import Connection, Database
 from geoseg_api.store.records import Accepted, Beat, Job, Lease, NewJob
 
 _ALL = "SELECT * FROM job"
+_OF_KEY = f"{_ALL} WHERE owner = :owner AND idempotency = :idempotency"
 # What waits longer comes first, and a step of priority is worth ten minutes: nothing waits for ever.
 _ORDER = "ORDER BY created - 600.0 * priority, seq"
 # A lease that ends later than any that could have been given now is of a clock that was set back.
@@ -101,11 +102,7 @@ class JobStore:
         """The same job, from an earlier request or from an earlier try of this one."""
         row = connection.one(f"{_ALL} WHERE id = :id", id=new.id)
         if row is None and new.idempotency is not None:
-            row = connection.one(
-                f"{_ALL} WHERE owner = :owner AND idempotency = :idempotency",
-                owner=new.owner,
-                idempotency=new.idempotency,
-            )
+            row = connection.one(_OF_KEY, owner=new.owner, idempotency=new.idempotency)
         return None if row is None else Job.of(row)
 
     def _refusal(
@@ -130,6 +127,11 @@ class JobStore:
     def get(self, job_id: str) -> Job | None:
         """A job."""
         row = self._read(lambda connection: connection.one(f"{_ALL} WHERE id = :id", id=job_id))
+        return None if row is None else Job.of(row)
+
+    def asked_before(self, owner: str, idempotency: str) -> Job | None:
+        """The job that a caller asked for under this key."""
+        row = self._read(lambda connection: connection.one(_OF_KEY, owner=owner, idempotency=idempotency))
         return None if row is None else Job.of(row)
 
     def find(
@@ -237,12 +239,7 @@ class JobStore:
 
         def work(connection: Connection) -> Mapping[str, Any] | None:
             while True:
-                row = connection.one(
-                    statement,
-                    worker=worker,
-                    attempts=self._attempts,
-                    **clock,
-                )
+                row = connection.one(statement, worker=worker, attempts=self._attempts, **clock)
                 if row is None or row["attempt"] <= self._attempts:
                     break
                 self._end(connection, row["id"], row["epoch"], "failed", _given_up(row, self._attempts), keep_s)

@@ -16,7 +16,7 @@ from geoseg.models import ClassInfo
 from geoseg.words import LAYERS, FeatureCache, Features, TextImage, WordsPlan
 from geoseg.words.features import unit
 from geoseg.words.plan import example_vectors
-from geoseg.words.scoring import cell_scores, choose, to_pixels
+from geoseg.words.scoring import cell_scores, choose, cosines, to_pixels
 
 
 class WordsHead:
@@ -112,7 +112,7 @@ class WordsHead:
             return None
         owners = np.asarray(self._plan.owners)
         present = [number for number in range(len(self._plan.prompts)) if (owners == number).any()]
-        scores = np.einsum("ijd,kd->kij", cells, self._vectors, optimize=True)
+        scores = cosines(cells, self._vectors)
         best = np.stack([scores[owners == number].max(axis=0) for number in present])
         spoken = unit(np.stack([self._vectors[owners == number].mean(axis=0) for number in present]))
         gained = self._loaded().mixing(best, cells, spoken)

@@ -15,7 +15,7 @@ from geoseg.words.prompts import BACKGROUND, Prompt, parse_prompts, unknown_word
 from geoseg.words.settings import WordSettings
 
 #: Raised whenever the scores of some job change.
-WORDS_VERSION = 3
+WORDS_VERSION = 4
 #: Layers that every map of prompts keeps beside its classes.
 LAYERS = ("phrase", "cosine")
 _BACKGROUND_COLOUR = "#e4e2dc"

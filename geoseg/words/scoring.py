@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter, uniform_filter1d
+from scipy.sparse import csr_array
 
 from geoseg.pixels import NO_CONFIDENCE
 from geoseg.words.settings import WordSettings
@@ -46,7 +47,7 @@ def cell_scores(
     Returns:
         (phrase, rows, cols), in units of a cosine.
     """
-    scores: Floats = np.einsum("ijd,kd->kij", cells, phrases, optimize=True).astype(np.float32)
+    scores: Floats = cosines(cells, phrases)
     if generic is not None:
         scores -= (cells @ generic)[None]
     members = _members(owners)
@@ -61,6 +62,15 @@ def cell_scores(
             lowered = settings.gate * settings.temperature * np.log(max(presence, settings.gate_floor))
             scores[numbers] += np.float32(lowered)
     return scores
+
+
+def cosines(cells: Floats, phrases: Floats) -> Floats:
+    """Products (phrase, rows, cols) of unit features (rows, cols, width) and unit vectors (phrase, width).
+
+    Without BLAS: its threads would wait for those of the other passes, and sum in an order of their own.
+    """
+    made: Floats = np.einsum("ijd,kd->kij", cells, phrases).astype(np.float32)
+    return made
 
 
 def presences(
@@ -141,8 +151,7 @@ def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) 
         He, Sun, Tang: Guided image filtering, doi:10.1109/TPAMI.2012.213.
     """
     rows, cols = scores.shape[1:]
-    wider, higher = _between(cols, stride_px), _between(rows, stride_px)
-    fine = _stretched(scores, higher, wider)
+    fine = _stretched(scores, _counting(rows, stride_px), _counting(cols, stride_px))
     if guide is None:
         return fine
     size = 2 * (stride_px // 2) + 1 + 2 * (stride_px % 2)
@@ -154,7 +163,7 @@ def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) 
     mean = smooth(guide[None])[0]
     variance = np.maximum(smooth((guide * guide)[None])[0] - mean * mean, 0)
     # The mean of what is bilinear is as bilinear: as cheap as itself.
-    means = _stretched(scores, _smoothed(higher, size), _smoothed(wider, size))
+    means = _stretched(scores, _counting(rows, stride_px, size), _counting(cols, stride_px, size))
     fine *= guide
     slope = smooth(fine)
     slope -= means * mean
@@ -166,27 +175,24 @@ def to_pixels(scores: Floats, guide: Floats | None, stride_px: int, eps: float) 
     return made
 
 
+def _stretched(scores: Floats, rows: csr_array, cols: csr_array) -> Floats:
+    """Scores (phrase, row, col) of pixels, from what each cell counts for them along both axes."""
+    phrases, (height, cells_down), (width, cells_across) = len(scores), rows.shape, cols.shape
+    tall = rows @ scores.transpose(1, 0, 2).reshape(cells_down, -1)
+    across = tall.reshape(height, phrases, cells_across).transpose(2, 1, 0).reshape(cells_across, -1)
+    made = (cols @ across).reshape(width, phrases, height).transpose(1, 2, 0)
+    return np.ascontiguousarray(made, dtype=np.float32)
+
+
 @cache
-def _between(count: int, stride_px: int) -> Floats:
-    """What each cell counts for each pixel along an axis, (pixel, cell): the two whose middles are around it, bilinear."""
+def _counting(count: int, stride_px: int, size: int = 1) -> csr_array:
+    """What each cell counts for each pixel along an axis, (pixel, cell): bilinear, then the mean of so many pixels."""
     place = np.clip((np.arange(count * stride_px) + 0.5) / stride_px - 0.5, 0, count - 1)
     low = np.floor(place).astype(np.intp)
     weights, pixels = np.zeros((place.size, count), np.float32), np.arange(place.size)
     weights[pixels, np.minimum(low + 1, count - 1)] = place - low
     weights[pixels, low] += 1 - (place - low)
-    return weights
-
-
-def _stretched(scores: Floats, rows: Floats, cols: Floats) -> Floats:
-    """Scores (phrase, row, col) of pixels, from what each cell counts for them along both axes."""
-    made: Floats = np.matmul(np.matmul(rows, scores), cols.T)
-    return made
-
-
-def _smoothed(weights: Floats, size: int) -> Floats:
-    """The same for the mean of so many pixels."""
-    made: Floats = uniform_filter1d(weights, size, axis=0, mode="nearest")
-    return made
+    return csr_array(uniform_filter1d(weights, size, axis=0, mode="nearest"))
 
 
 @dataclass(frozen=True, slots=True)

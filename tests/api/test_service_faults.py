@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi.testclient import TestClient
 
+from geoseg.errors import RequestError
 from geoseg.spec import JobSpec
 from geoseg_api import create_app
 from geoseg_api import worker as workers
@@ -242,7 +243,7 @@ def test_fault_86_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path, mo
     before = list(raw.iterdump())
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE more (a TEXT)", "CREATE NONSENSE")))
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(RequestError, match="NONSENSE"):
         open_database(tmp_path)
     assert list(raw.iterdump()) == before
     raw.close()

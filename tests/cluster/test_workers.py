@@ -100,7 +100,9 @@ def test_a_worker_that_is_killed_or_hangs_costs_only_its_tile_and_changes_nothin
     killer.join()
     report = result.report
     assert report["settings"]["workers"] == 2
-    assert report["tiles"]["computed"] == alone.report["tiles"]["computed"] == 25
+    # A tile that it had put into the store when it was lost, and had not yet told of, is found there.
+    assert report["tiles"]["computed"] + report["tiles"]["reused"] == alone.report["tiles"]["computed"] == 25
+    assert report["tiles"]["reused"] <= report["settings"]["passes_at_once"] + 1
     assert listening == {"127.0.0.1"}, "scheduler and workers of this machine are for it alone"
     assert [row, col] in report["tiles_repeated"]
     assert len(report["tiles_repeated"]) <= 2 * (report["settings"]["passes_at_once"] + 1 + 2), (

@@ -251,7 +251,7 @@ def test_what_a_head_says_of_chips_without_a_number_is_no_fault(install, tmp_pat
 def test_an_unknown_head_is_refused_before_anything_is_made(install, tmp_path):
     install("twist-geoseg", {plugins.HEADS: {"twist": "twist_geoseg:Head"}}, "1 / 0")
     model = head_model(tmp_path, "twost")
-    with pytest.raises(RequestError, match="semantic, words, twist"):
+    with pytest.raises(RequestError, match="semantic, from-to, words, twist"):
         geoseg.run(scenes=("none.tif",), model=str(model.path), out=tmp_path / "map", cache=tmp_path / "cache")
     assert not (tmp_path / "map").exists()
 

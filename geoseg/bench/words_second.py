@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 import geoseg
 from geoseg.demo.attributes import make_attributes
 
-_SIDE_PX, _SMALL_PX = 1280, 256
+_SIDE_PX, _SMALL_PX = 2048, 256
 _COMPARED = ("classes.tif", "confidence.tif", "polygons.parquet")
 _FIRST, _SECOND = ("red striped", "blue plain"), ("green dotted", "white checked")
 

@@ -57,6 +57,11 @@ class WordsHead:
         """Phrases: each has a map of scores until windows are blended."""
         return len(self._plan.owners)
 
+    def get_ready(self) -> None:
+        """Have the vectors of the phrases, for which a text network is loaded."""
+        if self.channels and not self._draws:
+            _ = self._vectors
+
     def __call__(self, chips: Chips) -> HeadOutput:
         """Scores (1, phrase, y, x) of one window, in units of a cosine.
 

@@ -44,6 +44,9 @@ class Passes:
         self._turn = threading.Lock()  # of the tile whose chips are handed to the passes
         self._fits = False  # whether the network ever gave scores of the right shape
         self._pool = ThreadPoolExecutor(at_once, "pass", initializer=arrays.start_thread, initargs=(threads,))
+        get_ready = getattr(head, "get_ready", None)
+        if get_ready is not None:  # while the first tile is read; what fails here fails again in a pass, and is told
+            self._pool.submit(get_ready)
 
     def close(self) -> None:
         """Wait for the passes under way, and begin no other."""
